@@ -1,0 +1,74 @@
+# Sluice. `make` builds build/sluice; `make run` and `make test` set up what
+# they need first and say so. `make help` lists the rest.
+#
+# Variants share this file: VARIANT=asan|tsan|release, CC=gcc|clang-14.
+
+VARIANT ?= release
+BUILD   ?= $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
+PYTHON  ?= python3
+Q       := $(if $(V),,@)
+
+WARN    := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
+           -Wmissing-prototypes -Wvla -Werror=implicit-function-declaration
+BASEFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen -isystem /usr/share/include/llhttp \
+           -g -fno-omit-frame-pointer -fPIE -pthread
+HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
+           -D_FORTIFY_SOURCE=2 -ftrivial-auto-var-init=zero
+OPT_release := -O2 $(HARDEN)
+OPT_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_tsan    := -O1 -fsanitize=thread
+CFLAGS  ?=
+ALL_CFLAGS := $(BASEFLAGS) $(WARN) $(OPT_$(VARIANT)) $(CFLAGS)
+LDLIBS  := -lnghttp2 -lcares -lssl -lcrypto -lsqlite3 -lyaml -lm
+ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack \
+           $(filter -fsanitize%,$(OPT_$(VARIANT))) $(LDFLAGS)
+
+SRC     := $(filter-out src/app/main.c,$(sort $(wildcard src/*/*.c)))
+OBJ     := $(SRC:%.c=$(BUILD)/obj/%.o)
+LLHTTP  := $(patsubst %,$(BUILD)/obj/llhttp/%.o,llhttp api http)
+TEST_SRC:= $(sort $(wildcard tests/unit/*_test.c))
+TESTS   := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
+
+.PHONY: all run test unit lint clean help
+all: $(BUILD)/sluice
+
+$(BUILD)/sluice: $(BUILD)/obj/src/app/main.o $(OBJ) $(LLHTTP)
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/obj/%.o: %.c | $(BUILD)/stamp
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Debian ships llhttp as C sources (package node-llhttp); its code is compiled
+# as it is, without our warnings.
+$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c | $(BUILD)/stamp
+	@mkdir -p $(@D)
+	@echo "  CC    $<"
+	$(Q)$(CC) $(BASEFLAGS) $(OPT_$(VARIANT)) -w -c -o $@ $<
+
+$(BUILD)/stamp:
+	@mkdir -p $(BUILD)/gen && touch $@
+
+# A unit test may include the .c file it tests; the linker then takes the
+# test's copy, because everything else comes from an archive.
+$(BUILD)/libsluice.a: $(OBJ) $(LLHTTP)
+	@rm -f $@
+	@echo "  AR    $@"
+	$(Q)ar rcs $@ $^
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  TEST  $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -o $@ $< $(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS) -lcmocka
+
+unit: $(TESTS)
+	@for t in $(TESTS); do $$t || exit 1; done
+
+clean:
+	rm -rf build
+
+-include $(OBJ:.o=.d) $(BUILD)/obj/src/app/main.d $(TESTS:%=%.d)

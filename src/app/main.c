@@ -1,0 +1,9 @@
+/* main.c - the binary's entry. */
+#include <stdio.h>
+
+int
+main(void)
+{
+	puts("sluice");
+	return 0;
+}

@@ -1,0 +1,132 @@
+/* arena.c - bump allocation in chunks. */
+#include "base/arena.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct sl_arena_chunk {
+	struct sl_arena_chunk *below;
+	max_align_t            bytes[];
+};
+
+enum { CHUNK_MAX = 64 * 1024, ALIGNMENT = _Alignof(max_align_t) };
+
+void
+sl_arena_init(struct sl_arena *arena, size_t first_chunk_size, size_t max_size)
+{
+	*arena = (struct sl_arena){ .chunk_size = first_chunk_size, .max_size = max_size };
+}
+
+void
+sl_arena_release(struct sl_arena *arena)
+{
+	struct sl_arena_chunk *chunk = arena->head;
+
+	while (chunk) {
+		struct sl_arena_chunk *below = chunk->below;
+
+		free(chunk);
+		chunk = below;
+	}
+	*arena = (struct sl_arena){ .chunk_size = arena->chunk_size,
+		                    .max_size = arena->max_size };
+}
+
+static void *
+alloc_chunk(struct sl_arena *arena, size_t size)
+{
+	size_t room = size > arena->chunk_size ? size : arena->chunk_size;
+	struct sl_arena_chunk *chunk;
+
+	if (room > SIZE_MAX / 2 ||
+	    (arena->max_size && room > arena->max_size - arena->total_size))
+		room = size;
+	if (arena->max_size && room > arena->max_size - arena->total_size)
+		return NULL;
+	chunk = malloc(sizeof(*chunk) + room);
+	if (!chunk)
+		return NULL;
+	arena->total_size += room;
+	chunk->below = arena->head;
+	arena->head = chunk;
+	/* A request that fills a chunk of its own must not waste the room
+	 * that is left in the current one. */
+	if (room - size >= (size_t)(arena->end - arena->next)) {
+		arena->next = (char *)chunk->bytes + size;
+		arena->end = (char *)chunk->bytes + room;
+		if (arena->chunk_size < CHUNK_MAX)
+			arena->chunk_size *= 2;
+	}
+	return chunk->bytes;
+}
+
+void *
+sl_arena_alloc(struct sl_arena *arena, size_t size)
+{
+	void *at;
+
+	if (size > SIZE_MAX / 4)
+		return NULL;
+	size = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	if (size <= (size_t)(arena->end - arena->next)) {
+		at = arena->next;
+		arena->next += size;
+		return at;
+	}
+	return alloc_chunk(arena, size);
+}
+
+void *
+sl_arena_zalloc(struct sl_arena *arena, size_t count, size_t size)
+{
+	size_t total;
+	void *at;
+
+	if (__builtin_mul_overflow(count, size, &total))
+		return NULL;
+	at = sl_arena_alloc(arena, total);
+	if (at)
+		memset(at, 0, total);
+	return at;
+}
+
+struct sl_slice
+sl_arena_dup(struct sl_arena *arena, struct sl_slice bytes)
+{
+	char *at = bytes.len < SIZE_MAX ? sl_arena_alloc(arena, bytes.len + 1) : NULL;
+
+	if (!at)
+		return SL_SLICE_NONE;
+	if (bytes.len)
+		memcpy(at, bytes.ptr, bytes.len);
+	at[bytes.len] = '\0';
+	return sl_slice_make(at, bytes.len);
+}
+
+char *
+sl_arena_strdup(struct sl_arena *arena, struct sl_slice bytes)
+{
+	return (char *)(uintptr_t)sl_arena_dup(arena, bytes).ptr;
+}
+
+struct sl_slice
+sl_arena_printf(struct sl_arena *arena, const char *format, ...)
+{
+	va_list args;
+	int len;
+	char *at;
+
+	va_start(args, format);
+	len = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	if (len < 0)
+		return SL_SLICE_NONE;
+	at = sl_arena_alloc(arena, (size_t)len + 1);
+	if (!at)
+		return SL_SLICE_NONE;
+	va_start(args, format);
+	vsnprintf(at, (size_t)len + 1, format, args);
+	va_end(args);
+	return sl_slice_make(at, (size_t)len);
+}

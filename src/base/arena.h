@@ -1,0 +1,44 @@
+/* arena.h - memory with one lifetime.
+ *
+ * Allocations are bumped out of chunks and freed together. One arena per ask
+ * and one per configuration snapshot. Not thread-safe: it has its owner's
+ * thread.
+ */
+#ifndef SL_BASE_ARENA_H
+#define SL_BASE_ARENA_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+#include "base/slice.h"
+
+struct sl_arena_chunk;
+
+struct sl_arena {
+	struct sl_arena_chunk *head;
+	char                  *next;
+	char                  *end;
+	size_t                 chunk_size; /* bytes of the next chunk */
+	size_t                 total_size; /* bytes taken from malloc */
+	size_t                 max_size;   /* bytes, 0: no cap */
+};
+
+/* No memory is taken before the first allocation. max_size 0: uncapped. */
+void sl_arena_init(struct sl_arena *arena, size_t first_chunk_size, size_t max_size);
+void sl_arena_release(struct sl_arena *arena);
+
+/* Aligned for any type, not zeroed; NULL when memory or the cap is exhausted. */
+void *sl_arena_alloc(struct sl_arena *arena, size_t size);
+/* The same, zeroed, with an overflow-checked product. */
+void *sl_arena_zalloc(struct sl_arena *arena, size_t count, size_t size);
+/* Copies of the bytes, NUL-terminated; ptr is NULL on failure. */
+struct sl_slice sl_arena_dup(struct sl_arena *arena, struct sl_slice bytes);
+char *sl_arena_strdup(struct sl_arena *arena, struct sl_slice bytes);
+struct sl_slice sl_arena_printf(struct sl_arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#define SL_ARENA_NEW(arena, type) ((type *)sl_arena_zalloc((arena), 1, sizeof(type)))
+#define SL_ARENA_ARRAY(arena, type, count)                                    \
+	((type *)sl_arena_zalloc((arena), (count), sizeof(type)))
+
+#endif

@@ -1,0 +1,18 @@
+/* rand.h - random bytes from the kernel's generator, buffered per thread. */
+#ifndef SL_BASE_RAND_H
+#define SL_BASE_RAND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Cryptographically strong; aborts the process if the kernel refuses, because
+ * a key or id made from weak bytes is worse than no service. */
+void     sl_rand_bytes(void *out, size_t size);
+uint64_t sl_rand_u64(void);
+
+/* A ULID (26 characters of Crockford base32, NUL-terminated; sorts by time).
+ * https://github.com/ulid/spec */
+enum { SL_ULID_LEN = 26 };
+void sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms);
+
+#endif

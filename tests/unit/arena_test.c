@@ -1,0 +1,92 @@
+/* arena_test.c - arena and buffer: alignment, caps, sticky failure. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+static void
+allocations_are_aligned_and_disjoint(void **state)
+{
+	struct sl_arena arena;
+	char *seen[200];
+
+	(void)state;
+	sl_arena_init(&arena, 64, 0);
+	for (size_t i = 0; i < 200; i++) {
+		seen[i] = sl_arena_alloc(&arena, i + 1);
+		assert_non_null(seen[i]);
+		assert_int_equal((uintptr_t)seen[i] % _Alignof(max_align_t), 0);
+		memset(seen[i], (int)i, i + 1);
+	}
+	for (size_t i = 0; i < 200; i++)
+		for (size_t k = 0; k <= i; k++)
+			assert_int_equal((unsigned char)seen[i][k], i);
+	sl_arena_release(&arena);
+}
+
+static void
+cap_refuses_and_survives(void **state)
+{
+	struct sl_arena arena;
+
+	(void)state;
+	sl_arena_init(&arena, 64, 256);
+	assert_null(sl_arena_alloc(&arena, 1000));
+	assert_non_null(sl_arena_alloc(&arena, 100));
+	assert_null(sl_arena_zalloc(&arena, SIZE_MAX / 2, 3));
+	assert_true(arena.total_size <= 256);
+	sl_arena_release(&arena);
+}
+
+static void
+buffer_failure_is_sticky(void **state)
+{
+	struct sl_buf buf;
+
+	(void)state;
+	sl_buf_init(&buf, 10);
+	assert_int_equal(sl_buf_append(&buf, SL_SLICE("12345678")), SL_OK);
+	assert_int_equal(sl_buf_append(&buf, SL_SLICE("abc")), SL_ELIMIT);
+	assert_true(buf.failed);
+	assert_int_equal(sl_buf_append(&buf, SL_SLICE("x")), SL_ELIMIT);
+	assert_true(sl_slice_is(sl_buf_slice(&buf), "12345678"));
+	sl_buf_clear(&buf);
+	assert_int_equal(sl_buf_printf(&buf, "%d", 42), SL_OK);
+	assert_true(sl_slice_is(sl_buf_slice(&buf), "42"));
+	sl_buf_release(&buf);
+}
+
+static void
+integers_are_strict(void **state)
+{
+	int64_t value;
+
+	(void)state;
+	assert_true(sl_slice_i64(SL_SLICE("-9223372036854775808"), &value));
+	assert_true(value == INT64_MIN);
+	assert_false(sl_slice_i64(SL_SLICE("9223372036854775808"), &value));
+	assert_false(sl_slice_i64(SL_SLICE("+1"), &value));
+	assert_false(sl_slice_i64(SL_SLICE(""), &value));
+	assert_false(sl_slice_i64(SL_SLICE("-"), &value));
+	assert_int_equal(sl_slice_search(SL_SLICE("xabab"), SL_SLICE("ab")), 1);
+	assert_int_equal(sl_slice_search(SL_SLICE("aab"), SL_SLICE("ab")), 1);
+	assert_int_equal(sl_slice_search(SL_SLICE("a"), SL_SLICE("ab")), -1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(allocations_are_aligned_and_disjoint),
+		cmocka_unit_test(cap_refuses_and_survives),
+		cmocka_unit_test(buffer_failure_is_sticky),
+		cmocka_unit_test(integers_are_strict),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
