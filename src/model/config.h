@@ -1,0 +1,171 @@
+/* config.h - the configuration as plain data, after loading and checking.
+ *
+ * Read from YAML by app/, whose option table holds names, ranges, defaults and
+ * help. Everything lives on one arena; shared: frozen. Slices are empty where
+ * an option was not given.
+ */
+#ifndef SL_MODEL_CONFIG_H
+#define SL_MODEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/secret.h"
+#include "base/slice.h"
+
+struct sl_config_strings {
+	struct sl_slice *items;
+	size_t           count;
+};
+
+struct sl_config_listen {
+	struct sl_slice host;
+	uint16_t        port;
+	struct sl_slice tls_cert; /* path; empty: cleartext */
+	struct sl_slice tls_key;
+};
+
+struct sl_config_limits {
+	uint64_t body_bytes;
+	uint64_t header_bytes;
+	uint64_t header_count;
+	uint64_t header_timeout_ms;
+	uint64_t body_timeout_ms;
+	uint64_t keepalive_timeout_ms;
+	uint64_t write_stall_ms;
+	uint64_t connections;
+	uint64_t h2_streams;
+	uint64_t write_buffer_bytes;
+	uint64_t requests_per_connection;
+	uint64_t sse_event_bytes;   /* one upstream event; larger: the stream is cut */
+	uint64_t reply_bytes;       /* a reply that must be held whole to be read for usage */
+};
+
+enum sl_auth_mode {
+	SL_AUTH_DEFAULT, /* the provider kind's own */
+	SL_AUTH_NONE,
+	SL_AUTH_BEARER,
+	SL_AUTH_HEADER,
+	SL_AUTH_PASSTHROUGH, /* the caller's own credential */
+};
+
+struct sl_config_timeouts {
+	uint64_t connect_ms, first_byte_ms, idle_ms, total_ms; /* total 0: none */
+};
+
+struct sl_config_header {
+	struct sl_slice name; /* lower-case */
+	struct sl_slice value;
+};
+
+struct sl_config_provider {
+	struct sl_slice           name;
+	struct sl_slice           kind;        /* a provider kind's name, checked */
+	struct sl_slice           base_url;    /* empty: the kind's own */
+	struct sl_secret          api_key;     /* may be empty */
+	enum sl_auth_mode         auth;
+	struct sl_slice           auth_header; /* for SL_AUTH_HEADER, lower-case */
+	bool                      enabled;
+	bool                      from_environment; /* not written in the file */
+	struct sl_config_strings  fallback;
+	struct sl_config_timeouts timeouts;
+	struct sl_slice           ca_file;
+	struct sl_config_strings  allow_cidr;
+	struct sl_slice           http2;       /* "auto", "off", "only" */
+	struct sl_slice           api_version; /* azure */
+	uint64_t                  max_connections;
+	struct sl_config_header  *headers;     /* added to every request */
+	size_t                    header_count;
+};
+
+struct sl_config_deployment {
+	struct sl_slice id;       /* "alias/provider/model", stable across reloads */
+	struct sl_slice provider; /* a name in providers, checked */
+	struct sl_slice model;
+	uint64_t        weight;
+	int64_t         priority;
+	struct sl_slice tier; /* simple, medium, complex or empty */
+};
+
+struct sl_config_model {
+	struct sl_slice              name;
+	struct sl_slice              strategy;
+	struct sl_config_deployment *deployments;
+	size_t                       deployment_count;
+	struct sl_config_strings     fallbacks; /* aliases, checked */
+};
+
+struct sl_config_auction {
+	bool            enabled;
+	struct sl_slice category;
+	int64_t         price_min_nanousd, price_max_nanousd;
+	struct sl_slice bid;
+	double          quality;
+};
+
+struct sl_config_route {
+	struct sl_slice          name; /* org/name */
+	struct sl_slice          base_url;
+	enum sl_auth_mode        auth;
+	struct sl_slice          auth_header;
+	struct sl_slice          model;
+	struct sl_slice          system;
+	struct sl_config_auction auction;
+};
+
+struct sl_config_stack {
+	struct sl_slice          slug;
+	int64_t                  version;
+	struct sl_config_strings models, allowed_providers, blocked_providers,
+	                         allowed_models, blocked_models;
+	struct sl_slice          objective, quality, verification;
+};
+
+struct sl_config_workspace {
+	struct sl_slice slug;
+	struct sl_slice stack;
+	bool            prepaid;
+	int64_t         minimum_balance_nanousd;
+};
+
+struct sl_config_price {
+	struct sl_slice provider; /* a name in providers */
+	struct sl_slice model;
+	struct sl_slice fields;   /* the mapping as JSON text: {"input":0.1,...}, checked */
+};
+
+struct sl_config {
+	struct sl_arena              arena;
+	struct sl_slice              path;      /* of the file; empty: none */
+	struct sl_config_listen     *listen;
+	size_t                       listen_count;
+	struct sl_secret             master_key;
+	struct sl_slice              store;     /* URL */
+	struct sl_slice              shared;    /* URL, may be empty */
+	struct sl_slice              durability;
+	uint64_t                     workers;   /* 0: one per core */
+	bool                         keys_required; /* `keys: required | off` */
+	struct sl_slice              log_level;
+	bool                         access_log;
+	uint64_t                     shutdown_grace_ms;
+	struct sl_config_strings     cors_origins; /* empty: CORS is off; "*" allowed */
+	struct sl_slice              catalog;   /* path; empty: the built-in one */
+	struct sl_config_limits      limits;
+	struct sl_config_provider   *providers;
+	size_t                       provider_count;
+	struct sl_config_model      *models;
+	size_t                       model_count;
+	struct sl_slice              router_auto;
+	uint64_t                     router_retries;
+	struct sl_config_route      *routes;
+	size_t                       route_count;
+	struct sl_config_stack      *stacks;
+	size_t                       stack_count;
+	struct sl_config_workspace  *workspaces;
+	size_t                       workspace_count;
+	struct sl_config_price      *prices;
+	size_t                       price_count;
+};
+
+#endif

@@ -1,0 +1,78 @@
+/* provider.h - a place that serves some shapes.
+ *
+ * Mostly data: base URL, environment variables, credential scheme, the shapes
+ * it speaks and where, quirks. A provider never sees a caller and touches no
+ * socket: it describes a request, the pipeline performs it.
+ *
+ * To add an OpenAI-compatible provider: one row in compatible.def. To add one
+ * with ways of its own: one file and one line in providers.def.
+ */
+#ifndef SL_PROVIDERS_PROVIDER_H
+#define SL_PROVIDERS_PROVIDER_H
+
+#include "base/arena.h"
+#include "base/slice.h"
+#include "model/config.h"
+#include "shapes/shape.h"
+
+enum sl_provider_quirk {
+	SL_QUIRK_NO_STREAM_OPTIONS = 1 << 0, /* rejects stream_options */
+	SL_QUIRK_MODEL_IN_PATH = 1 << 1,     /* Azure deployments, Gemini */
+	SL_QUIRK_KEYLESS = 1 << 2,           /* usually without a credential (local servers) */
+	SL_QUIRK_NO_RESPONSES = 1 << 3,      /* does not serve /responses */
+};
+
+/* A URL split, as the dialler needs it. */
+struct sl_url {
+	bool            tls;
+	struct sl_slice host; /* no brackets */
+	uint16_t        port;
+	struct sl_slice path; /* without trailing slash, may be empty */
+	struct sl_slice query;
+	bool            host_is_literal; /* an IP address, or "localhost" */
+};
+/* Strict: http or https, no userinfo, no fragment, no control, backslash or
+ * percent in the host; canonical IP literals only. SL_ESYNTAX otherwise. */
+enum sl_err sl_url_parse(struct sl_slice text, struct sl_url *out);
+
+/* What the provider is asked to describe. */
+struct sl_provider_request {
+	const struct sl_shape_ops *shape;
+	const char                *verb;  /* of the shape's path */
+	struct sl_slice            model; /* provider's id */
+	bool                       stream;
+	struct sl_slice            query; /* the caller's, credentials removed; may be empty */
+	struct sl_slice            base_path;   /* of the configured base URL */
+	struct sl_slice            api_version; /* configured; may be empty */
+};
+
+struct sl_provider_kind {
+	const char *name;       /* "openai" as written in the configuration */
+	const char *title;      /* "OpenAI" */
+	const char *base_url;   /* default; NULL: must be configured */
+	const char *env_key[4]; /* environment variables that hold a credential, NULL-filled */
+	const char *env_base[3];/* ... that give the base URL */
+	const char *env_version[3]; /* ... that give an API version */
+	enum sl_auth_mode auth; /* SL_AUTH_BEARER, SL_AUTH_HEADER or SL_AUTH_NONE */
+	const char *auth_header;/* for SL_AUTH_HEADER: "x-api-key" */
+	const char *family;     /* shapes of this family are spoken natively */
+	const char *const *shapes; /* names of those it serves, NULL-terminated; NULL: all of the family */
+	unsigned    quirks;
+	const struct sl_config_header *headers; /* sent unless the caller sent one: anthropic-version */
+	size_t      header_count;
+	/* Target (path and query) for a request, on the arena; empty when this
+	 * provider does not serve the shape. NULL: base_path + upstream_path. */
+	struct sl_slice (*target)(const struct sl_provider_request *request,
+	                          struct sl_arena *arena);
+};
+
+size_t sl_provider_kind_count(void);
+const struct sl_provider_kind *sl_provider_kind_at(size_t index);
+const struct sl_provider_kind *sl_provider_kind_find(struct sl_slice name); /* NULL: unknown */
+
+bool sl_provider_serves(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape);
+struct sl_slice sl_provider_target(const struct sl_provider_kind *kind,
+                                   const struct sl_provider_request *request,
+                                   struct sl_arena *arena);
+
+#endif

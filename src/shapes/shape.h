@@ -1,0 +1,165 @@
+/* shape.h - an API's wire format.
+ *
+ * A shape knows which requests it owns (method and path), what in them steers,
+ * how to make the same request for another model without touching any other
+ * byte, how to read replies and events in passing, and how its callers expect
+ * an error to look. It never sees a header name, a socket or a clock. Pure:
+ * everything comes in as arguments.
+ *
+ * To add a shape: one file that defines `const struct sl_shape_ops
+ * sl_shape_NAME`, one line in shapes.def, vectors under tests/vectors/NAME/.
+ */
+#ifndef SL_SHAPES_SHAPE_H
+#define SL_SHAPES_SHAPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/slice.h"
+#include "base/sse.h"
+#include "model/fault.h"
+#include "model/usage.h"
+
+/* A path a shape owns: "/v1beta/models/{model}:generateContent". `{model}`
+ * matches one segment, percent-decoded (up to the last ':' where the pattern
+ * goes on with one). Fixed text matches byte for byte. */
+struct sl_shape_path {
+	const char *pattern;
+	const char *verb; /* what the shape calls this variant: "generateContent" */
+};
+
+/* How the bytes of a reply are framed. */
+enum sl_framing {
+	SL_FRAMING_WHOLE,      /* one document (JSON, or binary such as audio) */
+	SL_FRAMING_SSE,
+	SL_FRAMING_JSON_ARRAY, /* Gemini without alt=sse: [ {...} , {...} ] */
+};
+
+struct sl_shape_input {
+	const char     *verb;         /* of the path that matched */
+	struct sl_slice path_model;   /* {model}, decoded; may be empty */
+	struct sl_slice query;
+	struct sl_slice content_type; /* of the body */
+	struct sl_slice body;
+};
+
+enum { SL_SHAPE_WANTS_MAX = 16 };
+
+/* What steers a request. Filled by read_request; slices are of the body, the
+ * input or the arena. */
+struct sl_steer {
+	struct sl_slice model;        /* unescaped; empty: none given */
+	bool            stream;
+	enum sl_framing framing;      /* of a successful reply */
+	bool            wants_usage;  /* chat streams: the caller asked for the usage chunk */
+	int64_t         max_output_tokens; /* -1: not given */
+	int64_t         choices;      /* n, candidateCount; 1 when not given */
+	struct sl_slice end_user;     /* user, metadata.user_id, safety_identifier; may be empty */
+	/* For the shape's own use between read_request and forward. */
+	struct sl_shape_input input;
+	struct sl_json_found  found[SL_SHAPE_WANTS_MAX];
+	struct sl_json_found  top;
+	struct sl_slice       model_part; /* multipart: bytes of the model field's value */
+};
+
+/* Where it goes, as far as a shape may know. */
+struct sl_shape_target {
+	struct sl_slice model;          /* the provider's id for it */
+	bool            model_in_path;  /* the body needs no model (Azure deployments) */
+	bool            ask_for_usage;  /* the target knows stream_options.include_usage */
+};
+
+enum { SL_FORWARD_SLICES_MAX = 64 };
+
+/* The request for the target: slices of the caller's body and of the arena. */
+struct sl_forward {
+	struct sl_slice body[SL_FORWARD_SLICES_MAX];
+	size_t          body_count;
+	bool            usage_injected; /* we asked for usage, the caller did not:
+	                                 * frames that exist only for that are hidden */
+};
+
+/* What was learnt of a reply. */
+struct sl_reply_facts {
+	struct sl_usage usage;
+	struct sl_slice model;     /* as the provider names what served; on the arena */
+	bool            content;   /* the first real content was seen */
+	bool            finished;  /* the grammar's proper end was seen */
+	bool            failed;    /* an error object or event was seen */
+	bool            content_filter; /* stopped by a filter */
+	struct sl_slice error_type;    /* on the arena, may be empty */
+	struct sl_slice error_message; /* on the arena, may be empty */
+};
+
+enum sl_frame_verdict {
+	SL_FRAME_PASS, /* relay the frame's bytes as they are */
+	SL_FRAME_HIDE, /* not meant for the caller */
+};
+
+/* Per-stream memory of a shape, zero-initialised except hide_usage. */
+struct sl_stream_state {
+	struct sl_reply_facts facts;
+	bool     hide_usage;   /* usage was injected */
+	bool     stop_seen;
+	uint32_t frames;
+};
+
+struct sl_shape_ops {
+	const char                 *name;     /* "openai_chat": records, metrics, config */
+	const char                 *family;   /* "openai", "anthropic", "gemini" */
+	const char                 *operation;/* OTel gen_ai.operation.name: "chat", "embeddings", ... */
+	const struct sl_shape_path *paths;    /* ends with a NULL pattern; all POST */
+	/* Path on a provider of the same family, below its base URL:
+	 * "/chat/completions", "/v1/messages", "/v1beta/models/{model}:{verb}". */
+	const char                 *upstream_path;
+	/* Finds what steers. Returns false with *fault filled (BAD_JSON, BAD_TYPE,
+	 * BAD_REQUEST with param ...). Only fields that steer are judged; everything
+	 * else is the provider's business. */
+	bool (*read_request)(const struct sl_shape_input *input, struct sl_arena *arena,
+	                     struct sl_steer *steer, struct sl_fault *fault);
+	/* The request for a target. SL_OK or an error of the splice. */
+	enum sl_err (*forward)(const struct sl_steer *steer, const struct sl_shape_target *target,
+	                       struct sl_arena *arena, struct sl_forward *out);
+	/* Reads a complete successful reply (SL_FRAMING_WHOLE). A body that is not
+	 * what the shape promises sets facts->failed. NULL: bytes are opaque. */
+	void (*read_reply)(const struct sl_steer *steer, struct sl_slice body,
+	                   struct sl_arena *arena, struct sl_reply_facts *facts);
+	/* Reads one frame of a stream in passing. data is the joined data of an SSE
+	 * frame or one element of a JSON array. NULL: never streams. */
+	enum sl_frame_verdict (*read_frame)(struct sl_stream_state *state, struct sl_slice event,
+	                                    struct sl_slice data, struct sl_arena *arena);
+	/* Called once when the upstream's bytes ended properly: some grammars
+	 * (Gemini) have no terminal frame and are finished by a seen stop reason.
+	 * NULL: facts.finished stands as it is. */
+	void (*end_stream)(struct sl_stream_state *state);
+	/* A fault as this API's callers expect it: the JSON body of an error reply. */
+	void (*write_fault)(const struct sl_fault *fault, struct sl_slice request_id,
+	                    struct sl_buf *out);
+	/* The same inside a stream that has begun: bytes to append, after which the
+	 * connection ends without a success terminator. */
+	void (*write_stream_fault)(const struct sl_stream_state *state,
+	                           const struct sl_fault *fault, struct sl_slice request_id,
+	                           enum sl_framing framing, struct sl_buf *out);
+};
+
+#define SL_SHAPE(id) extern const struct sl_shape_ops sl_shape_##id;
+#include "shapes/shapes.def"
+#undef SL_SHAPE
+
+size_t sl_shape_count(void);
+const struct sl_shape_ops *sl_shape_at(size_t index);
+const struct sl_shape_ops *sl_shape_by_name(struct sl_slice name); /* NULL: unknown */
+
+/* Finds the shape that owns a POST to this raw (percent-encoded) path. Fills
+ * input->verb and input->path_model (decoded on the arena). NULL: nobody. */
+const struct sl_shape_ops *sl_shape_match(struct sl_slice path, struct sl_arena *arena,
+                                          struct sl_shape_input *input);
+
+/* Whom to ask how an error looks when no shape owns the path: by the path's
+ * beginning ("/v1beta" gemini, "/v1/messages" anthropic), else openai_chat. */
+const struct sl_shape_ops *sl_shape_for_errors(struct sl_slice path);
+
+#endif
