@@ -11,33 +11,8 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/headers.h"
 #include "base/slice.h"
-
-/* A field. Names are lower-case, values without surrounding space, both
- * validated (token characters; no CR, LF or NUL). Empty values are legal. */
-struct sl_header {
-	struct sl_slice name;
-	struct sl_slice value;
-};
-
-struct sl_headers {
-	struct sl_header *items;
-	size_t            count;
-};
-
-/* First field with this lower-case name; empty slice when absent (use
- * sl_headers_has to tell it from an empty value). */
-struct sl_slice sl_headers_get(const struct sl_headers *headers, const char *name);
-bool sl_headers_has(const struct sl_headers *headers, const char *name);
-
-/* Fields that belong to one connection and never travel on: connection,
- * keep-alive, proxy-connection, transfer-encoding, te, trailer, upgrade,
- * proxy-authenticate, proxy-authorization, http2-settings. RFC 9110 7.6.1 */
-bool sl_header_is_hop_by_hop(struct sl_slice name);
-
-/* Whether name and value may be sent as a field; used on everything that did
- * not come from our own literals, so no value can forge or split a header. */
-bool sl_header_is_valid(struct sl_slice name, struct sl_slice value);
 
 /* Percent-decodes one path segment into out (at least segment.len bytes);
  * returns the length, or SL_ESYNTAX for a broken escape or an encoded NUL. */

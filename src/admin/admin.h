@@ -1,0 +1,43 @@
+/* admin.h - the operator's side of the port: the admin API, health, metrics, and
+ * the page at "/".
+ *
+ * One route table; every row names the role it needs (none, master), and a row
+ * without one stops start-up. JSON in and out, errors in the gateway envelope
+ * {"error":{"type","message",...}}. One sl_admin per loop.
+ */
+#ifndef SL_ADMIN_ADMIN_H
+#define SL_ADMIN_ADMIN_H
+
+#include "base/buf.h"
+#include "net/server.h"
+#include "telemetry/telemetry.h"
+
+struct sl_keyring;
+struct sl_store;
+struct sl_admin;
+
+/* What the admin room works on. shared: frozen for the process's life. */
+struct sl_admin_services {
+	struct sl_store     *store;
+	struct sl_keyring   *keyring;
+	struct sl_telemetry *telemetry;
+	bool                 keys_required;
+	/* POST /admin/reload. SL_OK: {"changed":[...]} in report; SL_ESYNTAX: the
+	 * problems as text, one "FILE:LINE:COL: ..." a line. */
+	enum sl_err (*reload)(void *context, struct sl_buf *report);
+	void (*gauges)(void *context, struct sl_telemetry_gauges *out);
+	/* "host:port" of the first listener and a model to try, for the page. */
+	struct sl_slice (*base_url)(void *context);
+	struct sl_slice (*sample_model)(void *context);
+	bool (*draining)(void *context);
+	void *context;
+};
+
+struct sl_admin *sl_admin_new(struct sl_loop *loop, const struct sl_admin_services *services);
+void sl_admin_free(struct sl_admin *admin);
+const struct sl_server_handler *sl_admin_handler(struct sl_admin *admin);
+/* Whether the raw path is the admin room's: /admin and below, /health, /ready,
+ * /metrics, / and what the page needs. */
+bool sl_admin_owns(struct sl_slice path);
+
+#endif

@@ -1,0 +1,104 @@
+/* key.h - virtual keys in memory.
+ *
+ * The keyring is loaded at start and changed by the admin API; the request path
+ * never asks the store. A presented secret is recognised by its keyed digest
+ * (HMAC-SHA-256 under the pepper), compared in constant time; unknown, revoked
+ * and malformed secrets take the same path. shared: atomic - any loop may look
+ * up, admit and change; a change is seen by the next look-up.
+ */
+#ifndef SL_LEDGER_KEY_H
+#define SL_LEDGER_KEY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/slice.h"
+#include "model/fault.h"
+
+struct sl_store;
+struct sl_keyring;
+struct sl_key; /* reference-counted; what it points to is one frozen policy */
+
+/* What a key may do. Frozen; a PATCH makes another. Names as in the admin API. */
+struct sl_key_policy {
+	struct sl_slice  name, surface, team, workspace, stack, metadata_json;
+	struct sl_slice *models;       /* allowed; count 0: all. A trailing star matches any rest */
+	size_t           model_count;
+	int64_t          rpm, tpm, concurrency;              /* 0: no limit */
+	int64_t          monthly_budget_nanousd, daily_budget_nanousd,
+	                 total_budget_nanousd;               /* -1: none */
+	int64_t          expires_wall_ms;                    /* 0: never */
+	bool             cancel_on_disconnect;               /* else drain */
+	bool             strict;
+};
+
+struct sl_keyring *sl_keyring_new(void);
+void sl_keyring_free(struct sl_keyring *ring);
+/* Reads pepper (made at first start) and keys. Before the loops start. */
+enum sl_err sl_keyring_load(struct sl_keyring *ring, struct sl_store *store);
+size_t sl_keyring_count(const struct sl_keyring *ring);
+
+/* Finds a live key by its secret. SL_OK: *key is a reference the caller gives
+ * back. SL_ENOTFOUND: unknown or revoked; *fault is filled (AUTH; the same for
+ * both). Expired keys are found here and refused by sl_key_admit. */
+enum sl_err sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret,
+                            struct sl_key **key, struct sl_fault *fault);
+void sl_key_unref(struct sl_key *key);
+struct sl_slice sl_key_id(const struct sl_key *key);
+const struct sl_key_policy *sl_key_policy(const struct sl_key *key);
+bool sl_key_allows_model(const struct sl_key *key, struct sl_slice model);
+
+/* Takes one request from the key's allowances: expiry, concurrency, then the
+ * sliding rpm window. Refused requests consume nothing. True: admitted, to be
+ * ended by exactly one sl_key_leave. False: *fault (EXPIRED, CONCURRENCY, RPM
+ * with retry_after_s and a message on the arena as the gateway contract writes
+ * it: "Key vk_... exceeded its 120 req/min limit."). */
+struct sl_key_allowance { int64_t limit, remaining, reset_s; }; /* limit 0: none */
+bool sl_key_admit(struct sl_key *key, uint64_t now_mono_ms, int64_t now_wall_ms,
+                  struct sl_arena *arena, struct sl_key_allowance *requests,
+                  struct sl_fault *fault);
+void sl_key_leave(struct sl_key *key);
+
+/* --- administration: on a loop; done is called on that loop once it is durable -- */
+
+struct sl_loop;
+struct sl_key_change {
+	void (*done)(struct sl_key_change *change);
+	struct sl_loop  *loop;
+	enum sl_err      err;      /* SL_OK; SL_EFULL, SL_EIO: nothing was changed */
+	struct sl_buf    json;     /* the key as the admin API shows it */
+	void            *user;
+	void            *internal; /* private */
+};
+/* body is the request's JSON (validated). False: *fault with param. On true,
+ * done follows; on creation json holds "key", the secret, this one time. */
+bool sl_keyring_create(struct sl_keyring *ring, struct sl_json body, struct sl_arena *arena,
+                       struct sl_key_change *change, struct sl_fault *fault);
+bool sl_keyring_patch(struct sl_keyring *ring, struct sl_slice id, struct sl_json body,
+                      struct sl_arena *arena, struct sl_key_change *change,
+                      struct sl_fault *fault); /* NOT_FOUND when unknown or revoked */
+bool sl_keyring_revoke(struct sl_keyring *ring, struct sl_slice id,
+                       struct sl_key_change *change, struct sl_fault *fault);
+/* Never a secret. False: unknown. */
+bool sl_keyring_show(struct sl_keyring *ring, struct sl_slice id, struct sl_json_writer *out);
+void sl_keyring_list(struct sl_keyring *ring, struct sl_json_writer *out); /* an array */
+
+/* Synchronous creation at first start, before the loops run: the secret is
+ * appended to `secret`. */
+enum sl_err sl_keyring_create_first(struct sl_keyring *ring, struct sl_slice name,
+                                    struct sl_buf *secret);
+
+/* --- the master key ------------------------------------------------------- */
+
+/* At start: configured secret rules; empty: the stored one is used, or one is
+ * generated ("sk-master-..."), its digest stored and the secret appended to
+ * `generated`. */
+enum sl_err sl_keyring_set_master(struct sl_keyring *ring, struct sl_store *store,
+                                  struct sl_slice configured, struct sl_buf *generated);
+bool sl_keyring_is_master(const struct sl_keyring *ring, struct sl_slice secret);
+
+#endif
