@@ -1,0 +1,626 @@
+"""OpenAI: chat completions, completions, responses, embeddings, moderations,
+images, audio, models. Rules and reply members after the published OpenAPI
+document; `OpenAI` is also the base of Azure.
+"""
+import base64
+import json
+import re
+import struct
+
+from . import rules
+from .app import Provider, dump, parse_object
+from .rules import Broken, Directives, expect, nullable, number, one_of, typed
+from .wire import Reply
+
+NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
+CREATED = 1760000000
+TEXT, ANY = typed(str), None
+SSE_HEADERS = [("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache")]
+
+CHAT_RULES = {
+    "model": TEXT, "messages": typed(list), "stream": nullable(typed(bool)),
+    "stream_options": nullable(typed(dict)), "temperature": nullable(number(0, 2)),
+    "top_p": nullable(number(0, 1)), "n": nullable(number(1, 128, True)),
+    "max_tokens": nullable(number(1, 1 << 31, True)),
+    "max_completion_tokens": nullable(number(1, 1 << 31, True)),
+    "stop": nullable(typed(str, list)), "presence_penalty": nullable(number(-2, 2)),
+    "frequency_penalty": nullable(number(-2, 2)), "logit_bias": nullable(typed(dict)),
+    "logprobs": nullable(typed(bool)), "top_logprobs": nullable(number(0, 20, True)),
+    "user": TEXT, "seed": nullable(typed(int)), "tools": typed(list),
+    "tool_choice": typed(str, dict), "parallel_tool_calls": typed(bool),
+    "response_format": typed(dict), "reasoning_effort": nullable(
+        one_of("none", "minimal", "low", "medium", "high", "xhigh", "max")),
+    "verbosity": nullable(one_of("low", "medium", "high")), "metadata": nullable(typed(dict)),
+    "store": nullable(typed(bool)), "service_tier": nullable(TEXT), "modalities": ANY,
+    "audio": ANY, "prediction": ANY, "web_search_options": ANY, "safety_identifier": TEXT,
+    "prompt_cache_key": TEXT, "prompt_cache_retention": ANY, "functions": typed(list),
+    "function_call": ANY, "moderation": ANY, "prompt_cache_options": ANY,
+}
+COMPLETION_RULES = {
+    "model": TEXT, "prompt": typed(str, list), "stream": nullable(typed(bool)),
+    "stream_options": nullable(typed(dict)), "temperature": nullable(number(0, 2)),
+    "top_p": nullable(number(0, 1)), "n": nullable(number(1, 128, True)),
+    "max_tokens": nullable(number(0, 1 << 31, True)), "stop": nullable(typed(str, list)),
+    "best_of": ANY, "echo": ANY, "suffix": ANY, "logprobs": ANY, "logit_bias": ANY, "user": TEXT,
+    "seed": ANY, "presence_penalty": ANY, "frequency_penalty": ANY,
+}
+RESPONSES_RULES = {
+    "model": TEXT, "input": typed(str, list), "instructions": nullable(TEXT),
+    "stream": nullable(typed(bool)), "max_output_tokens": nullable(number(16, 1 << 31, True)),
+    "temperature": nullable(number(0, 2)), "top_p": nullable(number(0, 1)), "tools": typed(list),
+    "tool_choice": typed(str, dict), "parallel_tool_calls": nullable(typed(bool)),
+    "metadata": nullable(typed(dict)), "previous_response_id": nullable(TEXT),
+    "reasoning": nullable(typed(dict)), "text": typed(dict), "store": nullable(typed(bool)),
+    "include": nullable(typed(list)), "truncation": nullable(one_of("auto", "disabled")),
+    "user": TEXT, "service_tier": nullable(TEXT), "background": nullable(typed(bool)),
+    "prompt_cache_key": TEXT, "safety_identifier": TEXT, "max_tool_calls": ANY, "prompt": ANY,
+    "stream_options": ANY, "conversation": ANY, "context_management": ANY, "top_logprobs": ANY,
+    "client_metadata": ANY, "prompt_cache_retention": ANY, "moderation": ANY,
+}
+EMBEDDING_RULES = {
+    "model": TEXT, "input": typed(str, list), "encoding_format": one_of("float", "base64"),
+    "dimensions": number(1, 3072, True), "user": TEXT,
+}
+CONTENT_TYPES = {
+    "system": ("text",), "developer": ("text",), "tool": ("text",),
+    "user": ("text", "image_url", "input_audio", "file"), "assistant": ("text", "refusal"),
+}
+
+
+def text_of(content):
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "") for part in content or [] if isinstance(part, dict))
+
+
+def check_content(content, role, where):
+    if isinstance(content, str):
+        return
+    expect(isinstance(content, list) and content, "Invalid type for '%s': expected one of a string"
+           " or array of objects, but got %s instead." % (where, rules.kind(content)), where,
+           "invalid_type")
+    for index, part in enumerate(content):
+        spot = "%s[%d]" % (where, index)
+        typed(dict)(part, spot)
+        expect(part.get("type") in CONTENT_TYPES[role], "Invalid value: '%s'. Supported values "
+               "are: %s." % (part.get("type"), CONTENT_TYPES[role]), spot + ".type",
+               "invalid_value")
+        if part["type"] == "text":
+            TEXT(part.get("text"), spot + ".text")
+
+
+def check_calls(calls, where):
+    typed(list)(calls, where)
+    for index, call in enumerate(calls):
+        spot = "%s[%d]" % (where, index)
+        for member in ("id", "type"):
+            expect(isinstance(call.get(member), str), "Missing required parameter: '%s.%s'."
+                   % (spot, member), spot, "missing_required_parameter")
+        function = call.get("function") or {}
+        expect(NAME.match(str(function.get("name"))), "Invalid '%s.function.name': string does "
+               "not match pattern." % spot, spot + ".function.name", "invalid_value")
+        TEXT(function.get("arguments"), spot + ".function.arguments")
+
+
+def check_messages(messages):
+    expect(messages, "Invalid 'messages': empty array. Expected an array with minimum length 1.",
+           "messages", "empty_array")
+    waiting = []     # ids of calls whose results must come next
+    for index, message in enumerate(messages):
+        where = "messages[%d]" % index
+        typed(dict)(message, where)
+        role = message.get("role")
+        one_of("system", "developer", "user", "assistant", "tool", "function")(
+            role, where + ".role")
+        if role == "tool":
+            expect(message.get("tool_call_id") in waiting, "Invalid parameter: messages with role "
+                   "'tool' must be a response to a preceeding message with 'tool_calls'.",
+                   where + ".role")
+            waiting.remove(message["tool_call_id"])
+        else:
+            expect(not waiting, "An assistant message with 'tool_calls' must be followed by tool "
+                   "messages responding to each 'tool_call_id'. Missing: %s" % ", ".join(waiting),
+                   where + ".role")
+        if role == "assistant" and message.get("tool_calls"):
+            check_calls(message["tool_calls"], where + ".tool_calls")
+            waiting = [call["id"] for call in message["tool_calls"]]
+            if message.get("content") is None:
+                continue
+        if role == "function" or (role == "assistant" and message.get("refusal")):
+            continue
+        check_content(message.get("content"), role, where + ".content")
+    expect(not waiting, "An assistant message with 'tool_calls' must be followed by tool messages "
+           "responding to each 'tool_call_id'.", "messages")
+
+
+def check_tools(body):
+    tools = body.get("tools")
+    if tools is None:
+        for name in ("tool_choice", "parallel_tool_calls"):
+            expect(name not in body, "'%s' is only allowed when 'tools' are specified." % name,
+                   name)
+        return
+    expect(tools, "Invalid 'tools': empty array.", "tools", "empty_array")
+    for index, tool in enumerate(tools):
+        where = "tools[%d]" % index
+        one_of("function", "custom")(tool.get("type"), where + ".type")
+        inner = tool.get(tool["type"]) or {}
+        expect(NAME.match(str(inner.get("name"))), "Invalid '%s.function.name'." % where,
+               where + ".function.name", "invalid_value")
+
+
+def pick_call(tools, choice, last_role):
+    """The function a test expects to be called: the named one, else the first."""
+    if not tools or choice == "none" or last_role == "tool":
+        return None
+    for tool in tools:
+        inner = tool.get("function", tool)
+        wanted = (choice.get("function", choice).get("name") if isinstance(choice, dict)
+                  else inner.get("name"))
+        if tool.get("type") == "function" and inner.get("name") == wanted:
+            return wanted, {"location": "Paris", "count": 9007199254740993}
+    return None
+
+
+def vector(text, size):
+    seed = sum(text.encode()) % 97
+    return [((seed + 3 * i) % 31 - 15) / 16.0 for i in range(size)]
+
+
+class OpenAI(Provider):
+    name = "openai"
+    models = ("gpt-", "o1", "o3", "o4", "text-embedding-", "omni-moderation", "dall-e",
+              "whisper-", "tts-", "chatgpt-")
+
+    def missing_key(self):
+        return ("You didn't provide an API key. You need to provide your API key in an "
+                "Authorization header using Bearer auth.")
+
+    def wrong_key(self):
+        return "Incorrect API key provided: ****. You can find your API key in your account."
+
+    def unknown_model(self, model):
+        return "The model `%s` does not exist or you do not have access to it." % model
+
+    def error(self, status, message, broken):
+        types = {429: "requests", 402: "insufficient_quota"}
+        kind = types.get(status, "server_error" if status >= 500 else "invalid_request_error")
+        codes = {429: "rate_limit_exceeded", 401: "invalid_api_key"}
+        return {"error": {"message": message, "type": kind, "param": broken.param,
+                          "code": broken.code or codes.get(status)}}
+
+    def id_headers(self, entry):
+        return [("x-request-id", entry.request_id), ("openai-processing-ms", "12"),
+                ("openai-organization", "org-emulated")]
+
+    # -- routing -----------------------------------------------------------
+    def handle(self, request, entry):
+        path = self.local_path(request)
+        if request.method == "GET" and path in ("/models", "/models/gpt-4o-mini"):
+            return self.models_reply(path, entry)
+        routes = {
+            "/chat/completions": (self.chat, CHAT_RULES, ("model", "messages")),
+            "/completions": (self.completions, COMPLETION_RULES, ("model", "prompt")),
+            "/responses": (self.responses, RESPONSES_RULES, ("model", "input")),
+            "/embeddings": (self.embeddings, EMBEDDING_RULES, ("model", "input")),
+            "/moderations": (self.moderations, {"model": TEXT, "input": typed(str, list)},
+                             ("input",)),
+            "/images/generations": (self.images, None, ("prompt",)),
+            "/audio/speech": (self.speech, None, ("model", "input", "voice")),
+        }
+        if path == "/audio/transcriptions":
+            return self.transcriptions(request, entry)
+        if path not in routes:
+            raise Broken("Invalid URL (%s %s)" % (request.method, request.path), None, None, 404)
+        if request.method != "POST":
+            raise Broken("Not allowed to %s on %s." % (request.method, path), None,
+                         "method_not_supported", 405)
+        media = (request.header("content-type") or "").split(";")[0].strip().lower()
+        expect(media == "application/json", "Unsupported Content-Type: '%s'." % media, None,
+               "unsupported_content_type")
+        handler, table, required = routes[path]
+        body = parse_object(request.body)
+        self.fill_model(request, body)
+        entry.model = body.get("model")
+        entry.stream = body.get("stream") is True
+        lenient = self.lenient(entry.model)
+        rules.check_members(body, table or {name: ANY for name in body}, required,
+                            unknown=None if lenient else self.unknown_member)
+        if entry.model is not None:
+            TEXT(entry.model, "model")
+            self.check_model(entry.model)
+        return handler(body, entry)
+
+    def local_path(self, request):
+        if not request.path.startswith("/v1/"):
+            raise Broken("Invalid URL (%s %s)" % (request.method, request.path), None, None, 404)
+        return request.path[len("/v1"):]
+
+    def fill_model(self, request, body):
+        """Azure takes the model from the path; here the body has it."""
+
+    @staticmethod
+    def unknown_member(path):
+        return Broken("Unrecognized request argument supplied: %s" % path, path,
+                      "unknown_parameter")
+
+    # -- replies -----------------------------------------------------------
+    def models_reply(self, path, entry):
+        one = {"id": "gpt-4o-mini", "object": "model", "created": CREATED, "owned_by": "system"}
+        value = one if path != "/models" else {"object": "list", "data": [one]}
+        return self.json_reply(entry, value)
+
+    def usage(self, directives, prompt, words):
+        used_in = directives.number("in", rules.word_count(prompt) + 3)
+        used_out = directives.number("out", len(words))
+        return {"prompt_tokens": used_in, "completion_tokens": used_out,
+                "total_tokens": used_in + used_out,
+                "prompt_tokens_details": {"cached_tokens": directives.number("cached", 0),
+                                          "audio_tokens": 0},
+                "completion_tokens_details": {
+                    "reasoning_tokens": directives.number("reasoning", 0), "audio_tokens": 0,
+                    "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0}}
+
+    def chat(self, body, entry):
+        messages = body["messages"]
+        if not self.lenient(body["model"]):
+            check_messages(messages)
+            check_tools(body)
+        expect(not ("max_tokens" in body and "max_completion_tokens" in body),
+               "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not "
+               "supported.", "max_tokens")
+        if body["model"].startswith(("o1", "o3", "o4", "gpt-5")):
+            expect("max_tokens" not in body, "Unsupported parameter: 'max_tokens' is not supported "
+                   "with this model. Use 'max_completion_tokens' instead.", "max_tokens",
+                   "unsupported_parameter")
+        expect(not (isinstance(body.get("stop"), list) and len(body["stop"]) > 4),
+               "Invalid 'stop': array too long.", "stop", "array_above_max_length")
+        options = body.get("stream_options")
+        expect(options is None or entry.stream, "The 'stream_options' parameter is only allowed "
+               "when 'stream' is enabled.", "stream_options", "invalid_value")
+        prompt = " ".join(text_of(m.get("content")) for m in messages if isinstance(m, dict))
+        asked = [text_of(m.get("content")) for m in messages if m.get("role") == "user"]
+        directives = Directives(asked[-1] if asked else prompt)
+        words = rules.answer_words(directives)
+        call = pick_call(body.get("tools"), body.get("tool_choice", "auto"),
+                         messages[-1].get("role"))
+        usage = self.usage(directives, prompt, words)
+        base = {"id": self.new_id("chatcmpl-"), "created": CREATED, "model": body["model"],
+                "service_tier": "default", "system_fingerprint": "fp_emulated"}
+        count = body.get("n") or 1
+        if not entry.stream:
+            choices = [self.chat_choice(i, words, call) for i in range(count)]
+            return self.json_reply(entry, dict(base, object="chat.completion", choices=choices,
+                                               usage=usage), usage)
+        wants_usage = bool(options and options.get("include_usage"))
+        events = self.chat_events(dict(base, object="chat.completion.chunk"), count, words, call,
+                                  usage if wants_usage else None)
+        if body["model"].startswith("odd-"):
+            events = self.odd_events(events)
+        entry.usage = usage if wants_usage else None
+        return self.stream_reply(entry, events, directives)
+
+    def stream_reply(self, entry, events, directives):
+        return Reply(200, SSE_HEADERS + self.id_headers(entry), events=events,
+                     pause_s=directives.seconds("pause"), first_s=directives.seconds("first"))
+
+    def chat_choice(self, index, words, call):
+        message = {"role": "assistant", "content": "".join(words), "refusal": None,
+                   "annotations": []}
+        if call:
+            message.update(content=None, tool_calls=[{
+                "id": self.new_id("call_"), "type": "function",
+                "function": {"name": call[0], "arguments": dump(call[1]).decode()}}])
+        return {"index": index, "message": message, "logprobs": None,
+                "finish_reason": "tool_calls" if call else "stop"}
+
+    def chat_events(self, base, count, words, call, usage):
+        def chunk(index, delta, finish=None):
+            choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+            value = dict(base, choices=[choice])
+            if usage is not None:
+                value["usage"] = None
+            return b"data: " + dump(value) + b"\n\n"
+        events = []
+        for index in range(count):
+            events.append(chunk(index, {"role": "assistant", "content": None if call else "",
+                                        "refusal": None}))
+            if call:
+                events += [chunk(index, {"tool_calls": [delta]})
+                           for delta in self.call_deltas(call)]
+            else:
+                events += [chunk(index, {"content": word}) for word in words]
+            events.append(chunk(index, {}, "tool_calls" if call else "stop"))
+        if usage is not None:
+            events.append(b"data: " + dump(dict(base, choices=[], usage=usage)) + b"\n\n")
+        return events + [b"data: [DONE]\n\n"]
+
+    def call_deltas(self, call):
+        arguments = dump(call[1]).decode()
+        first = {"index": 0, "id": self.new_id("call_"), "type": "function",
+                 "function": {"name": call[0], "arguments": ""}}
+        return [first] + [{"index": 0, "function": {"arguments": arguments[i:i + 7]}}
+                          for i in range(0, len(arguments), 7)]
+
+    @staticmethod
+    def odd_events(events):
+        """Legal SSE that a relay must not tidy up."""
+        odd = [b": keep-alive\n\n", b"retry: 3000\r\nid: 7\r\n" + events[0]]
+        odd += [event.replace(b"data: ", b"data:", 1) for event in events[1:3]]
+        odd += [b": " + b"x" * 300 + b"\n"] + events[3:]
+        return odd
+
+    def completions(self, body, entry):
+        directives = Directives(body["prompt"] if isinstance(body["prompt"], str) else "list")
+        words = rules.answer_words(directives)
+        usage = self.usage(directives, directives.text, words)
+        base = {"id": self.new_id("cmpl-"), "object": "text_completion", "created": CREATED,
+                "model": body["model"]}
+
+        def choice(text, finish):
+            return {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+        if not entry.stream:
+            return self.json_reply(entry, dict(base, choices=[choice("".join(words), "stop")],
+                                               usage=usage), usage)
+        chunks = [dict(base, choices=[choice(word, None)]) for word in words]
+        chunks.append(dict(base, choices=[choice("", "stop")]))
+        if (body.get("stream_options") or {}).get("include_usage"):
+            chunks.append(dict(base, choices=[], usage=usage))
+            entry.usage = usage
+        events = [b"data: " + dump(chunk) + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
+        return self.stream_reply(entry, events, directives)
+
+    # -- responses ----------------------------------------------------------
+    def responses(self, body, entry):
+        items = body["input"]
+        if isinstance(items, list):
+            self.check_items(items)
+        if body.get("previous_response_id"):
+            raise Broken("Previous response with id '%s' not found."
+                         % body["previous_response_id"], "previous_response_id",
+                         "previous_response_not_found")
+        if isinstance(items, str):
+            asked = items
+            last_role = "user"
+        else:
+            asked = " ".join(text_of(i.get("content")) for i in items if i.get("role") == "user")
+            last_role = "tool" if items[-1].get("type") == "function_call_output" else "user"
+        directives = Directives(asked)
+        words = rules.answer_words(directives)
+        usage = self.responses_usage(directives, asked, words)
+        call = pick_call(body.get("tools"), body.get("tool_choice", "auto"), last_role)
+        skeleton = self.skeleton(body)
+        if entry.stream:
+            entry.usage = usage
+            return self.stream_reply(entry, self.responses_events(skeleton, words, call, usage),
+                                     directives)
+        skeleton.update(status="completed", usage=usage, output=[self.item(words, call)])
+        return self.json_reply(entry, skeleton, usage)
+
+    def check_items(self, items):
+        expect(items, "Invalid 'input': empty array.", "input", "empty_array")
+        calls = set()
+        for index, item in enumerate(items):
+            where = "input[%d]" % index
+            typed(dict)(item, where)
+            kind = item.get("type", "message")
+            if kind == "message":
+                one_of("user", "assistant", "system", "developer")(item.get("role"),
+                                                                   where + ".role")
+            elif kind == "function_call":
+                calls.add(item.get("call_id"))
+            elif kind == "function_call_output":
+                expect(item.get("call_id") in calls, "No tool call found for function call output "
+                       "with call_id %s." % item.get("call_id"), "input")
+
+    @staticmethod
+    def responses_usage(directives, asked, words):
+        used_in = directives.number("in", rules.word_count(asked) + 3)
+        used_out = directives.number("out", len(words))
+        return {"input_tokens": used_in, "output_tokens": used_out,
+                "total_tokens": used_in + used_out,
+                "input_tokens_details": {"cached_tokens": directives.number("cached", 0),
+                                         "cache_write_tokens": 0},
+                "output_tokens_details": {"reasoning_tokens": directives.number("reasoning", 0)}}
+
+    def skeleton(self, body):
+        return {"id": self.new_id("resp_"), "object": "response", "created_at": CREATED,
+                "status": "in_progress", "background": False, "error": None,
+                "incomplete_details": None, "instructions": body.get("instructions"),
+                "max_output_tokens": body.get("max_output_tokens"), "model": body["model"],
+                "output": [], "parallel_tool_calls": body.get("parallel_tool_calls", True),
+                "previous_response_id": None, "reasoning": {"effort": None, "summary": None},
+                "store": body.get("store", True), "temperature": body.get("temperature", 1.0),
+                "text": {"format": {"type": "text"}}, "tool_choice": body.get("tool_choice", "auto"),
+                "tools": body.get("tools", []), "top_p": body.get("top_p", 1.0),
+                "truncation": "disabled", "usage": None, "user": None,
+                "metadata": body.get("metadata") or {}}
+
+    def item(self, words, call):
+        if call:
+            return {"id": self.new_id("fc_"), "type": "function_call", "status": "completed",
+                    "call_id": self.new_id("call_"), "name": call[0],
+                    "arguments": dump(call[1]).decode()}
+        return {"id": self.new_id("msg_"), "type": "message", "status": "completed",
+                "role": "assistant", "content": [self.part("".join(words))]}
+
+    @staticmethod
+    def part(text):
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+    def responses_events(self, skeleton, words, call, usage):
+        events = []
+
+        def emit(kind, **members):
+            value = dict({"type": kind, "sequence_number": len(events)}, **members)
+            events.append(b"event: " + kind.encode() + b"\ndata: " + dump(value) + b"\n\n")
+        emit("response.created", response=dict(skeleton))
+        emit("response.in_progress", response=dict(skeleton))
+        item = self.item(words, call)
+        spot = {"item_id": item["id"], "output_index": 0}
+        if call:
+            emit("response.output_item.added", output_index=0,
+                 item=dict(item, status="in_progress", arguments=""))
+            for start in range(0, len(item["arguments"]), 7):
+                emit("response.function_call_arguments.delta", **spot,
+                     delta=item["arguments"][start:start + 7])
+            emit("response.function_call_arguments.done", **spot, name=item["name"],
+                 arguments=item["arguments"])
+        else:
+            spot["content_index"] = 0
+            emit("response.output_item.added", output_index=0,
+                 item=dict(item, status="in_progress", content=[]))
+            emit("response.content_part.added", **spot, part=self.part(""))
+            for word in words:
+                emit("response.output_text.delta", **spot, delta=word, logprobs=[])
+            emit("response.output_text.done", **spot, text="".join(words), logprobs=[])
+            emit("response.content_part.done", **spot, part=self.part("".join(words)))
+        emit("response.output_item.done", output_index=0, item=item)
+        emit("response.completed", response=dict(skeleton, status="completed", output=[item],
+                                                 usage=usage))
+        return events
+
+    # -- the rest ------------------------------------------------------------
+    def embeddings(self, body, entry):
+        inputs = body["input"]
+        if isinstance(inputs, str) or (inputs and isinstance(inputs[0], int)):
+            inputs = [inputs]
+        expect(inputs and all(i != "" for i in inputs), "Invalid 'input': it cannot be empty.",
+               "input")
+        size = body.get("dimensions", 16)
+        data = []
+        for index, item in enumerate(inputs):
+            values = vector(item if isinstance(item, str) else str(item), size)
+            if body.get("encoding_format") == "base64":
+                values = base64.b64encode(struct.pack("<%df" % size, *values)).decode()
+            data.append({"object": "embedding", "index": index, "embedding": values})
+        used = sum(rules.word_count(i) if isinstance(i, str) else len(i) for i in inputs)
+        usage = {"prompt_tokens": used, "total_tokens": used}
+        return self.json_reply(entry, {"object": "list", "data": data, "model": body["model"],
+                                       "usage": usage}, usage)
+
+    def moderations(self, body, entry):
+        inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        names = ("harassment", "hate", "self-harm", "sexual", "violence")
+        results = [{"flagged": "violence" in str(text),
+                    "categories": {n: n == "violence" and n in str(text) for n in names},
+                    "category_scores": {n: 0.5 for n in names},
+                    "category_applied_input_types": {n: ["text"] for n in names}}
+                   for text in inputs]
+        return self.json_reply(entry, {"id": self.new_id("modr-"), "results": results,
+                                       "model": body.get("model", "omni-moderation-latest")})
+
+    def images(self, body, entry):
+        pixel = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9"
+                 "awAAAABJRU5ErkJggg==")
+        usage = {"input_tokens": 5, "output_tokens": 100, "total_tokens": 105,
+                 "input_tokens_details": {"text_tokens": 5, "image_tokens": 0}}
+        return self.json_reply(entry, {"created": CREATED, "data": [{"b64_json": pixel}],
+                                       "usage": usage}, usage)
+
+    def speech(self, body, entry):
+        one_of("alloy", "ash", "coral", "echo", "nova", "onyx", "sage", "shimmer")(
+            body["voice"], "voice")
+        audio = bytes(range(256)) * 64
+        return Reply(200, [("Content-Type", "audio/mpeg")] + self.id_headers(entry), audio)
+
+    def transcriptions(self, request, entry):
+        match = re.match(r'^multipart/form-data; *boundary="?([^";]+)"?$',
+                         request.header("content-type") or "")
+        expect(match, "Expected multipart/form-data.", None, "unsupported_content_type")
+        fields = parse_multipart(request.body, match.group(1).encode())
+        self.fill_model(request, fields)
+        for name in ("file", "model"):
+            expect(name in fields, "Missing required parameter: '%s'." % name, name,
+                   "missing_required_parameter")
+        entry.model = as_text(fields["model"])
+        self.check_model(entry.model)
+        form = as_text(fields.get("response_format", b"json"))
+        one_of("json", "text", "srt", "verbose_json", "vtt")(form, "response_format")
+        text = "heard %d bytes" % len(fields["file"])
+        if form in ("text", "srt", "vtt"):
+            return Reply(200, [("Content-Type", "text/plain; charset=utf-8")]
+                         + self.id_headers(entry), (text + "\n").encode())
+        usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 3, "total_tokens": 17}
+        return self.json_reply(entry, {"text": text, "usage": usage}, usage)
+
+    # -- for faults ------------------------------------------------------------
+    def error_event(self):
+        return b"data: " + dump({"error": {"message": "The server had an error.",
+                                           "type": "server_error", "param": None,
+                                           "code": "server_error"}}) + b"\n\n"
+
+    @staticmethod
+    def without_terminal(events):
+        return [e for e in events if b"[DONE]" not in e and b"response.completed" not in e
+                and b'"finish_reason": "' not in e]
+
+    def spoil_usage(self, how, reply):
+        return spoil_members(how, reply, "usage")
+
+
+def as_text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def spoil_members(how, reply, member):
+    """Rewrite the usage object in every JSON text of the reply; returns what it says now."""
+    said = None
+
+    def spoil(value):
+        nonlocal said
+        if isinstance(value, list):
+            for inner in value:
+                spoil(inner)
+        if not isinstance(value, dict):
+            return
+        for name in list(value):
+            if name != member or not isinstance(value[name], dict):
+                spoil(value[name])
+            elif how == "nousage":
+                del value[name]
+            else:
+                value[name] = spoil_numbers(how, value[name])
+                said = value[name]
+
+    def rewrite(text):
+        value = json.loads(text)
+        spoil(value)
+        return dump(value)
+    if reply.events is None:
+        reply.body = rewrite(reply.body)
+        return said
+    events = []
+    for event in reply.events:
+        head, mark, data = event.partition(b"data: {")
+        if not mark:
+            events.append(event)
+            continue
+        fresh = head + b"data: " + rewrite(b"{" + data) + b"\n\n"
+        events += [fresh, fresh] if how == "dupusage" and member.encode() in data and (
+            b'"choices": []' in data) else [fresh]
+    reply.events = events
+    return said
+
+
+def spoil_numbers(how, usage):
+    if how == "zerousage":
+        return {k: 0 if isinstance(v, int) else v for k, v in usage.items()}
+    if how == "badusage":
+        return {k: 999999 if "cache" in k else v for k, v in
+                dict(usage, total_tokens=1).items()}
+    return usage
+
+
+def parse_multipart(body, boundary):
+    """{name: bytes}; strict about CRLF and the closing delimiter."""
+    delimiter = b"--" + boundary
+    expect(body.startswith(delimiter + b"\r\n") and body.rstrip(b"\r\n").endswith(
+        delimiter + b"--"), "Could not parse multipart form.", None)
+    fields = {}
+    for part in (b"\r\n" + body).split(b"\r\n" + delimiter)[1:-1]:
+        head, gap, value = part.partition(b"\r\n\r\n")
+        name = re.search(rb'(?i)content-disposition: *form-data;.*\bname="([^"]+)"', head)
+        expect(gap and name, "Could not parse multipart form.", None)
+        fields[name.group(1).decode()] = value
+    return fields
