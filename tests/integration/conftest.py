@@ -1,0 +1,86 @@
+"""Fixtures: the emulators for the session, one gateway for each module."""
+import pytest
+
+from tests.integration import gateway as gateway_module
+from tests.integration.gateway import Gateway
+from tests.upstream.fleet import Fleet
+
+
+@pytest.fixture(scope="session")
+def fleet():
+    fleet = Fleet().start()
+    yield fleet
+    fleet.stop()
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(fleet):
+    """Nothing of a gateway's own contract may reach a provider."""
+    yield
+    leaks = fleet.journal.leaks()
+    fleet.journal.reset()
+    for provider in fleet.providers.values():
+        provider.plan.clear()
+    assert not leaks, "leaked upstream: %s" % "; ".join(leaks)
+
+
+@pytest.fixture(scope="session")
+def binary():
+    reason = gateway_module.can_serve()
+    if reason:
+        pytest.skip(reason)
+    return gateway_module.BINARY
+
+
+@pytest.fixture(scope="module")
+def gateway_options():
+    """Modules override this to change the configuration."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def gateway(binary, fleet, tmp_path_factory, gateway_options):
+    gateway = Gateway(tmp_path_factory.mktemp("gateway"), fleet, **gateway_options)
+    gateway.start()
+    yield gateway
+    gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def key(gateway):
+    return gateway.new_key(name="module")["key"]
+
+
+class Target:
+    """Where an SDK is pointed: straight at the emulators, or at the gateway."""
+
+    def __init__(self, name, fleet, gateway=None, key=None):
+        self.name = name
+        self.fleet = fleet
+        self.gateway = gateway
+        self._key = key
+
+    def key(self, provider):
+        return self._key or self.fleet.key(provider)
+
+    def url(self, provider, base_path=True):
+        if self.gateway is None:
+            return self.fleet.url(provider, base_path)
+        return self.gateway.url + ("/v1" if base_path and provider == "openai" else "")
+
+
+@pytest.fixture(scope="module", params=["emulator", "gateway"])
+def target(request, fleet):
+    if request.param == "emulator":
+        return Target("emulator", fleet)
+    gateway = request.getfixturevalue("gateway")
+    return Target("gateway", fleet, gateway, request.getfixturevalue("key"))
+
+
+def pytest_runtest_makereport(item, call):
+    """Keep what the gateway wrote beside the failure."""
+    if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+        gateway = getattr(item, "funcargs", {}).get("gateway")
+        if gateway is not None:
+            item.add_report_section(call.when, "gateway in %s" % gateway.directory,
+                                    gateway.logs()[-3000:])
