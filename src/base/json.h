@@ -55,6 +55,10 @@ struct sl_json_want {
 	const char *path;
 };
 
+/* At most SL_JSON_WANTS_MAX wants of at most SL_JSON_PATH_DEPTH_MAX components
+ * in one scan; more is SL_EINVAL. */
+enum { SL_JSON_WANTS_MAX = 64, SL_JSON_PATH_DEPTH_MAX = 8 };
+
 /* Where a wanted member stands; all offsets in bytes from the document start.
  * Valid when type != SL_JSON_NONE. */
 struct sl_json_found {
@@ -62,13 +66,19 @@ struct sl_json_found {
 	size_t key_start;   /* at the opening quote of the key */
 	size_t value_start; /* first byte of the value */
 	size_t value_end;   /* one past its last byte */
-	/* What removing the member must take so that commas stay right:
-	 * [cut_start, cut_end). */
+	/* What removing this member alone must take so that commas stay right:
+	 * [cut_start, cut_end). Several removals are merged by the splice. */
 	size_t cut_start;
 	size_t cut_end;
 	/* For an object: offset just behind its '{', and whether it has members. */
-	size_t inside;
-	bool   empty;
+	size_t   inside;
+	bool     empty;
+	uint32_t member_count;
+	/* For the splice: where the member stands among its neighbours. */
+	size_t parent_inside; /* `inside` of the object that holds it */
+	size_t comma_before;  /* 0: it is the first member */
+	size_t comma_after;   /* 0: it is the last member */
+	size_t next_key;      /* opening quote of the next member, 0: the last */
 };
 
 struct sl_json_error {
@@ -78,9 +88,12 @@ struct sl_json_error {
 
 /* Validates `doc`, whose top level must be an object, and fills found[i] for
  * wants[i] (type SL_JSON_NONE when absent). `top`, when not NULL, is filled
- * for the top-level object itself so that a member can be inserted.
- * Returns SL_OK; SL_ESYNTAX (grammar, UTF-8, trailing bytes), SL_ETYPE (not an
- * object), SL_ELIMIT (depth, members), SL_EDUPLICATE; then *error says where. */
+ * for the top-level object itself so that a member can be inserted. `limits`
+ * NULL means the default ones; `error` may be NULL.
+ * Returns SL_OK; SL_ESYNTAX (grammar, UTF-8, trailing bytes), SL_ETYPE (well
+ * formed, but not an object), SL_ELIMIT (depth, members), SL_EDUPLICATE; then
+ * *error says where and *found is not to be used. No byte outside `doc` is
+ * read. A \u escape of half a surrogate pair is grammar and is let through. */
 enum sl_err sl_json_scan(struct sl_slice doc, const struct sl_json_limits *limits,
                          const struct sl_json_want *wants, size_t want_count,
                          struct sl_json_found *found, struct sl_json_found *top,
@@ -102,31 +115,46 @@ sl_json_found_raw(struct sl_slice doc, const struct sl_json_found *found)
 
 /* --- splice --------------------------------------------------------------- */
 
-enum { SL_JSON_EDITS_MAX = 24 };
+enum {
+	SL_JSON_EDITS_MAX = 24,
+	/* Slices that any set of edits fits in. */
+	SL_JSON_SLICES_MAX = SL_JSON_EDITS_MAX * 6 + 1,
+};
 
 /* A set of edits on one document. Embedded, no memory of its own; the inserted
- * slices are borrowed until sl_json_splice* returns. */
+ * slices are borrowed until the last use of the splice. Members are private. */
 struct sl_json_splice {
 	struct sl_slice doc;
 	size_t count;
 	struct sl_json_edit {
-		size_t          start; /* bytes [start, end) of doc are replaced */
+		enum { SL_JSON_INSERT, SL_JSON_REPLACE, SL_JSON_REMOVE } kind;
+		size_t          start; /* the bytes it speaks for: [start, end) */
 		size_t          end;
-		struct sl_slice text[4]; /* by these, in order; unused ones are empty */
-	} edits[SL_JSON_EDITS_MAX];
+		size_t          parent; /* `inside` of the object it changes */
+		size_t          comma_before; /* of a removed member, as found */
+		size_t          comma_after;
+		size_t          next_key;
+		uint32_t        member_count; /* of the object inserted into */
+		struct sl_slice key;
+		struct sl_slice value;
+	} edits[SL_JSON_EDITS_MAX]; /* ordered by start */
 };
 
+/* The edits return SL_ELIMIT when there are too many, SL_EINVAL when they
+ * overlap another edit (a member inside one that was removed, twice the same
+ * member) or reach outside the document; such an edit is not taken. */
 void sl_json_splice_init(struct sl_json_splice *splice, struct sl_slice doc);
-/* Replaces the located value by raw JSON text. */
+/* Replaces the located value by raw JSON text. SL_ENOTFOUND when absent. */
 enum sl_err sl_json_splice_replace(struct sl_json_splice *splice,
                                    const struct sl_json_found *found,
                                    struct sl_slice raw_value);
-/* Removes the located member with the comma it no longer needs. Removing two
- * neighbours keeps the document valid. */
+/* Removes the located member with the comma it no longer needs; any set of
+ * neighbours may go. Nothing to do when it is absent. */
 enum sl_err sl_json_splice_remove(struct sl_json_splice *splice,
                                   const struct sl_json_found *found);
-/* Inserts a member at the start of a located object. `key` is written as it
- * is between quotes (it must need no escaping); `raw_value` is JSON text. */
+/* Inserts a member at the start of a located object (SL_ETYPE when it is
+ * none), behind those inserted before. `key` is written as it is between
+ * quotes (it must need no escaping); `raw_value` is JSON text. */
 enum sl_err sl_json_splice_insert(struct sl_json_splice *splice,
                                   const struct sl_json_found *object,
                                   struct sl_slice key, struct sl_slice raw_value);
@@ -135,12 +163,16 @@ size_t sl_json_splice_size(const struct sl_json_splice *splice);
 /* The edited document as a list of slices of the original and of the inserted
  * text, for writev. Returns the number of slices, or SL_ELIMIT when they do
  * not fit in max_count. With no edits: one slice. */
-int sl_json_splice_slices(struct sl_json_splice *splice, struct sl_slice *out,
+int sl_json_splice_slices(const struct sl_json_splice *splice, struct sl_slice *out,
                           size_t max_count);
 /* The same, appended to a buffer. */
-enum sl_err sl_json_splice_append(struct sl_json_splice *splice, struct sl_buf *out);
+enum sl_err sl_json_splice_append(const struct sl_json_splice *splice, struct sl_buf *out);
 
-/* --- read: for documents that were validated ------------------------------ */
+/* --- read: for documents that were validated ------------------------------ *
+ *
+ * On text that was not validated the answers mean nothing, but no byte outside
+ * it is read and every loop ends.
+ */
 
 /* A value inside a validated document. raw has no surrounding space. */
 struct sl_json {
@@ -183,6 +215,7 @@ bool sl_json_is(struct sl_json value, const char *text);
 /* Integers written as such or as an integral float ("1.0", "1e3") inside
  * int64; false otherwise. Bounded work whatever the exponent. */
 bool sl_json_i64(struct sl_json value, int64_t *out);
+/* Correctly rounded; false when it is no number or too large for a double. */
 bool sl_json_f64(struct sl_json value, double *out);
 /* True only for `true`. */
 bool sl_json_true(struct sl_json value);

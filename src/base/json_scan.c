@@ -1,0 +1,527 @@
+/* json_scan.c - one pass: validate everything, locate what steers.
+ *
+ * A hand-written automaton over the bytes. The stack of open containers is an
+ * array of one word each, so nesting costs no C stack and has a hard bound.
+ * Strings, which are nearly all of a chat request, are skipped 16 to 64 bytes
+ * at a time (json_lex.h) and looked at byte by byte only where a byte is a
+ * quote, an escape, a control character or not ASCII.
+ *
+ * Locating: the objects from the top level down to where we stand form the
+ * tracked chain as long as each is on the way to a wanted member. All wants
+ * alive at one level share the components above it, so a level needs one set
+ * of wants (a bit each) and one offset into their paths. Everything that is
+ * not directly in the innermost tracked object (depth != tracked) is validated
+ * only.
+ */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/json_lex.h"
+
+enum { DEPTH_MAX = 1024 };
+
+const struct sl_json_limits sl_json_limits_default = { .max_depth = 64, .max_members = 4096 };
+
+/* One object of the tracked chain. */
+struct level {
+	uint64_t wants;    /* those whose member may stand in this object */
+	uint64_t seen;     /* those whose component here has occurred */
+	uint64_t current;  /* those that the current member is */
+	uint64_t onward;   /* those that the current member may hold */
+	uint64_t ended;    /* those that the previous member was */
+	uint64_t initials; /* first bytes of the components, modulo 64 */
+	size_t   path_at;  /* offset of this level's component in the paths */
+	size_t   next_path_at;
+	size_t   inside;
+	size_t   comma;    /* before the current member, 0 for the first */
+	size_t   key_start;
+	size_t   value_start;
+};
+
+struct scan {
+	const uint8_t             *doc;
+	const uint8_t             *end;
+	const struct sl_json_want *wants;
+	size_t                     want_count;
+	struct sl_json_found      *found;
+	struct sl_json_error      *error;
+	uint32_t                   max_depth;
+	uint32_t                   max_members;
+	uint32_t                   tracked; /* length of the tracked chain */
+	struct level               levels[SL_JSON_PATH_DEPTH_MAX];
+	/* Open containers by depth from 1: members seen so far in an object,
+	 * IN_ARRAY for an array. A slot keeps its value after it was closed,
+	 * until the next container opens at its depth. */
+	uint32_t                   open[DEPTH_MAX + 2];
+};
+
+#define IN_ARRAY UINT32_MAX
+
+static enum sl_err
+fail(struct scan *scan, enum sl_err err, const uint8_t *at, const char *reason)
+{
+	if (scan->error) {
+		scan->error->offset = (size_t)(at - scan->doc);
+		scan->error->reason = reason;
+	}
+	return err;
+}
+
+/* --- the tracked chain ---------------------------------------------------- */
+
+static void
+track_object(struct scan *scan, uint64_t wants, size_t path_at, const uint8_t *inside)
+{
+	struct level *level = &scan->levels[scan->tracked++];
+
+	*level = (struct level){ .wants = wants, .path_at = path_at };
+	level->inside = (size_t)(inside - scan->doc);
+	for (uint64_t left = wants; left; left &= left - 1) {
+		const char *path = scan->wants[__builtin_ctzll(left)].path;
+
+		level->initials |= UINT64_C(1) << ((uint8_t)path[path_at] & 63);
+	}
+}
+
+static bool
+key_is(struct sl_slice key, bool escaped, struct sl_slice component)
+{
+	return escaped ? sl_json_text_is(key, component) : sl_slice_eq(key, component);
+}
+
+static enum sl_err
+track_key(struct scan *scan, const uint8_t *quote, struct sl_slice key)
+{
+	struct level *level = &scan->levels[scan->tracked - 1];
+	bool escaped = memchr(key.ptr, '\\', key.len) != NULL;
+	uint64_t matches = 0;
+
+	level->key_start = (size_t)(quote - scan->doc);
+	for (uint64_t left = level->ended; left; left &= left - 1) {
+		struct sl_json_found *found = &scan->found[__builtin_ctzll(left)];
+
+		found->comma_after = level->comma;
+		found->next_key = level->key_start;
+		if (!found->comma_before)
+			found->cut_end = level->key_start;
+	}
+	level->ended = 0;
+	if (key.len && !escaped && !(level->initials >> ((uint8_t)key.ptr[0] & 63) & 1))
+		return SL_OK;
+	for (uint64_t left = level->wants; left; left &= left - 1) {
+		const char *path = scan->wants[__builtin_ctzll(left)].path + level->path_at;
+
+		size_t len = strcspn(path, ".");
+
+		if (!key_is(key, escaped, sl_slice_make(path, len)))
+			continue;
+		matches |= left & -left;
+		if (path[len] == '.')
+			level->onward |= left & -left;
+		level->next_path_at = level->path_at + len + 1;
+	}
+	if (matches & level->seen)
+		return fail(scan, SL_EDUPLICATE, quote,
+		            "this member occurs twice; send it once");
+	level->seen |= matches;
+	level->current = matches & ~level->onward;
+	return SL_OK;
+}
+
+static enum sl_json_type
+type_of(uint8_t first)
+{
+	switch (first) {
+	case 'n':
+		return SL_JSON_NULL;
+	case 'f':
+		return SL_JSON_FALSE;
+	case 't':
+		return SL_JSON_TRUE;
+	case '"':
+		return SL_JSON_STRING;
+	case '[':
+		return SL_JSON_ARRAY;
+	case '{':
+		return SL_JSON_OBJECT;
+	default:
+		return SL_JSON_NUMBER;
+	}
+}
+
+static void
+fill_value(const struct scan *scan, struct sl_json_found *found, size_t start, size_t end,
+           uint32_t members)
+{
+	found->type = type_of(scan->doc[start]);
+	found->value_start = start;
+	found->value_end = end;
+	if (found->type == SL_JSON_OBJECT) {
+		found->inside = start + 1;
+		found->member_count = members;
+		found->empty = members == 0;
+	}
+}
+
+/* `members`: of the object that the value was, if it was one. */
+static void
+track_value_end(struct scan *scan, const uint8_t *at, uint32_t members)
+{
+	struct level *level = &scan->levels[scan->tracked - 1];
+	size_t end = (size_t)(at - scan->doc);
+
+	for (uint64_t left = level->current; left; left &= left - 1) {
+		struct sl_json_found *found = &scan->found[__builtin_ctzll(left)];
+
+		fill_value(scan, found, level->value_start, end, members);
+		found->key_start = level->key_start;
+		found->parent_inside = level->inside;
+		found->comma_before = level->comma;
+		found->cut_start = level->comma ? level->comma : level->key_start;
+		found->cut_end = end;
+	}
+	level->ended = level->current;
+	level->current = 0;
+	level->onward = 0;
+}
+
+/* --- lexemes: each returns the byte behind, or NULL ------------------------ */
+
+static const uint8_t *
+skip_escape(const uint8_t *p, const uint8_t *end)
+{
+	if (end - p < 2)
+		return NULL;
+	switch (p[1]) {
+	case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
+		return p + 2;
+	case 'u':
+		if (end - p < 6)
+			return NULL;
+		for (size_t i = 2; i < 6; i++)
+			if (sl_json_hex(p[i]) < 0)
+				return NULL;
+		return p + 6;
+	default:
+		return NULL;
+	}
+}
+
+/* From behind the opening quote to the closing one. */
+static const uint8_t *
+skip_string(struct scan *scan, const uint8_t *p)
+{
+	const uint8_t *end = scan->end;
+
+	for (;;) {
+		const uint8_t *behind;
+
+		p = sl_json_skip_plain(p, end);
+		if (p == end) {
+			fail(scan, SL_ESYNTAX, p, "the document ends inside a string");
+			return NULL;
+		}
+		if (*p == '"')
+			return p;
+		if (*p == '\\') {
+			behind = skip_escape(p, end);
+			if (!behind) {
+				fail(scan, SL_ESYNTAX, p, "bad escape in a string");
+				return NULL;
+			}
+			p = behind;
+			continue;
+		}
+		if (*p < 0x20) {
+			fail(scan, SL_ESYNTAX, p, "control character in a string; escape it");
+			return NULL;
+		}
+		do {
+			size_t size = sl_utf8_size(p, end);
+
+			if (size == 0) {
+				fail(scan, SL_ESYNTAX, p, "bytes that are not UTF-8");
+				return NULL;
+			}
+			p += size;
+		} while (p < end && *p >= 0x80);
+	}
+}
+
+static const uint8_t *
+skip_digits(const uint8_t *p, const uint8_t *end)
+{
+	if (p == end || !sl_json_is_digit(*p))
+		return NULL;
+	do
+		p++;
+	while (p < end && sl_json_is_digit(*p));
+	return p;
+}
+
+static const uint8_t *
+skip_number(struct scan *scan, const uint8_t *p)
+{
+	const uint8_t *start = p, *end = scan->end;
+
+	if (*p == '-')
+		p++;
+	if (p < end && *p == '0')
+		p++;
+	else
+		p = skip_digits(p, end);
+	if (p && p < end && *p == '.')
+		p = skip_digits(p + 1, end);
+	if (p && p < end && (*p | 0x20) == 'e') {
+		p++;
+		if (p < end && (*p == '+' || *p == '-'))
+			p++;
+		p = skip_digits(p, end);
+	}
+	if (!p)
+		fail(scan, SL_ESYNTAX, start, "malformed number");
+	return p;
+}
+
+static const uint8_t *
+skip_word(struct scan *scan, const uint8_t *p, const char *word, size_t len)
+{
+	if ((size_t)(scan->end - p) >= len && memcmp(p, word, len) == 0)
+		return p + len;
+	fail(scan, SL_ESYNTAX, p, "unknown word; JSON has true, false and null");
+	return NULL;
+}
+
+/* --- the automaton -------------------------------------------------------- */
+
+static enum sl_err
+unexpected(struct scan *scan, const uint8_t *at, const char *reason)
+{
+	return fail(scan, SL_ESYNTAX, at, at == scan->end ? "the document ends too early" : reason);
+}
+
+/* The comma before, or the start of the object, lies behind us: a key and its
+ * colon. Returns the first byte of the value in *at. */
+static enum sl_err
+scan_key(struct scan *scan, const uint8_t **at, uint32_t depth)
+{
+	const uint8_t *quote = *at, *p;
+	enum sl_err err;
+
+	if (quote == scan->end || *quote != '"')
+		return unexpected(scan, quote, "expected a member name in double quotes");
+	if (scan->open[depth]++ >= scan->max_members)
+		return fail(scan, SL_ELIMIT, quote, "too many members in one object");
+	p = skip_string(scan, quote + 1);
+	if (!p)
+		return SL_ESYNTAX;
+	if (depth == scan->tracked) {
+		err = track_key(scan, quote,
+		                sl_slice_make(quote + 1, (size_t)(p - quote - 1)));
+		if (err != SL_OK)
+			return err;
+	}
+	p = sl_json_skip_space(p + 1, scan->end);
+	if (p == scan->end || *p != ':')
+		return unexpected(scan, p, "expected ':' behind a member name");
+	p = sl_json_skip_space(p + 1, scan->end);
+	if (depth == scan->tracked)
+		scan->levels[depth - 1].value_start = (size_t)(p - scan->doc);
+	*at = p;
+	return SL_OK;
+}
+
+static enum sl_err
+open_object(struct scan *scan, const uint8_t *inside, uint32_t depth)
+{
+	const struct level *level;
+
+	scan->open[depth] = 0;
+	if (depth == 1) {
+		uint64_t all = scan->want_count == 64 ? UINT64_MAX
+		                                      : (UINT64_C(1) << scan->want_count) - 1;
+
+		if (all)
+			track_object(scan, all, 0, inside);
+		return SL_OK;
+	}
+	if (depth != scan->tracked + 1 || scan->tracked == 0)
+		return SL_OK;
+	level = &scan->levels[scan->tracked - 1];
+	if (!level->onward)
+		return SL_OK;
+	if (scan->tracked == SL_JSON_PATH_DEPTH_MAX)
+		return fail(scan, SL_EINVAL, inside, "a wanted path is too long");
+	track_object(scan, level->onward, level->next_path_at, inside);
+	return SL_OK;
+}
+
+/* From the first byte of the top-level value to the byte behind it. */
+static enum sl_err
+scan_value(struct scan *scan, const uint8_t **at)
+{
+	const uint8_t *p = *at, *end = scan->end;
+	uint32_t depth = 0;
+	enum sl_err err;
+
+value:
+	if (p == end)
+		return unexpected(scan, p, NULL);
+	switch (*p) {
+	case '"':
+		p = skip_string(scan, p + 1);
+		if (!p)
+			return SL_ESYNTAX;
+		p++;
+		break;
+	case '{':
+	case '[':
+		if (depth == scan->max_depth)
+			return fail(scan, SL_ELIMIT, p, "nested too deeply");
+		depth++;
+		if (*p++ == '[') {
+			scan->open[depth] = IN_ARRAY;
+			p = sl_json_skip_space(p, end);
+			if (p < end && *p == ']')
+				goto close;
+			goto value;
+		}
+		err = open_object(scan, p, depth);
+		if (err != SL_OK)
+			return err;
+		p = sl_json_skip_space(p, end);
+		if (p < end && *p == '}')
+			goto close;
+		goto key;
+	case 't':
+		p = skip_word(scan, p, "true", 4);
+		break;
+	case 'f':
+		p = skip_word(scan, p, "false", 5);
+		break;
+	case 'n':
+		p = skip_word(scan, p, "null", 4);
+		break;
+	case '-': case '0': case '1': case '2': case '3': case '4':
+	case '5': case '6': case '7': case '8': case '9':
+		p = skip_number(scan, p);
+		break;
+	default:
+		return fail(scan, SL_ESYNTAX, p, "expected a value");
+	}
+	if (!p)
+		return SL_ESYNTAX;
+
+behind_value:
+	if (depth == 0) {
+		*at = p;
+		return SL_OK;
+	}
+	if (scan->open[depth] == IN_ARRAY) {
+		p = sl_json_skip_space(p, end);
+		if (p < end && *p == ',') {
+			p = sl_json_skip_space(p + 1, end);
+			goto value;
+		}
+		if (p < end && *p == ']')
+			goto close;
+		return unexpected(scan, p, "expected ',' or ']' in an array");
+	}
+	if (depth == scan->tracked)
+		track_value_end(scan, p, scan->open[depth + 1]);
+	p = sl_json_skip_space(p, end);
+	if (p < end && *p == ',') {
+		if (depth == scan->tracked)
+			scan->levels[depth - 1].comma = (size_t)(p - scan->doc);
+		p = sl_json_skip_space(p + 1, end);
+		goto key;
+	}
+	if (p < end && *p == '}')
+		goto close;
+	return unexpected(scan, p, "expected ',' or '}' in an object");
+
+key:
+	err = scan_key(scan, &p, depth);
+	if (err != SL_OK)
+		return err;
+	goto value;
+
+close:
+	if (depth == scan->tracked)
+		scan->tracked--;
+	depth--;
+	p++;
+	goto behind_value;
+}
+
+static enum sl_err
+scan_document(struct scan *scan, const struct sl_json_limits *limits, bool need_object,
+              struct sl_json_found *top)
+{
+	const uint8_t *start, *p;
+	enum sl_err err;
+
+	if (!limits)
+		limits = &sl_json_limits_default;
+	scan->max_depth = limits->max_depth < DEPTH_MAX ? limits->max_depth : DEPTH_MAX;
+	scan->max_members = limits->max_members < IN_ARRAY ? limits->max_members : IN_ARRAY - 1;
+	start = sl_json_skip_space(scan->doc, scan->end);
+	if (start == scan->end)
+		return fail(scan, SL_ESYNTAX, start, "the document is empty");
+	if (scan->end - start >= 3 && memcmp(start, "\xef\xbb\xbf", 3) == 0)
+		return fail(scan, SL_ESYNTAX, start,
+		            "byte order mark before the document; send UTF-8 without it");
+	p = start;
+	err = scan_value(scan, &p);
+	if (err != SL_OK)
+		return err;
+	if (top) {
+		*top = (struct sl_json_found){ 0 };
+		fill_value(scan, top, (size_t)(start - scan->doc), (size_t)(p - scan->doc),
+		           scan->open[1]);
+	}
+	p = sl_json_skip_space(p, scan->end);
+	if (p != scan->end)
+		return fail(scan, SL_ESYNTAX, p, "bytes behind the end of the document");
+	if (need_object && *start != '{')
+		return fail(scan, SL_ETYPE, start, "the document must be a JSON object");
+	return SL_OK;
+}
+
+enum sl_err
+sl_json_scan(struct sl_slice doc, const struct sl_json_limits *limits,
+             const struct sl_json_want *wants, size_t want_count, struct sl_json_found *found,
+             struct sl_json_found *top, struct sl_json_error *error)
+{
+	/* The stack of open containers is written before it is read. */
+	struct scan scan __attribute__((uninitialized));
+	const char *bytes = doc.len ? doc.ptr : "";
+
+	scan.doc = (const uint8_t *)bytes;
+	scan.end = scan.doc + doc.len;
+	scan.wants = wants;
+	scan.want_count = want_count;
+	scan.found = found;
+	scan.error = error;
+	scan.tracked = 0;
+	if (want_count > SL_JSON_WANTS_MAX)
+		return fail(&scan, SL_EINVAL, scan.doc, "too many members are asked for");
+	for (size_t i = 0; i < want_count; i++)
+		found[i] = (struct sl_json_found){ 0 };
+	return scan_document(&scan, limits, true, top);
+}
+
+enum sl_err
+sl_json_validate(struct sl_slice doc, const struct sl_json_limits *limits,
+                 struct sl_json_error *error)
+{
+	struct scan scan __attribute__((uninitialized));
+	const char *bytes = doc.len ? doc.ptr : "";
+
+	scan.doc = (const uint8_t *)bytes;
+	scan.end = scan.doc + doc.len;
+	scan.want_count = 0;
+	scan.error = error;
+	scan.tracked = 0;
+	return scan_document(&scan, limits, false, NULL);
+}
