@@ -1,0 +1,104 @@
+/* http.c - what is true of HTTP messages in every version. */
+#include "net/http.h"
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+ptrdiff_t
+sl_http_decode_segment(struct sl_slice segment, char *out)
+{
+	ptrdiff_t len = 0;
+
+	for (size_t i = 0; i < segment.len; i++) {
+		int high, low;
+
+		if (segment.ptr[i] != '%') {
+			out[len++] = segment.ptr[i];
+			continue;
+		}
+		if (segment.len - i < 3)
+			return SL_ESYNTAX;
+		high = hex_value(segment.ptr[i + 1]);
+		low = hex_value(segment.ptr[i + 2]);
+		if (high < 0 || low < 0 || (high == 0 && low == 0))
+			return SL_ESYNTAX;
+		out[len++] = (char)(high * 16 + low);
+		i += 2;
+	}
+	return len;
+}
+
+const char *
+sl_http_reason(int status)
+{
+	switch (status) {
+	case 100: return "Continue";
+	case 101: return "Switching Protocols";
+	case 200: return "OK";
+	case 201: return "Created";
+	case 202: return "Accepted";
+	case 204: return "No Content";
+	case 206: return "Partial Content";
+	case 301: return "Moved Permanently";
+	case 302: return "Found";
+	case 303: return "See Other";
+	case 304: return "Not Modified";
+	case 307: return "Temporary Redirect";
+	case 308: return "Permanent Redirect";
+	case 400: return "Bad Request";
+	case 401: return "Unauthorized";
+	case 402: return "Payment Required";
+	case 403: return "Forbidden";
+	case 404: return "Not Found";
+	case 405: return "Method Not Allowed";
+	case 406: return "Not Acceptable";
+	case 408: return "Request Timeout";
+	case 409: return "Conflict";
+	case 410: return "Gone";
+	case 411: return "Length Required";
+	case 412: return "Precondition Failed";
+	case 413: return "Content Too Large";
+	case 414: return "URI Too Long";
+	case 415: return "Unsupported Media Type";
+	case 417: return "Expectation Failed";
+	case 421: return "Misdirected Request";
+	case 422: return "Unprocessable Content";
+	case 424: return "Failed Dependency";
+	case 425: return "Too Early";
+	case 426: return "Upgrade Required";
+	case 428: return "Precondition Required";
+	case 429: return "Too Many Requests";
+	case 431: return "Request Header Fields Too Large";
+	case 446: return "Guardrail Blocked";
+	case 451: return "Unavailable For Legal Reasons";
+	case 499: return "Client Closed Request";
+	case 500: return "Internal Server Error";
+	case 501: return "Not Implemented";
+	case 502: return "Bad Gateway";
+	case 503: return "Service Unavailable";
+	case 504: return "Gateway Timeout";
+	case 505: return "HTTP Version Not Supported";
+	case 507: return "Insufficient Storage";
+	case 529: return "Overloaded";
+	default:
+		break;
+	}
+	/* RFC 9112 4: the phrase is for people and may be anything. */
+	switch (status / 100) {
+	case 1: return "Informational";
+	case 2: return "Success";
+	case 3: return "Redirection";
+	case 4: return "Client Error";
+	case 5: return "Server Error";
+	default: return "Unknown";
+	}
+}
