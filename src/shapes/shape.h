@@ -58,6 +58,10 @@ struct sl_steer {
 	int64_t         max_output_tokens; /* -1: not given */
 	int64_t         choices;      /* n, candidateCount; 1 when not given */
 	struct sl_slice end_user;     /* user, metadata.user_id, safety_identifier; may be empty */
+	bool            reply_opaque; /* a successful reply is no JSON (audio, subtitles):
+	                               * it need not be held whole, read_reply takes an empty body */
+	struct sl_usage counted;      /* what the request alone tells (characters of a speech);
+	                               * stands where the provider reports nothing */
 	/* For the shape's own use between read_request and forward. */
 	struct sl_shape_input input;
 	struct sl_json_found  found[SL_SHAPE_WANTS_MAX];
@@ -105,6 +109,10 @@ struct sl_stream_state {
 	bool     hide_usage;   /* usage was injected */
 	bool     stop_seen;
 	uint32_t frames;
+	/* Responses: what a terminal event of ours must continue. */
+	struct sl_slice response_id;   /* on the arena, may be empty */
+	int64_t         created_s;     /* as the provider said, 0: unknown */
+	int64_t         next_sequence; /* sequence_number of the event after the last one read */
 };
 
 struct sl_shape_ops {

@@ -1,0 +1,299 @@
+/* openai.c - what the shapes of the OpenAI family share.
+ *
+ * Usage has one table for chat, Responses, images and transcriptions and for
+ * the names that vendors of compatible endpoints gave the same thing (DeepSeek
+ * prompt_cache_hit_tokens, Moonshot cached_tokens, Perplexity reasoning_tokens).
+ *
+ * A stream's usage may sit on a chunk of its own (choices empty), on the last
+ * chunk with a choice, on every chunk (cumulative), in x_groq, or on a choice
+ * (Moonshot). Only a chunk of its own can be hidden from a caller who did not
+ * ask: bytes are never rewritten on this lane, so a usage that rides on a chunk
+ * with choices, and the "usage":null that OpenAI then puts on each other chunk,
+ * reach the caller as they are.
+ */
+#include "shapes/openai.h"
+
+struct usage_row {
+	enum sl_usage_class class_;
+	const char         *paths[5]; /* the first that is there counts */
+};
+
+static const struct usage_row usage_rows[] = {
+	{ SL_USAGE_INPUT, { "prompt_tokens", "input_tokens" } },
+	{ SL_USAGE_CACHE_READ,
+	  { "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens",
+	    "prompt_cache_hit_tokens", "cached_tokens" } },
+	{ SL_USAGE_CACHE_WRITE,
+	  { "prompt_tokens_details.cache_write_tokens",
+	    "input_tokens_details.cache_write_tokens" } },
+	{ SL_USAGE_INPUT_AUDIO,
+	  { "prompt_tokens_details.audio_tokens", "input_tokens_details.audio_tokens",
+	    "input_token_details.audio_tokens" } },
+	{ SL_USAGE_INPUT_IMAGE,
+	  { "prompt_tokens_details.image_tokens", "input_tokens_details.image_tokens" } },
+	{ SL_USAGE_OUTPUT, { "completion_tokens", "output_tokens" } },
+	{ SL_USAGE_REASONING,
+	  { "completion_tokens_details.reasoning_tokens",
+	    "output_tokens_details.reasoning_tokens", "reasoning_tokens" } },
+	{ SL_USAGE_OUTPUT_AUDIO,
+	  { "completion_tokens_details.audio_tokens", "output_tokens_details.audio_tokens" } },
+	{ SL_USAGE_OUTPUT_IMAGE,
+	  { "completion_tokens_details.image_tokens", "output_tokens_details.image_tokens" } },
+};
+
+/* Some vendors (xAI) leave reasoning out of completion_tokens; then only the
+ * total shows it. */
+static void
+include_reasoning(struct sl_json usage, struct sl_usage *out)
+{
+	int64_t input = sl_usage_get(out, SL_USAGE_INPUT);
+	int64_t output = sl_usage_get(out, SL_USAGE_OUTPUT);
+	int64_t reasoning = sl_usage_get(out, SL_USAGE_REASONING);
+	int64_t total, sum;
+
+	if (reasoning > 0 && sl_reply_count(usage, "total_tokens", &total) &&
+	    !__builtin_add_overflow(input, output, &sum) && total > sum &&
+	    total - sum == reasoning)
+		sl_usage_set(out, SL_USAGE_OUTPUT, output + reasoning);
+}
+
+bool
+sl_openai_usage(struct sl_json usage, struct sl_usage *out)
+{
+	int64_t count;
+
+	if (usage.type != SL_JSON_OBJECT)
+		return false;
+	for (size_t i = 0; i < sizeof(usage_rows) / sizeof(usage_rows[0]); i++)
+		for (const char *const *path = usage_rows[i].paths; *path; path++)
+			if (sl_reply_count(usage, *path, &count)) {
+				sl_usage_set(out, usage_rows[i].class_, count);
+				break;
+			}
+	include_reasoning(usage, out);
+	return sl_usage_has(out, SL_USAGE_INPUT) || sl_usage_has(out, SL_USAGE_OUTPUT);
+}
+
+/* What a choice may carry besides its bookkeeping: in a delta, in a message,
+ * or (completions) beside them. */
+static bool
+choice_has_content(struct sl_json choice)
+{
+	static const char *const pieces[] = {
+		"content", "tool_calls", "reasoning_content", "reasoning", "thinking",
+		"reasoning_details", "refusal", "function_call", "audio",
+	};
+	struct sl_json delta = sl_json_get(choice, "delta");
+
+	if (delta.type == SL_JSON_NONE)
+		delta = sl_json_get(choice, "message");
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
+		if (sl_reply_has(sl_json_get(delta, pieces[i])))
+			return true;
+	return sl_reply_has(sl_json_get(choice, "text"));
+}
+
+void
+sl_openai_read_choices(struct sl_json choices, struct sl_reply_facts *facts, bool *stop_seen)
+{
+	struct sl_json_iter it = sl_json_iter(choices);
+
+	while (choices.type == SL_JSON_ARRAY && sl_json_next(&it)) {
+		struct sl_json reason = sl_json_get(it.value, "finish_reason");
+
+		if (reason.type == SL_JSON_STRING && reason.raw.len > 2) {
+			*stop_seen = true;
+			if (sl_json_is(reason, "content_filter"))
+				facts->content_filter = true;
+		}
+		if (!facts->content)
+			facts->content = choice_has_content(it.value);
+	}
+}
+
+void
+sl_openai_read_reply(const struct sl_steer *steer, struct sl_slice body, struct sl_arena *arena,
+                     struct sl_reply_facts *facts)
+{
+	enum { MODEL, ERROR, USAGE, CHOICES, WANTS };
+	static const struct sl_json_want wants[WANTS] = {
+		{ "model" }, { "error" }, { "usage" }, { "choices" },
+	};
+	struct sl_json_found found[WANTS];
+	struct sl_usage usage = { .source = SL_USAGE_REPORTED };
+	bool stop_seen;
+
+	(void)steer;
+	if (!sl_reply_scan(body, wants, WANTS, found, arena, facts))
+		return;
+	sl_reply_model(facts, sl_reply_value(body, &found[MODEL]), arena);
+	if (sl_reply_error(facts, sl_reply_value(body, &found[ERROR]), arena))
+		return;
+	if (sl_openai_usage(sl_reply_value(body, &found[USAGE]), &usage))
+		sl_usage_merge(&facts->usage, &usage);
+	sl_openai_read_choices(sl_reply_value(body, &found[CHOICES]), facts, &stop_seen);
+	facts->content = true;
+	facts->finished = true;
+}
+
+/* --- faults ----------------------------------------------------------------- */
+
+void
+sl_openai_put_error(struct sl_json_writer *w, const struct sl_fault *fault)
+{
+	sl_json_str(w, "message", fault->message);
+	sl_json_str(w, "type", sl_slice_str(sl_fault_type(fault->kind)));
+	sl_json_key(w, "param");
+	if (fault->param.len)
+		sl_json_put_str(w, fault->param);
+	else
+		sl_json_put_null(w);
+	sl_json_str(w, "code", sl_fault_code(fault));
+}
+
+void
+sl_openai_write_fault(const struct sl_fault *fault, struct sl_slice request_id,
+                      struct sl_buf *out)
+{
+	struct sl_json_writer w;
+
+	(void)request_id; /* in a header: this envelope has no place for it */
+	sl_json_writer_init(&w, out);
+	sl_json_obj(&w);
+	sl_json_key(&w, "error");
+	sl_json_obj(&w);
+	sl_openai_put_error(&w, fault);
+	sl_json_obj_end(&w);
+	sl_json_obj_end(&w);
+}
+
+void
+sl_openai_write_stream_fault(const struct sl_stream_state *state, const struct sl_fault *fault,
+                             struct sl_slice request_id, enum sl_framing framing,
+                             struct sl_buf *out)
+{
+	(void)state;
+	(void)framing;
+	sl_buf_append_str(out, "data: ");
+	sl_openai_write_fault(fault, request_id, out);
+	sl_buf_append_str(out, "\n\n");
+}
+
+/* --- chunks of chat and completions ----------------------------------------- */
+
+/* Usage that rides on a choice (Moonshot). */
+static struct sl_json
+choice_usage(struct sl_json choices)
+{
+	struct sl_json_iter it = sl_json_iter(choices);
+
+	if (choices.type == SL_JSON_ARRAY && sl_json_next(&it))
+		return sl_json_get(it.value, "usage");
+	return (struct sl_json){ 0 };
+}
+
+enum sl_frame_verdict
+sl_openai_read_chunk(struct sl_stream_state *state, struct sl_slice event, struct sl_slice data,
+                     struct sl_arena *arena)
+{
+	enum { MODEL, ERROR, CHOICES, USAGE, GROQ, WANTS };
+	static const struct sl_json_want wants[WANTS] = {
+		{ "model" }, { "error" }, { "choices" }, { "usage" }, { "x_groq.usage" },
+	};
+	struct sl_reply_facts *facts = &state->facts;
+	struct sl_json_found found[WANTS];
+	struct sl_usage usage = { .source = SL_USAGE_NONE };
+	struct sl_json choices;
+	bool own_usage;
+
+	(void)event;
+	if (data.len == 0)
+		return SL_FRAME_PASS;
+	state->frames++;
+	if (sl_openai_is_done(data)) {
+		if (!facts->failed)
+			facts->finished = true;
+		if (facts->usage.source == SL_USAGE_PARTIAL)
+			facts->usage.source = SL_USAGE_REPORTED;
+		return SL_FRAME_PASS;
+	}
+	if (!sl_reply_scan(data, wants, WANTS, found, arena, facts))
+		return SL_FRAME_PASS;
+	sl_reply_model(facts, sl_reply_value(data, &found[MODEL]), arena);
+	sl_reply_error(facts, sl_reply_value(data, &found[ERROR]), arena);
+	choices = sl_reply_value(data, &found[CHOICES]);
+	sl_openai_read_choices(choices, facts, &state->stop_seen);
+
+	own_usage = sl_openai_usage(sl_reply_value(data, &found[USAGE]), &usage);
+	if (own_usage || sl_openai_usage(sl_reply_value(data, &found[GROQ]), &usage) ||
+	    sl_openai_usage(choice_usage(choices), &usage)) {
+		usage.source = state->stop_seen ? SL_USAGE_REPORTED : SL_USAGE_PARTIAL;
+		sl_usage_merge(&facts->usage, &usage);
+	}
+	return own_usage && state->hide_usage && choices.type == SL_JSON_ARRAY &&
+	                       !sl_reply_has(choices)
+	               ? SL_FRAME_HIDE
+	               : SL_FRAME_PASS;
+}
+
+/* Vendors that send no [DONE]: the stop reason was the end. */
+void
+sl_openai_end_chunks(struct sl_stream_state *state)
+{
+	if (state->stop_seen && !state->facts.failed)
+		state->facts.finished = true;
+}
+
+bool
+sl_openai_read_stream(struct sl_reading *reading, const struct sl_openai_stream_wants *wants)
+{
+	struct sl_steer *steer = reading->steer;
+
+	if (!sl_steer_object(reading, wants->stream_options) ||
+	    !sl_steer_bool(reading, wants->include_usage, &steer->wants_usage))
+		return false;
+	if (steer->stream)
+		steer->framing = SL_FRAMING_SSE;
+	else
+		steer->wants_usage = false;
+	return true;
+}
+
+static enum sl_err
+ask_for_usage(const struct sl_steer *steer, const struct sl_openai_stream_wants *wants,
+              struct sl_json_splice *splice)
+{
+	const struct sl_json_found *options = &steer->found[wants->stream_options];
+	const struct sl_json_found *include = &steer->found[wants->include_usage];
+
+	if (options->type == SL_JSON_NONE)
+		return sl_json_splice_insert(splice, &steer->top, SL_SLICE("stream_options"),
+		                             SL_SLICE("{\"include_usage\":true}"));
+	if (options->type == SL_JSON_NULL)
+		return sl_json_splice_replace(splice, options,
+		                              SL_SLICE("{\"include_usage\":true}"));
+	if (include->type == SL_JSON_NONE)
+		return sl_json_splice_insert(splice, options, SL_SLICE("include_usage"),
+		                             SL_SLICE("true"));
+	return sl_json_splice_replace(splice, include, SL_SLICE("true"));
+}
+
+enum sl_err
+sl_openai_forward_chunks(const struct sl_steer *steer, const struct sl_shape_target *target,
+                         const struct sl_openai_stream_wants *wants, struct sl_arena *arena,
+                         struct sl_forward *out)
+{
+	struct sl_json_splice splice;
+	enum sl_err err;
+
+	*out = (struct sl_forward){ 0 };
+	err = sl_steer_splice(steer, target, arena, &splice);
+	if (err == SL_OK && steer->stream && !target->ask_for_usage) {
+		/* A target that does not know the member refuses the request. */
+		err = sl_json_splice_remove(&splice, &steer->found[wants->stream_options]);
+	} else if (err == SL_OK && steer->stream && !steer->wants_usage) {
+		err = ask_for_usage(steer, wants, &splice);
+		out->usage_injected = true;
+	}
+	return err == SL_OK ? sl_steer_finish(&splice, out) : err;
+}

@@ -1,0 +1,123 @@
+/* shape.c - the registry of shapes and the match of paths.
+ *
+ * Fixed text of a pattern matches byte for byte. {model} takes what stands
+ * between the text before and the text behind it, and that must be one path
+ * segment: a '/' of a model id arrives encoded. Because the text behind is
+ * anchored at the end of the path, "a:b:generateContent" is the model "a:b".
+ */
+#include "shapes/shape.h"
+
+#define MODEL "{model}"
+
+static const struct sl_shape_ops *const shapes[] = {
+#define SL_SHAPE(id) &sl_shape_##id,
+#include "shapes/shapes.def"
+#undef SL_SHAPE
+};
+
+size_t
+sl_shape_count(void)
+{
+	return sizeof(shapes) / sizeof(shapes[0]);
+}
+
+const struct sl_shape_ops *
+sl_shape_at(size_t index)
+{
+	return index < sl_shape_count() ? shapes[index] : NULL;
+}
+
+const struct sl_shape_ops *
+sl_shape_by_name(struct sl_slice name)
+{
+	for (size_t i = 0; i < sl_shape_count(); i++)
+		if (sl_slice_is(name, shapes[i]->name))
+			return shapes[i];
+	return NULL;
+}
+
+static int
+hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char)(c | 0x20);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Percent-decodes one segment. Refuses broken escapes and control characters:
+ * a model id is printed in headers and logs. */
+static bool
+decode_segment(struct sl_slice raw, struct sl_arena *arena, struct sl_slice *out)
+{
+	char *text = sl_arena_alloc(arena, raw.len);
+	size_t len = 0;
+
+	if (!text)
+		return false;
+	for (size_t i = 0; i < raw.len; i++) {
+		int c = (unsigned char)raw.ptr[i];
+
+		if (c == '%') {
+			if (raw.len - i < 3 || hex(raw.ptr[i + 1]) < 0 || hex(raw.ptr[i + 2]) < 0)
+				return false;
+			c = hex(raw.ptr[i + 1]) * 16 + hex(raw.ptr[i + 2]);
+			i += 2;
+		}
+		if (c < 0x20 || c == 0x7f)
+			return false;
+		text[len++] = (char)c;
+	}
+	*out = sl_slice_make(text, len);
+	return true;
+}
+
+static bool
+match_path(const struct sl_shape_path *row, struct sl_slice path, struct sl_arena *arena,
+           struct sl_shape_input *input)
+{
+	struct sl_slice pattern = sl_slice_str(row->pattern);
+	ptrdiff_t at = sl_slice_search(pattern, SL_SLICE(MODEL));
+	struct sl_slice before, behind, segment;
+
+	input->path_model = SL_SLICE_NONE;
+	if (at < 0) {
+		if (!sl_slice_eq(path, pattern))
+			return false;
+	} else {
+		before = sl_slice_upto(pattern, (size_t)at);
+		behind = sl_slice_from(pattern, (size_t)at + sizeof(MODEL) - 1);
+		if (path.len <= before.len + behind.len || !sl_slice_starts(path, before) ||
+		    !sl_slice_ends(path, behind))
+			return false;
+		segment = sl_slice_make(path.ptr + before.len,
+		                        path.len - before.len - behind.len);
+		if (sl_slice_find(segment, '/') >= 0 ||
+		    !decode_segment(segment, arena, &input->path_model))
+			return false;
+	}
+	input->verb = row->verb;
+	return true;
+}
+
+const struct sl_shape_ops *
+sl_shape_match(struct sl_slice path, struct sl_arena *arena, struct sl_shape_input *input)
+{
+	for (size_t i = 0; i < sl_shape_count(); i++)
+		for (const struct sl_shape_path *row = shapes[i]->paths; row->pattern; row++)
+			if (match_path(row, path, arena, input))
+				return shapes[i];
+	return NULL;
+}
+
+const struct sl_shape_ops *
+sl_shape_for_errors(struct sl_slice path)
+{
+	if (sl_slice_starts(path, SL_SLICE("/v1/messages")))
+		return &sl_shape_anthropic_messages;
+	/* Gemini's SDK uses /v1/models/ID:verb as well; OpenAI has no such colon. */
+	if (sl_slice_starts(path, SL_SLICE("/v1beta")) ||
+	    (sl_slice_starts(path, SL_SLICE("/v1/models/")) && sl_slice_find(path, ':') >= 0))
+		return &sl_shape_gemini_generate;
+	return &sl_shape_openai_chat;
+}

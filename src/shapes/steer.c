@@ -1,0 +1,267 @@
+/* steer.c - locating and editing what steers a request. */
+#include "shapes/steer.h"
+
+#include "base/buf.h"
+
+enum { CHOICES_MAX = 1024, QUOTED_MAX_SIZE = 64 * 1024 };
+
+void
+sl_steer_init(struct sl_steer *steer, const struct sl_shape_input *input)
+{
+	*steer = (struct sl_steer){
+		.framing = SL_FRAMING_WHOLE,
+		.max_output_tokens = -1,
+		.choices = 1,
+		.input = *input,
+	};
+}
+
+static bool
+refuse(struct sl_reading *reading, enum sl_fault_kind kind, struct sl_slice param,
+       struct sl_slice message)
+{
+	sl_fault_set(reading->fault, kind, message);
+	reading->fault->param = param;
+	return false;
+}
+
+/* The key that starts at an offset of the body, for the fault's param. */
+static struct sl_slice
+key_at(struct sl_slice body, size_t offset)
+{
+	struct sl_slice rest = sl_slice_from(body, offset);
+
+	if (rest.len == 0 || rest.ptr[0] != '"')
+		return SL_SLICE_NONE;
+	rest = sl_slice_from(rest, 1);
+	return sl_slice_cut(&rest, '"');
+}
+
+bool
+sl_steer_scan(struct sl_reading *reading)
+{
+	struct sl_steer *steer = reading->steer;
+	struct sl_slice body = steer->input.body;
+	struct sl_json_error at = { 0 };
+	struct sl_slice param = SL_SLICE_NONE;
+	enum sl_err err;
+
+	if (body.len == 0)
+		return refuse(reading, SL_FAULT_BAD_JSON, SL_SLICE_NONE,
+		              SL_SLICE("The request has no body; send a JSON object."));
+	err = sl_json_scan(body, &sl_json_limits_default, reading->wants, reading->want_count,
+	                   steer->found, &steer->top, &at);
+	switch (err) {
+	case SL_OK:
+		return true;
+	case SL_EDUPLICATE:
+		param = key_at(body, at.offset);
+		return refuse(reading, SL_FAULT_BAD_REQUEST, param,
+		              sl_arena_printf(reading->arena, "%.*s: %s (byte %zu).",
+		                              SL_ARG(param), at.reason, at.offset));
+	case SL_ELIMIT:
+		return refuse(reading, SL_FAULT_BAD_REQUEST, SL_SLICE_NONE,
+		              sl_arena_printf(reading->arena, "Request body: %s (byte %zu).",
+		                              at.reason, at.offset));
+	case SL_ETYPE:
+		return refuse(reading, SL_FAULT_BAD_TYPE, SL_SLICE_NONE,
+		              SL_SLICE("The request body must be a JSON object."));
+	default:
+		return refuse(reading, SL_FAULT_BAD_JSON, SL_SLICE_NONE,
+		              sl_arena_printf(reading->arena,
+		                              "The request body is not valid JSON: %s (byte %zu).",
+		                              at.reason ? at.reason : sl_err_text(err),
+		                              at.offset));
+	}
+}
+
+static struct sl_json
+value_of(const struct sl_reading *reading, size_t want)
+{
+	return sl_json_parse(sl_json_found_raw(reading->steer->input.body,
+	                                       &reading->steer->found[want]));
+}
+
+static bool
+wrong_type(struct sl_reading *reading, size_t want, const char *expected)
+{
+	const char *path = reading->wants[want].path;
+
+	return refuse(reading, SL_FAULT_BAD_TYPE, sl_slice_str(path),
+	              sl_arena_printf(reading->arena, "'%s' must be %s, not %s.", path, expected,
+	                              sl_json_type_name(reading->steer->found[want].type)));
+}
+
+/* Whether the caller said anything: neither absent nor null. */
+static bool
+given(const struct sl_reading *reading, size_t want)
+{
+	return reading->steer->found[want].type > SL_JSON_NULL;
+}
+
+bool
+sl_steer_string(struct sl_reading *reading, size_t want, struct sl_slice *out)
+{
+	if (reading->steer->found[want].type == SL_JSON_NONE)
+		return true;
+	return sl_json_string(value_of(reading, want), reading->arena, out) ||
+	       wrong_type(reading, want, "a string");
+}
+
+bool
+sl_steer_bool(struct sl_reading *reading, size_t want, bool *out)
+{
+	enum sl_json_type type = reading->steer->found[want].type;
+
+	if (!given(reading, want))
+		return true;
+	if (type != SL_JSON_TRUE && type != SL_JSON_FALSE)
+		return wrong_type(reading, want, "a boolean");
+	*out = type == SL_JSON_TRUE;
+	return true;
+}
+
+bool
+sl_steer_int(struct sl_reading *reading, size_t want, int64_t *out)
+{
+	return !given(reading, want) || sl_json_i64(value_of(reading, want), out) ||
+	       wrong_type(reading, want, "an integer");
+}
+
+bool
+sl_steer_object(struct sl_reading *reading, size_t want)
+{
+	return !given(reading, want) ||
+	       reading->steer->found[want].type == SL_JSON_OBJECT ||
+	       wrong_type(reading, want, "an object");
+}
+
+bool
+sl_steer_limit(struct sl_reading *reading, size_t want, int64_t *out)
+{
+	int64_t value = -1;
+
+	if (!sl_steer_int(reading, want, &value))
+		return false;
+	if (value >= 0)
+		*out = value;
+	return true;
+}
+
+bool
+sl_steer_choices(struct sl_reading *reading, size_t want, int64_t *out)
+{
+	const char *path = reading->wants[want].path;
+
+	if (!sl_steer_int(reading, want, out))
+		return false;
+	if (*out >= 1 && *out <= CHOICES_MAX)
+		return true;
+	return refuse(reading, SL_FAULT_BAD_REQUEST, sl_slice_str(path),
+	              sl_arena_printf(reading->arena, "'%s' must be from 1 to %d.", path,
+	                              CHOICES_MAX));
+}
+
+void
+sl_steer_end_user(struct sl_reading *reading, size_t want)
+{
+	if (reading->steer->end_user.len == 0)
+		(void)sl_json_string(value_of(reading, want), reading->arena,
+		                     &reading->steer->end_user);
+}
+
+bool
+sl_steer_common(struct sl_reading *reading)
+{
+	struct sl_steer *steer = reading->steer;
+
+	return sl_steer_string(reading, SL_WANT_MODEL, &steer->model) &&
+	       sl_steer_bool(reading, SL_WANT_STREAM, &steer->stream);
+}
+
+/* --- forward ---------------------------------------------------------------- */
+
+enum sl_err
+sl_steer_quote(struct sl_slice text, struct sl_arena *arena, struct sl_slice *out)
+{
+	struct sl_buf buf;
+	enum sl_err err;
+
+	sl_buf_init(&buf, QUOTED_MAX_SIZE);
+	err = sl_json_quote(&buf, text);
+	if (err == SL_OK) {
+		*out = sl_arena_dup(arena, sl_buf_slice(&buf));
+		if (!out->ptr)
+			err = SL_ENOMEM;
+	}
+	sl_buf_release(&buf);
+	return err;
+}
+
+static enum sl_err
+splice_model(const struct sl_steer *steer, const struct sl_shape_target *target,
+             struct sl_arena *arena, struct sl_json_splice *splice)
+{
+	const struct sl_json_found *found = &steer->found[SL_WANT_MODEL];
+	struct sl_slice quoted;
+	enum sl_err err;
+
+	if (found->type == SL_JSON_NONE ? target->model_in_path
+	                                : sl_slice_eq(steer->model, target->model))
+		return SL_OK;
+	err = sl_steer_quote(target->model, arena, &quoted);
+	if (err != SL_OK)
+		return err;
+	if (found->type == SL_JSON_NONE)
+		return sl_json_splice_insert(splice, &steer->top, SL_SLICE("model"), quoted);
+	return sl_json_splice_replace(splice, found, quoted);
+}
+
+static enum sl_err
+splice_own_members(const struct sl_steer *steer, struct sl_json_splice *splice)
+{
+	const struct sl_json_found *metadata = &steer->found[SL_WANT_METADATA];
+	const struct sl_json_found *astrolabe = &steer->found[SL_WANT_METADATA_ASTROLABE];
+	enum sl_err err = SL_OK;
+
+	if (astrolabe->type != SL_JSON_NONE)
+		err = sl_json_splice_remove(splice,
+		                            metadata->member_count == 1 ? metadata : astrolabe);
+	for (size_t i = SL_WANT_NEXUS; err == SL_OK && i <= SL_WANT_STO_PAYLOAD; i++)
+		if (steer->found[i].type != SL_JSON_NONE)
+			err = sl_json_splice_remove(splice, &steer->found[i]);
+	return err;
+}
+
+enum sl_err
+sl_steer_splice(const struct sl_steer *steer, const struct sl_shape_target *target,
+                struct sl_arena *arena, struct sl_json_splice *splice)
+{
+	enum sl_err err;
+
+	sl_json_splice_init(splice, steer->input.body);
+	err = splice_model(steer, target, arena, splice);
+	return err == SL_OK ? splice_own_members(steer, splice) : err;
+}
+
+enum sl_err
+sl_steer_finish(struct sl_json_splice *splice, struct sl_forward *out)
+{
+	int count = sl_json_splice_slices(splice, out->body, SL_FORWARD_SLICES_MAX);
+
+	if (count < 0)
+		return (enum sl_err)count;
+	out->body_count = (size_t)count;
+	return SL_OK;
+}
+
+enum sl_err
+sl_steer_forward(const struct sl_steer *steer, const struct sl_shape_target *target,
+                 struct sl_arena *arena, struct sl_forward *out)
+{
+	struct sl_json_splice splice;
+	enum sl_err err = sl_steer_splice(steer, target, arena, &splice);
+
+	*out = (struct sl_forward){ 0 };
+	return err == SL_OK ? sl_steer_finish(&splice, out) : err;
+}
