@@ -16,7 +16,7 @@ enum {
 	CHOICES_SNAKE,
 	WANTS,
 };
-_Static_assert(WANTS <= SL_SHAPE_WANTS_MAX, "the steer has room for every want");
+_Static_assert((int)WANTS <= (int)SL_SHAPE_WANTS_MAX, "the steer has room for every want");
 
 static const struct sl_json_want wants[WANTS] = {
 	SL_WANTS_COMMON,
