@@ -30,22 +30,24 @@ struct sl_log_field {
 
 void sl_log_init(enum sl_log_level level, int fd);
 bool sl_log_enabled(enum sl_log_level level);
-/* Writes {"ts":..,"level":..,"msg":message, fields...}. */
+/* Writes {"ts":..,"level":..,"msg":message, fields...}: at most 64 fields of
+ * at most 2 KiB, cut silently; fields of a line over 32 KiB are dropped. */
 void sl_log_write(enum sl_log_level level, const char *message,
                   const struct sl_log_field *fields);
 
 /* sl_log(SL_LOG_WARN, "upstream failed", SL_LOG_Z("provider", name), ...) */
-#define sl_log(level, message, ...)                                           \
+#define sl_log(level, ...)                                                    \
 	do {                                                                  \
 		if (sl_log_enabled(level))                                    \
-			sl_log_write((level), (message),                      \
-			             (const struct sl_log_field[]){           \
-			                 __VA_ARGS__ __VA_OPT__(, ) { 0 } }); \
+			SL_LOG_WRITE((level), __VA_ARGS__, { 0 });            \
 	} while (0)
+#define SL_LOG_WRITE(level, message, ...)                                     \
+	sl_log_write((level), (message), (const struct sl_log_field[]){ __VA_ARGS__ })
 
 /* Replaces credentials in `text` (bearer values, sk-..., gw_virt_..., key=...)
- * by "[redacted]" in place; returns the new length. For texts that come from
- * elsewhere, such as a provider's error. */
+ * by "[redacted]" in place, short ones by as many stars; returns the new
+ * length. Valid JSON stays valid. For texts that come from elsewhere, such as
+ * a provider's error. */
 size_t sl_log_redact(char *text, size_t len);
 
 #endif
