@@ -1,0 +1,498 @@
+/* fetch.c - the life of one fetch: its request text, timers and callbacks.
+ *
+ * The request head is kept as HTTP/1.1 text whatever the protocol; HTTP/2 reads
+ * its fields back from it. That is one copy and one block per request, and
+ * the common case sends it as it is. Body slices are borrowed from the owner.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/uio.h>
+
+#include "net/client_internal.h"
+#include "net/http.h"
+
+enum {
+	WAITING_MAX = 8192, /* flights per pool */
+	RETRY_MAX = 3,
+	BODY_PARTS_MAX = 1024,
+	HEAD_MAX = 256 * 1024,
+};
+
+/* --- timers ----------------------------------------------------------------------- */
+
+static void
+detach(struct sl_flight *flight)
+{
+	struct sl_upstream *up = flight->up;
+
+	if (!up) {
+		if (flight->node.next != &flight->node && !flight->failing)
+			flight->pool->waiting_count--;
+		sl_list_remove(&flight->node);
+		return;
+	}
+	flight->up = NULL;
+	if (up->h2) {
+		flight->up = up;
+		sl_h2_detach(flight);
+		flight->up = NULL;
+		return;
+	}
+	up->flight = NULL;
+	sl_upstream_close(up);
+}
+
+void
+sl_flight_fail(struct sl_flight *flight, enum sl_err err, const char *detail)
+{
+	struct sl_client *client = flight->client;
+
+	flight->error.err = err;
+	flight->error.stage = flight->stage;
+	flight->error.sent = flight->sent;
+	/* The text may live in what detaching closes. */
+	snprintf(flight->error.detail, sizeof(flight->error.detail), "%.95s", detail);
+	detach(flight);
+	sl_timer_clear(&flight->phase_timer);
+	sl_timer_clear(&flight->total_timer);
+	flight->failing = true;
+	sl_list_push_back(&client->failing, &flight->node);
+	sl_client_kick(client);
+}
+
+static enum sl_fetch_stage
+waiting_stage(const struct sl_flight *flight)
+{
+	const struct sl_pool *pool = flight->pool;
+	const struct sl_upstream *up;
+
+	if (sl_list_empty(&pool->connecting))
+		return SL_STAGE_CONNECT;
+	up = SL_CONTAINER(pool->connecting.next, struct sl_upstream, node);
+	return up->dial ? sl_dial_stage(up->dial) : SL_STAGE_TLS;
+}
+
+static void
+on_phase_due(struct sl_timer *timer)
+{
+	struct sl_flight *flight = SL_CONTAINER(timer, struct sl_flight, phase_timer);
+	const char *detail = "no reply within first_byte_ms";
+
+	if (!flight->up) {
+		bool connecting = !sl_list_empty(&flight->pool->connecting);
+
+		flight->stage = waiting_stage(flight);
+		detail = connecting ? "no connection within connect_ms"
+		                    : "all connections to this origin were busy for connect_ms";
+	} else if (flight->stage == SL_STAGE_SEND) {
+		detail = "the request could not be sent within first_byte_ms";
+	} else if (flight->stage == SL_STAGE_BODY) {
+		detail = "no byte of the reply within idle_ms";
+	}
+	sl_flight_fail(flight, SL_ETIMEDOUT, detail);
+}
+
+static void
+on_total_due(struct sl_timer *timer)
+{
+	struct sl_flight *flight = SL_CONTAINER(timer, struct sl_flight, total_timer);
+
+	if (!flight->up)
+		flight->stage = waiting_stage(flight);
+	sl_flight_fail(flight, SL_ETIMEDOUT, "not complete within total_ms");
+}
+
+/* 0 means no limit. */
+static void
+set_phase(struct sl_flight *flight, uint32_t delay_ms)
+{
+	if (delay_ms)
+		sl_timer_set(flight->client->loop, &flight->phase_timer, delay_ms);
+	else
+		sl_timer_clear(&flight->phase_timer);
+}
+
+/* --- the request --------------------------------------------------------------------- */
+
+/* The wire's own: written here, or not for this connection to carry. */
+static bool
+is_own_field(struct sl_slice name)
+{
+	return sl_slice_is(name, "host") || sl_slice_is(name, "content-length") ||
+	       sl_slice_is(name, "expect") || sl_header_is_hop_by_hop(name);
+}
+
+static bool
+is_target(struct sl_slice target)
+{
+	if (target.len == 0 || target.ptr[0] != '/')
+		return false;
+	for (size_t i = 0; i < target.len; i++)
+		if (target.ptr[i] <= ' ' || target.ptr[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+is_method(struct sl_slice method)
+{
+	if (method.len == 0 || method.len > 16)
+		return false;
+	for (size_t i = 0; i < method.len; i++)
+		if (method.ptr[i] < 'A' || method.ptr[i] > 'Z')
+			return false;
+	return true;
+}
+
+static bool
+is_authority(struct sl_slice authority)
+{
+	for (size_t i = 0; i < authority.len; i++) {
+		char c = authority.ptr[i];
+
+		if (c <= ' ' || c == 0x7f || c == '/' || c == '@' || c == '\\' || c == '?' ||
+		    c == '#')
+			return false;
+	}
+	return true;
+}
+
+static enum sl_err
+check_request(const struct sl_fetch_request *request)
+{
+	if (!is_method(request->method) || !is_target(request->target) ||
+	    !is_authority(request->authority) || request->body_count > BODY_PARTS_MAX)
+		return SL_EINVAL;
+	for (size_t i = 0; i < request->header_count; i++)
+		if (!sl_header_is_valid(request->headers[i].name, request->headers[i].value))
+			return SL_EINVAL;
+	return SL_OK;
+}
+
+static size_t
+head_size(const struct sl_origin *origin, const struct sl_fetch_request *request)
+{
+	size_t size = 128 + request->method.len + request->target.len +
+	              request->authority.len + origin->host.len;
+
+	for (size_t i = 0; i < request->header_count; i++)
+		size += request->headers[i].name.len + request->headers[i].value.len + 4;
+	return size;
+}
+
+static char *
+put(char *at, struct sl_slice bytes)
+{
+	if (bytes.len)
+		memcpy(at, bytes.ptr, bytes.len);
+	return at + bytes.len;
+}
+
+static char *
+put_authority(char *at, const struct sl_origin *origin)
+{
+	bool is_ipv6 = sl_slice_find(origin->host, ':') >= 0;
+
+	if (is_ipv6)
+		*at++ = '[';
+	at = put(at, origin->host);
+	if (is_ipv6)
+		*at++ = ']';
+	if (origin->port != (origin->tls ? 443 : 80))
+		at += sprintf(at, ":%u", (unsigned)origin->port);
+	return at;
+}
+
+static char *
+put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origin,
+         const struct sl_fetch_request *request)
+{
+	at = put(at, request->method);
+	*at++ = ' ';
+	at = put(at, request->target);
+	at = put(at, SL_SLICE(" HTTP/1.1\r\nhost: "));
+	at = request->authority.len ? put(at, request->authority) : put_authority(at, origin);
+	at = put(at, SL_SLICE("\r\n"));
+	for (size_t i = 0; i < request->header_count; i++) {
+		const struct sl_header *header = &request->headers[i];
+
+		if (is_own_field(header->name))
+			continue;
+		at = put(at, header->name);
+		at = put(at, SL_SLICE(": "));
+		at = put(at, header->value);
+		at = put(at, SL_SLICE("\r\n"));
+	}
+	/* A method that usually has a body says so even when it has none
+	 * (RFC 9110 8.6). */
+	if (flight->body_len || sl_slice_is(request->method, "POST") ||
+	    sl_slice_is(request->method, "PUT") || sl_slice_is(request->method, "PATCH"))
+		at += sprintf(at, "content-length: %llu\r\n",
+		              (unsigned long long)flight->body_len);
+	return put(at, SL_SLICE("\r\n"));
+}
+
+static enum sl_err
+build_request(struct sl_flight *flight, const struct sl_origin *origin,
+              const struct sl_fetch_request *request)
+{
+	size_t size = head_size(origin, request), parts_size;
+	char *head;
+
+	if (size > HEAD_MAX)
+		return SL_EINVAL;
+	parts_size = (request->body_count + 1) * sizeof(*flight->parts);
+	flight->parts = malloc(parts_size + size);
+	if (!flight->parts)
+		return SL_ENOMEM;
+	flight->part_count = 1;
+	for (size_t i = 0; i < request->body_count; i++) {
+		if (request->body[i].len == 0)
+			continue;
+		flight->parts[flight->part_count++] = request->body[i];
+		flight->body_len += request->body[i].len;
+	}
+	head = (char *)flight->parts + parts_size;
+	flight->parts[0] = sl_slice_make(
+	    head, (size_t)(put_head(head, flight, origin, request) - head));
+	return SL_OK;
+}
+
+void
+sl_flight_free_request(struct sl_flight *flight)
+{
+	free(flight->parts);
+	free(flight->copied_body);
+	flight->parts = NULL;
+	flight->copied_body = NULL;
+	flight->part_count = flight->part_index = 0;
+}
+
+int
+sl_flight_unsent(const struct sl_flight *flight, struct iovec *out, int max)
+{
+	size_t offset = flight->part_offset;
+	int count = 0;
+
+	for (size_t i = flight->part_index; i < flight->part_count && count < max; i++) {
+		out[count].iov_base = (char *)(uintptr_t)flight->parts[i].ptr + offset;
+		out[count++].iov_len = flight->parts[i].len - offset;
+		offset = 0;
+	}
+	return count;
+}
+
+bool
+sl_flight_all_sent(const struct sl_flight *flight)
+{
+	return flight->part_index == flight->part_count;
+}
+
+void
+sl_flight_progress(struct sl_flight *flight, size_t size)
+{
+	flight->sent = flight->sent || size;
+	while (size > 0) {
+		size_t left = flight->parts[flight->part_index].len - flight->part_offset;
+
+		if (size < left) {
+			flight->part_offset += size;
+			break;
+		}
+		size -= left;
+		flight->part_index++;
+		flight->part_offset = 0;
+	}
+	if (flight->got_head)
+		return;
+	if (sl_flight_all_sent(flight)) {
+		flight->stage = SL_STAGE_FIRST_BYTE;
+		flight->fetch->sent_ns = sl_loop_now_ns(flight->client->loop);
+	}
+	set_phase(flight, flight->timeouts.first_byte_ms);
+}
+
+void
+sl_flight_drop_unsent(struct sl_flight *flight)
+{
+	flight->part_count = flight->part_index;
+	flight->part_offset = 0;
+}
+
+/* What is left of the body is the owner's only until on_head: copied for the
+ * rare server that answers 2xx before it has read everything. */
+bool
+sl_flight_copy_unsent(struct sl_flight *flight)
+{
+	size_t size = 0, offset = flight->part_offset;
+	char *copy, *at;
+
+	for (size_t i = flight->part_index; i < flight->part_count; i++)
+		size += flight->parts[i].len;
+	copy = at = malloc(size - offset);
+	if (!copy)
+		return false;
+	for (size_t i = flight->part_index; i < flight->part_count; i++) {
+		at = put(at, sl_slice_from(flight->parts[i], offset));
+		offset = 0;
+	}
+	flight->part_index = 0;
+	flight->part_count = 1;
+	flight->part_offset = 0;
+	flight->parts[0] = sl_slice_make(copy, (size_t)(at - copy));
+	flight->copied_body = copy;
+	return true;
+}
+
+void
+sl_flight_begin(struct sl_flight *flight, struct sl_upstream *up)
+{
+	flight->up = up;
+	flight->stage = SL_STAGE_SEND;
+	flight->fetch->reused = up->served;
+	flight->fetch->connected_ns = sl_loop_now_ns(flight->client->loop);
+	set_phase(flight, flight->timeouts.first_byte_ms);
+}
+
+/* --- the reply ------------------------------------------------------------------------ */
+
+void
+sl_flight_on_head(struct sl_flight *flight, int status, const struct sl_headers *headers,
+                  int64_t content_length)
+{
+	struct sl_fetch *fetch = flight->fetch;
+
+	flight->got_head = true;
+	flight->stage = SL_STAGE_BODY;
+	fetch->head_ns = sl_loop_now_ns(flight->client->loop);
+	set_phase(flight, flight->timeouts.idle_ms);
+	fetch->ops->on_head(fetch, status, headers, content_length);
+}
+
+void
+sl_flight_on_data(struct sl_flight *flight, struct sl_slice bytes)
+{
+	set_phase(flight, flight->timeouts.idle_ms);
+	flight->fetch->ops->on_data(flight->fetch, bytes);
+}
+
+bool
+sl_flight_retry(struct sl_flight *flight)
+{
+	if (flight->retry_count == RETRY_MAX || !flight->parts)
+		return false;
+	flight->retry_count++;
+	flight->up = NULL;
+	flight->part_index = flight->part_offset = 0;
+	flight->sent = false;
+	flight->stage = SL_STAGE_CONNECT;
+	sl_list_push_front(&flight->pool->waiting, &flight->node);
+	flight->pool->waiting_count++;
+	set_phase(flight, flight->timeouts.connect_ms);
+	return true;
+}
+
+/* --- the owner's calls -------------------------------------------------------------------- */
+
+enum sl_err
+sl_fetch_start(struct sl_client *client, const struct sl_origin *origin,
+               struct sl_fetch *fetch, const struct sl_fetch_request *request)
+{
+	struct sl_flight *flight;
+	struct sl_pool *pool;
+	enum sl_err err = check_request(request);
+
+	fetch->internal = NULL;
+	if (client->freed)
+		return SL_ECANCELLED;
+	if (err != SL_OK || origin->identity.len == 0)
+		return SL_EINVAL;
+	pool = sl_client_pool(client, origin);
+	flight = calloc(1, sizeof(*flight));
+	if (!pool || !flight) {
+		free(flight);
+		return SL_ENOMEM;
+	}
+	err = pool->waiting_count < WAITING_MAX ? build_request(flight, origin, request)
+	                                        : SL_ELIMIT;
+	if (err != SL_OK) {
+		free(flight);
+		return err;
+	}
+	flight->fetch = fetch;
+	flight->client = client;
+	flight->pool = pool;
+	flight->timeouts = origin->timeouts;
+	flight->is_head = sl_slice_is(request->method, "HEAD");
+	flight->stage = SL_STAGE_CONNECT;
+	flight->phase_timer.on_due = on_phase_due;
+	flight->total_timer.on_due = on_total_due;
+	sl_list_init(&flight->resumed);
+	sl_list_push_back(&client->flights, &flight->all);
+	fetch->internal = flight;
+	fetch->start_ns = sl_loop_now_ns(client->loop);
+	fetch->connected_ns = fetch->sent_ns = fetch->head_ns = 0;
+	fetch->reused = false;
+	set_phase(flight, flight->timeouts.connect_ms);
+	if (flight->timeouts.total_ms)
+		sl_timer_set(client->loop, &flight->total_timer, flight->timeouts.total_ms);
+	sl_list_push_back(&pool->waiting, &flight->node);
+	pool->waiting_count++;
+	sl_pool_serve(pool);
+	return SL_OK;
+}
+
+void
+sl_flight_free(struct sl_flight *flight)
+{
+	sl_timer_clear(&flight->phase_timer);
+	sl_timer_clear(&flight->total_timer);
+	sl_list_remove(&flight->node);
+	sl_list_remove(&flight->all);
+	sl_list_remove(&flight->resumed);
+	sl_flight_free_request(flight);
+	sl_buf_release(&flight->held);
+	sl_client_return_head(flight->client, flight->head);
+	flight->fetch->internal = NULL;
+	free(flight);
+}
+
+void
+sl_fetch_pause(struct sl_fetch *fetch)
+{
+	struct sl_flight *flight = fetch->internal;
+
+	if (!flight || flight->paused)
+		return;
+	flight->paused = true;
+	if (flight->got_head)
+		sl_timer_clear(&flight->phase_timer);
+}
+
+void
+sl_fetch_resume(struct sl_fetch *fetch)
+{
+	struct sl_flight *flight = fetch->internal;
+
+	if (!flight || !flight->paused)
+		return;
+	flight->paused = false;
+	if (flight->failing)
+		return;
+	if (flight->got_head)
+		set_phase(flight, flight->timeouts.idle_ms);
+	sl_list_remove(&flight->resumed);
+	sl_list_push_back(&flight->client->resumed, &flight->resumed);
+	sl_client_kick(flight->client);
+}
+
+void
+sl_fetch_cancel(struct sl_fetch *fetch)
+{
+	struct sl_flight *flight = fetch->internal;
+
+	if (!flight)
+		return;
+	detach(flight);
+	sl_flight_free(flight);
+}
