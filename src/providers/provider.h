@@ -55,7 +55,7 @@ struct sl_provider_kind {
 	const char *env_version[3]; /* ... that give an API version */
 	enum sl_auth_mode auth; /* SL_AUTH_BEARER, SL_AUTH_HEADER or SL_AUTH_NONE */
 	const char *auth_header;/* for SL_AUTH_HEADER: "x-api-key" */
-	const char *family;     /* shapes of this family are spoken natively */
+	const char *family;     /* shapes of this family are spoken natively; NULL: of every one */
 	const char *const *shapes; /* names of those it serves, NULL-terminated; NULL: all of the family */
 	unsigned    quirks;
 	const struct sl_config_header *headers; /* sent unless the caller sent one: anthropic-version */
@@ -70,9 +70,25 @@ size_t sl_provider_kind_count(void);
 const struct sl_provider_kind *sl_provider_kind_at(size_t index);
 const struct sl_provider_kind *sl_provider_kind_find(struct sl_slice name); /* NULL: unknown */
 
+/* For the rows of compatible.def. */
+extern const struct sl_provider_kind sl_provider_compatible[];
+extern const size_t sl_provider_compatible_count;
+#define SL_PROVIDER(id) extern const struct sl_provider_kind sl_provider_##id;
+#include "providers/providers.def"
+#undef SL_PROVIDER
+
 bool sl_provider_serves(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape);
+/* Path and query of the request; empty when the kind does not serve the shape
+ * or memory is out. */
 struct sl_slice sl_provider_target(const struct sl_provider_kind *kind,
                                    const struct sl_provider_request *request,
                                    struct sl_arena *arena);
+
+/* For kinds with a target function of their own:
+ * base + path with {model} (percent-encoded as one segment) and {verb} filled
+ * in, then the query. A base that ends as `path` begins ("/v1") is not repeated. */
+struct sl_slice sl_provider_join(struct sl_slice base, struct sl_slice path,
+                                 const struct sl_provider_request *request,
+                                 struct sl_slice query, struct sl_arena *arena);
 
 #endif

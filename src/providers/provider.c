@@ -1,0 +1,137 @@
+/* provider.c - the registry of provider kinds, and where a request goes. */
+#include "providers/provider.h"
+
+static const struct sl_provider_kind *const own[] = {
+#define SL_PROVIDER(id) &sl_provider_##id,
+#include "providers/providers.def"
+#undef SL_PROVIDER
+};
+enum { OWN_COUNT = sizeof(own) / sizeof(own[0]) };
+
+size_t
+sl_provider_kind_count(void)
+{
+	return OWN_COUNT + sl_provider_compatible_count;
+}
+
+const struct sl_provider_kind *
+sl_provider_kind_at(size_t index)
+{
+	if (index < OWN_COUNT)
+		return own[index];
+	index -= OWN_COUNT;
+	return index < sl_provider_compatible_count ? &sl_provider_compatible[index] : NULL;
+}
+
+const struct sl_provider_kind *
+sl_provider_kind_find(struct sl_slice name)
+{
+	for (size_t i = 0; i < sl_provider_kind_count(); i++)
+		if (sl_slice_is(name, sl_provider_kind_at(i)->name))
+			return sl_provider_kind_at(i);
+	return NULL;
+}
+
+bool
+sl_provider_serves(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape)
+{
+	if (kind->family && strcmp(kind->family, shape->family) != 0)
+		return false;
+	if (!kind->shapes)
+		return true;
+	for (const char *const *name = kind->shapes; *name; name++)
+		if (strcmp(*name, shape->name) == 0)
+			return true;
+	return false;
+}
+
+/* --- targets ------------------------------------------------------------------ */
+
+/* One path segment: everything but unreserved characters is encoded, so that no
+ * model id can leave its place. RFC 3986, section 2.3. */
+static struct sl_slice
+encode_segment(struct sl_slice text, struct sl_arena *arena)
+{
+	static const char digits[] = "0123456789ABCDEF";
+	char *out = sl_arena_alloc(arena, text.len * 3 + 1);
+	size_t len = 0;
+
+	if (!out)
+		return SL_SLICE_NONE;
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.ptr[i];
+
+		if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+		    c == '-' || c == '.' || c == '_' || c == '~') {
+			out[len++] = (char)c;
+			continue;
+		}
+		out[len++] = '%';
+		out[len++] = digits[c >> 4];
+		out[len++] = digits[c & 15];
+	}
+	/* "." and ".." are places, not names. */
+	if (sl_slice_is(text, ".") || sl_slice_is(text, ".."))
+		return SL_SLICE_NONE;
+	return sl_slice_make(out, len);
+}
+
+/* text with the first `{name}` replaced. */
+static struct sl_slice
+fill(struct sl_slice text, struct sl_slice name, struct sl_slice value, struct sl_arena *arena)
+{
+	ptrdiff_t at = sl_slice_search(text, name);
+	struct sl_slice behind;
+
+	if (at < 0)
+		return text;
+	behind = sl_slice_from(text, (size_t)at + name.len);
+	return sl_arena_printf(arena, "%.*s%.*s%.*s", (int)at, text.ptr, SL_ARG(value),
+	                       SL_ARG(behind));
+}
+
+/* The base without the version that the path brings itself. */
+static struct sl_slice
+trim_version(struct sl_slice base, struct sl_slice path)
+{
+	size_t end = 1;
+	struct sl_slice first;
+
+	while (end < path.len && path.ptr[end] != '/')
+		end++;
+	first = sl_slice_upto(path, end);
+	if (sl_slice_starts(first, SL_SLICE("/v")) && sl_slice_ends(base, first))
+		base.len -= first.len;
+	return base;
+}
+
+struct sl_slice
+sl_provider_join(struct sl_slice base, struct sl_slice path,
+                 const struct sl_provider_request *request, struct sl_slice query,
+                 struct sl_arena *arena)
+{
+	struct sl_slice model;
+
+	base = trim_version(base, path);
+	if (sl_slice_search(path, SL_SLICE("{model}")) >= 0) {
+		model = encode_segment(request->model, arena);
+		if (model.len == 0)
+			return SL_SLICE_NONE;
+		path = fill(path, SL_SLICE("{model}"), model, arena);
+		path = fill(path, SL_SLICE("{verb}"), sl_slice_str(request->verb), arena);
+	}
+	return sl_arena_printf(arena, "%.*s%.*s%s%.*s", SL_ARG(base), SL_ARG(path),
+	                       query.len ? "?" : "", SL_ARG(query));
+}
+
+struct sl_slice
+sl_provider_target(const struct sl_provider_kind *kind,
+                   const struct sl_provider_request *request, struct sl_arena *arena)
+{
+	if (!sl_provider_serves(kind, request->shape))
+		return SL_SLICE_NONE;
+	if (kind->target)
+		return kind->target(request, arena);
+	return sl_provider_join(request->base_path, sl_slice_str(request->shape->upstream_path),
+	                        request, request->query, arena);
+}
