@@ -24,6 +24,7 @@ struct sl_config_listen {
 	uint16_t        port;
 	struct sl_slice tls_cert; /* path; empty: cleartext */
 	struct sl_slice tls_key;
+	bool            inherits_tls; /* takes the file's `tls` section */
 };
 
 struct sl_config_limits {
@@ -97,7 +98,7 @@ struct sl_config_model {
 };
 
 struct sl_config_auction {
-	bool            enabled;
+	bool            enabled; /* any of it is given */
 	struct sl_slice category;
 	int64_t         price_min_nanousd, price_max_nanousd;
 	struct sl_slice bid;
@@ -138,6 +139,9 @@ struct sl_config_price {
 struct sl_config {
 	struct sl_arena              arena;
 	struct sl_slice              path;      /* of the file; empty: none */
+	struct sl_slice              tls_cert;  /* `tls`: for each listener that names none */
+	struct sl_slice              tls_key;
+	bool                         providers_from_environment;
 	struct sl_config_listen     *listen;
 	size_t                       listen_count;
 	struct sl_secret             master_key;
@@ -145,7 +149,8 @@ struct sl_config {
 	struct sl_slice              shared;    /* URL, may be empty */
 	struct sl_slice              durability;
 	uint64_t                     workers;   /* 0: one per core */
-	bool                         keys_required; /* `keys: required | off` */
+	struct sl_slice              keys;      /* "required" or "off" */
+	bool                         keys_required;
 	struct sl_slice              log_level;
 	bool                         access_log;
 	uint64_t                     shutdown_grace_ms;
@@ -167,5 +172,10 @@ struct sl_config {
 	struct sl_config_price      *prices;
 	size_t                       price_count;
 };
+
+/* Empty, with an arena of its own; NULL when out of memory. */
+struct sl_config *sl_config_new(void);
+/* Wipes the secrets and frees everything. NULL is fine. */
+void sl_config_free(struct sl_config *config);
 
 #endif

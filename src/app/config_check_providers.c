@@ -1,0 +1,194 @@
+/* config_check_providers.c - kinds, URLs and credentials of providers. */
+#include "app/config_loader.h"
+
+#include <stdio.h>
+
+#include "net/dial.h"
+#include "providers/provider.h"
+
+enum { PROVIDERS_MAX = 1000 };
+
+static struct sl_config_mark
+mark_or_element(const struct sl_loader *loader, const void *field, const void *element)
+{
+	struct sl_config_mark mark = sl_loader_where(loader, field);
+
+	return mark.line ? mark : sl_loader_where_element(loader, element);
+}
+
+/* The names stand in URLs, headers and "provider/model". */
+static bool
+is_provider_name(struct sl_slice name)
+{
+	for (size_t i = 0; i < name.len; i++) {
+		char c = name.ptr[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '_' || c == '.'))
+			return false;
+	}
+	return name.len > 0 && name.len <= 64;
+}
+
+static const struct sl_provider_kind *
+check_kind(struct sl_loader *loader, struct sl_config_provider *provider)
+{
+	enum { KINDS_MAX = 128 };
+	const struct sl_provider_kind *kind;
+	const char *names[KINDS_MAX];
+	const char *nearest;
+	size_t count = 0;
+
+	if (!provider->kind.len)
+		provider->kind = provider->name;
+	kind = sl_provider_kind_find(provider->kind);
+	if (kind)
+		return kind;
+	if (!sl_loader_written(loader, &provider->kind)) {
+		sl_config_error(loader->report, sl_loader_where_element(loader, provider),
+		                "provider %.*s has no kind, and its name is none — add kind: openai "
+		                "for anything that speaks the OpenAI API",
+		                SL_ARG(provider->name));
+		return NULL;
+	}
+	for (; count < sl_provider_kind_count() && count < KINDS_MAX; count++)
+		names[count] = sl_provider_kind_at(count)->name;
+	nearest = sl_config_nearest(provider->kind, names, count);
+	sl_config_error(loader->report, sl_loader_where(loader, &provider->kind),
+	                "provider %.*s: unknown kind — %s%s%s", SL_ARG(provider->name),
+	                nearest ? "did you mean " : "write openai for anything that speaks the "
+	                                            "OpenAI API",
+	                nearest ? nearest : "", nearest ? "?" : "");
+	return NULL;
+}
+
+static void
+check_url(struct sl_loader *loader, const struct sl_config_provider *provider,
+          const struct sl_provider_kind *kind)
+{
+	struct sl_config_mark mark = mark_or_element(loader, &provider->base_url, provider);
+	struct sl_url url;
+
+	if (!provider->base_url.len) {
+		/* The simulated provider gets its address when it is started. */
+		if (!kind->base_url && strcmp(kind->name, "mock") != 0)
+			sl_config_error(loader->report, mark,
+			                "provider %.*s needs a base_url — kind %s has no address of "
+			                "its own",
+			                SL_ARG(provider->name), kind->name);
+		return;
+	}
+	if (sl_url_parse(provider->base_url, &url) != SL_OK) {
+		sl_config_error(loader->report, mark,
+		                "the base URL of provider %.*s is not usable — write "
+		                "https://HOST[:PORT][/PATH] without user, password or #",
+		                SL_ARG(provider->name));
+	} else if (!url.tls && !url.host_is_literal && !sl_secret_empty(&provider->api_key)) {
+		sl_config_warn(loader->report, mark,
+		               "provider %.*s gets its credential over http, readable on the way "
+		               "— use https",
+		               SL_ARG(provider->name));
+	}
+}
+
+/* The usual variable stands in for an api_key that was left out, but only
+ * towards the kind's own address: a credential goes to no other host. */
+static void
+borrow_key(struct sl_loader *loader, struct sl_config_provider *provider,
+           const struct sl_provider_kind *kind)
+{
+	const char *name;
+
+	if (sl_loader_written(loader, &provider->api_key) || provider->base_url.len ||
+	    !kind->base_url || provider->from_environment)
+		return;
+	name = sl_loader_env_first(loader, kind->env_key,
+	                           sizeof(kind->env_key) / sizeof(kind->env_key[0]));
+	if (name && sl_secret_set(&provider->api_key,
+	                          sl_slice_trim(sl_slice_str(loader->source->env(name)))) != SL_OK)
+		loader->out_of_memory = true;
+}
+
+static void
+check_credential(struct sl_loader *loader, struct sl_config_provider *provider,
+                 const struct sl_provider_kind *kind)
+{
+	bool needs = provider->auth == SL_AUTH_BEARER || provider->auth == SL_AUTH_HEADER ||
+	             (provider->auth == SL_AUTH_DEFAULT && kind->auth != SL_AUTH_NONE &&
+	              !(kind->quirks & SL_QUIRK_KEYLESS));
+
+	borrow_key(loader, provider, kind);
+	if (!provider->enabled)
+		return;
+	if (needs && sl_secret_empty(&provider->api_key))
+		sl_config_warn(loader->report, mark_or_element(loader, &provider->api_key, provider),
+		               "provider %.*s has no credential: it will refuse every request — set "
+		               "%s, or auth: none or passthrough",
+		               SL_ARG(provider->name),
+		               kind->env_key[0] ? kind->env_key[0] : "api_key");
+	if (!needs && provider->auth != SL_AUTH_DEFAULT && !sl_secret_empty(&provider->api_key))
+		sl_config_warn(loader->report, sl_loader_where(loader, &provider->api_key),
+		               "provider %.*s: api_key is never sent with this auth — remove one of "
+		               "the two",
+		               SL_ARG(provider->name));
+}
+
+static void
+check_one(struct sl_loader *loader, struct sl_config_provider *provider,
+          const struct sl_config_names *names)
+{
+	const struct sl_provider_kind *kind;
+	struct sl_cidr cidr;
+	char what[128];
+
+	if (!is_provider_name(provider->name))
+		sl_config_error(loader->report, sl_loader_where_element(loader, provider),
+		                "a provider's name is 1 to 64 letters, digits, - _ and . — rename it");
+	kind = check_kind(loader, provider);
+	if (kind) {
+		check_credential(loader, provider, kind);
+		check_url(loader, provider, kind);
+	}
+	snprintf(what, sizeof(what), "providers.%.*s.ca_file", SL_ARG(provider->name));
+	sl_loader_check_readable(loader, &provider->ca_file, what);
+	for (size_t i = 0; i < provider->allow_cidr.count; i++)
+		if (sl_cidr_parse(provider->allow_cidr.items[i], &cidr) != SL_OK)
+			sl_config_error(loader->report,
+			                sl_loader_where(loader, &provider->allow_cidr.items[i]),
+			                "not a range of addresses — write 10.0.0.0/8 or fd00::/8");
+	for (size_t i = 0; i < provider->fallback.count; i++) {
+		const struct sl_slice *name = &provider->fallback.items[i];
+
+		if (sl_config_names_find(names, *name) < 0)
+			sl_config_error(loader->report, sl_loader_where(loader, name),
+			                "there is no provider of this name — %s",
+			                sl_config_names_hint(loader, names, *name,
+			                                     "add it under providers"));
+	}
+}
+
+static const struct sl_config_strings *
+provider_fallbacks(const struct sl_config *config, size_t index)
+{
+	return &config->providers[index].fallback;
+}
+
+void
+sl_loader_check_providers(struct sl_loader *loader, const struct sl_config_names *names)
+{
+	struct sl_config *config = loader->config;
+
+	if (config->provider_count > PROVIDERS_MAX) {
+		sl_config_error(loader->report, sl_loader_where(loader, &config->providers),
+		                "more than %d providers — split the file", PROVIDERS_MAX);
+		return;
+	}
+	for (size_t i = 0; i < config->provider_count; i++)
+		check_one(loader, &config->providers[i], names);
+	if (config->provider_count == 0)
+		sl_config_warn(loader->report, sl_loader_where(loader, &config->providers),
+		               "there is no provider: every request will be refused — add one, or "
+		               "set providers_from_environment: true");
+	sl_config_find_cycles(loader, names, provider_fallbacks, config->provider_count,
+	                      "provider");
+}
