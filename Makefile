@@ -30,7 +30,7 @@ LLHTTP  := $(patsubst %,$(BUILD)/obj/llhttp/%.o,llhttp api http)
 TEST_SRC:= $(sort $(wildcard tests/unit/*_test.c))
 TESTS   := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all run test unit lint clean help
+.PHONY: all run test unit lint fuzz bench-json clean help
 all: $(BUILD)/sluice
 
 $(BUILD)/sluice: $(BUILD)/obj/src/app/main.o $(OBJ) $(LLHTTP)
@@ -67,6 +67,40 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libsluice.a
 
 unit: $(TESTS)
 	@for t in $(TESTS); do $$t || exit 1; done
+
+# Every fuzz target, a few seconds each: first the committed corpus and the
+# inputs that once failed, then new ones. What is found stays under build/.
+FUZZ_SECONDS ?= 5
+FUZZ_BUILD := build/fuzz
+FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+FUZZ_FLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+
+fuzz:
+	$(Q)$(MAKE) --no-print-directory CC=clang-14 VARIANT=fuzz BUILD=$(FUZZ_BUILD) \
+		OPT_fuzz="$(FUZZ_FLAGS)" $(FUZZ_NAMES:%=$(FUZZ_BUILD)/bin/%)
+	@set -e; for name in $(FUZZ_NAMES); do \
+		mkdir -p $(FUZZ_BUILD)/found/$$name; echo "  FUZZ  $$name"; \
+		known=$$(for d in tests/fuzz/regressions/$$name tests/fuzz/corpus/$$name; do \
+			if [ -d $$d ]; then echo $$d; fi; done); \
+		$(FUZZ_BUILD)/bin/$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 \
+			-artifact_prefix=$(FUZZ_BUILD)/$$name- \
+			$(FUZZ_BUILD)/found/$$name $$known >$(FUZZ_BUILD)/$$name.log 2>&1 || { \
+			tail -n 60 $(FUZZ_BUILD)/$$name.log; \
+			echo "fuzz target $$name failed; the input is in $(FUZZ_BUILD)/$$name-*"; exit 1; }; \
+	done
+
+$(FUZZ_BUILD)/bin/%: tests/fuzz/%_fuzz.c $(BUILD)/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -Itests -o $@ $< $(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS)
+
+# Microbenchmark of the JSON scanner.
+bench-json: $(BUILD)/bench/json_bench
+	$<
+
+$(BUILD)/bench/%: bench/%.c $(BUILD)/libsluice.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS)
 
 clean:
 	rm -rf build

@@ -25,7 +25,7 @@ struct sl_key; /* reference-counted; what it points to is one frozen policy */
 
 /* What a key may do. Frozen; a PATCH makes another. Names as in the admin API. */
 struct sl_key_policy {
-	struct sl_slice  name, surface, team, workspace, stack, metadata_json;
+	struct sl_slice  name, surface, team, workspace, stack, user, metadata_json;
 	struct sl_slice *models;       /* allowed; count 0: all. A trailing star matches any rest */
 	size_t           model_count;
 	int64_t          rpm, tpm, concurrency;              /* 0: no limit */
@@ -34,6 +34,7 @@ struct sl_key_policy {
 	int64_t          expires_wall_ms;                    /* 0: never */
 	bool             cancel_on_disconnect;               /* else drain */
 	bool             strict;
+	bool             disabled;                           /* "enabled": false */
 };
 
 struct sl_keyring *sl_keyring_new(void);

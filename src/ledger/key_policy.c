@@ -1,0 +1,577 @@
+/* key_policy.c - the table of a key's members.
+ *
+ * Parser, display and suggestions read one table. A row may say that its limit
+ * cannot be enforced yet: such a member is refused rather than stored, because
+ * a budget that nobody checks is worse than none.
+ */
+#include "ledger/key_policy.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/timestamp.h"
+#include "ledger/digest.h"
+
+enum {
+	TEXT_MAX = 128,          /* bytes of a name */
+	MODELS_MAX = 256,        /* entries of models */
+	MODEL_NAME_MAX = 256,    /* bytes of one */
+	METADATA_MAX = 4096,     /* bytes of JSON */
+	RPM_MAX = 1000000000,
+	CONCURRENCY_MAX = 1000000,
+	SUGGESTION_DISTANCE = 2, /* edits */
+	MEMBER_NAME_MAX = 64,    /* bytes of a name worth comparing */
+};
+
+enum kind { TEXT, SURFACE, MODELS, COUNT, USD, MOMENT, DISCONNECT, FLAG, ENABLED, METADATA };
+
+#define NO_TOKENS "token limits are not enforced yet"
+#define NO_BUDGETS "budgets are not enforced yet"
+#define NO_STACKS "stacks are not enforced yet"
+
+static const struct member {
+	const char *name;
+	enum kind   kind;
+	size_t      offset;
+	int64_t     max;
+	const char *unenforced; /* why a value is refused, or NULL */
+} members[] = {
+#define AT(field) offsetof(struct sl_key_policy, field)
+	{ "name", TEXT, AT(name), 0, NULL },
+	{ "surface", SURFACE, AT(surface), 0, NULL },
+	{ "team", TEXT, AT(team), 0, NULL },
+	{ "workspace", TEXT, AT(workspace), 0, NULL },
+	{ "stack", TEXT, AT(stack), 0, NO_STACKS },
+	{ "user", TEXT, AT(user), 0, NULL },
+	{ "models", MODELS, AT(models), 0, NULL },
+	{ "rpm", COUNT, AT(rpm), RPM_MAX, NULL },
+	{ "tpm", COUNT, AT(tpm), INT64_MAX, NO_TOKENS },
+	{ "concurrency", COUNT, AT(concurrency), CONCURRENCY_MAX, NULL },
+	{ "monthly_budget_usd", USD, AT(monthly_budget_nanousd), 0, NO_BUDGETS },
+	{ "daily_budget_usd", USD, AT(daily_budget_nanousd), 0, NO_BUDGETS },
+	{ "total_budget_usd", USD, AT(total_budget_nanousd), 0, NO_BUDGETS },
+	{ "expires_at", MOMENT, AT(expires_wall_ms), 0, NULL },
+	{ "on_disconnect", DISCONNECT, AT(cancel_on_disconnect), 0, NULL },
+	{ "strict", FLAG, AT(strict), 0, NULL },
+	{ "enabled", ENABLED, AT(disabled), 0, NULL },
+	{ "metadata", METADATA, AT(metadata_json), 0, NULL },
+#undef AT
+};
+enum { MEMBER_COUNT = sizeof(members) / sizeof(members[0]) };
+
+/* Names that other gateways' admin clients send. */
+static const struct {
+	const char *alias;
+	const char *name;
+} aliases[] = {
+	{ "team_id", "team" },       { "user_id", "user" },
+	{ "rpm_limit", "rpm" },      { "tpm_limit", "tpm" },
+	{ "max_budget", "total_budget_usd" },
+	{ "is_active", "enabled" },  { "max_parallel_requests", "concurrency" },
+};
+enum { ALIAS_COUNT = sizeof(aliases) / sizeof(aliases[0]) };
+
+/* Shown with a key, decided by Sluice. */
+static const char *const read_only[] = {
+	"id", "key", "hint", "created_at", "spend_usd", "held_usd", "total_spend",
+};
+enum { READ_ONLY_COUNT = sizeof(read_only) / sizeof(read_only[0]) };
+
+/* One apply call. */
+struct job {
+	struct sl_key_policy *policy;
+	enum sl_policy_source source;
+	int64_t               now_wall_ms;
+	struct sl_arena      *keep, *scratch;
+	struct sl_fault      *fault;
+};
+
+void
+sl_key_policy_init(struct sl_key_policy *policy)
+{
+	*policy = (struct sl_key_policy){
+		.surface = SL_SLICE("gateway"),
+		.monthly_budget_nanousd = -1,
+		.daily_budget_nanousd = -1,
+		.total_budget_nanousd = -1,
+	};
+}
+
+/* --- refusing ---------------------------------------------------------------- */
+
+__attribute__((format(printf, 5, 6))) static bool
+refuse(struct job *job, enum sl_fault_kind kind, const char *code, struct sl_slice param,
+       const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	sl_fault_set(job->fault, kind, sl_arena_dup(job->scratch, sl_slice_str(text)));
+	job->fault->code = sl_slice_str(code);
+	job->fault->param = sl_arena_dup(job->scratch, param);
+	return false;
+}
+
+static bool
+wrong_type(struct job *job, const struct member *member, struct sl_json value,
+           const char *wanted)
+{
+	return refuse(job, SL_FAULT_BAD_TYPE, "invalid_type", sl_slice_str(member->name),
+	              "%s must be %s, not %s.", member->name, wanted,
+	              sl_json_type_name(value.type));
+}
+
+static bool
+wrong_value(struct job *job, const struct member *member, const char *must)
+{
+	return refuse(job, SL_FAULT_BAD_REQUEST, "invalid_value", sl_slice_str(member->name),
+	              "%s must be %s.", member->name, must);
+}
+
+static bool
+no_memory(struct job *job)
+{
+	sl_fault_set(job->fault, SL_FAULT_UNAVAILABLE, SL_SLICE("Out of memory."));
+	return false;
+}
+
+/* Levenshtein distance of two short names, SIZE_MAX for long ones. */
+static size_t
+distance(struct sl_slice a, const char *b)
+{
+	size_t row[MEMBER_NAME_MAX + 1], b_len = strlen(b);
+
+	if (a.len > MEMBER_NAME_MAX || b_len > MEMBER_NAME_MAX)
+		return SIZE_MAX;
+	for (size_t k = 0; k <= b_len; k++)
+		row[k] = k;
+	for (size_t i = 1; i <= a.len; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t k = 1; k <= b_len; k++) {
+			size_t best = diagonal + (a.ptr[i - 1] != b[k - 1]);
+
+			diagonal = row[k];
+			if (row[k] + 1 < best)
+				best = row[k] + 1;
+			if (row[k - 1] + 1 < best)
+				best = row[k - 1] + 1;
+			row[k] = best;
+		}
+	}
+	return row[b_len];
+}
+
+static bool
+refuse_unknown(struct job *job, struct sl_slice name)
+{
+	struct sl_slice shown = sl_slice_upto(name, MEMBER_NAME_MAX);
+	const char *nearest = NULL;
+	size_t best = SUGGESTION_DISTANCE + 1;
+
+	for (size_t i = 0; i < READ_ONLY_COUNT; i++)
+		if (sl_slice_is(name, read_only[i]))
+			return refuse(job, SL_FAULT_BAD_REQUEST, "read_only", name,
+			              "%s is decided by the gateway: leave it out.",
+			              read_only[i]);
+	for (size_t i = 0; i < MEMBER_COUNT; i++) {
+		size_t d = distance(name, members[i].name);
+
+		if (d < best && d < strlen(members[i].name)) {
+			best = d;
+			nearest = members[i].name;
+		}
+	}
+	if (nearest)
+		return refuse(job, SL_FAULT_BAD_REQUEST, "unknown_field", shown,
+		              "Unknown field \"%.*s\". Did you mean \"%s\"?", SL_ARG(shown),
+		              nearest);
+	return refuse(job, SL_FAULT_BAD_REQUEST, "unknown_field", shown,
+	              "Unknown field \"%.*s\". A key has: name, surface, team, workspace, stack, "
+	              "user, models, rpm, tpm, concurrency, monthly_budget_usd, daily_budget_usd, "
+	              "total_budget_usd, expires_at, on_disconnect, strict, enabled, metadata.",
+	              SL_ARG(shown));
+}
+
+/* --- reading one member ------------------------------------------------------- */
+
+static void *
+field_of(struct sl_key_policy *policy, const struct member *member)
+{
+	return (char *)policy + member->offset;
+}
+
+static bool
+printable(struct sl_slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static bool
+read_text(struct job *job, const struct member *member, struct sl_json value)
+{
+	struct sl_slice *field = field_of(job->policy, member), text;
+
+	if (value.type != SL_JSON_STRING)
+		return wrong_type(job, member, value, "a string");
+	if (!sl_json_string(value, job->scratch, &text))
+		return no_memory(job);
+	if (text.len > TEXT_MAX || !printable(text))
+		return wrong_value(job, member, "at most 128 bytes without control characters");
+	*field = sl_arena_dup(job->keep, text);
+	return field->ptr || no_memory(job);
+}
+
+static bool
+read_surface(struct job *job, const struct member *member, struct sl_json value)
+{
+	struct sl_slice before = job->policy->surface;
+
+	if (!read_text(job, member, value))
+		return false;
+	if (!sl_secret_prefix(job->policy->surface))
+		return wrong_value(job, member, "gateway, nexus, astrolabe, ingate or stolabs");
+	if (job->source == SL_POLICY_PATCH && !sl_slice_eq(before, job->policy->surface))
+		return refuse(job, SL_FAULT_BAD_REQUEST, "read_only", SL_SLICE("surface"),
+		              "surface is part of the secret and fixed: create another key.");
+	return true;
+}
+
+static bool
+read_model(struct job *job, const struct member *member, struct sl_json value,
+           struct sl_slice *out)
+{
+	struct sl_slice text;
+	ptrdiff_t star;
+
+	if (value.type != SL_JSON_STRING)
+		return wrong_type(job, member, value, "a list of strings; an element is no string but");
+	if (!sl_json_string(value, job->scratch, &text))
+		return no_memory(job);
+	star = sl_slice_find(text, '*');
+	if (text.len == 0 || text.len > MODEL_NAME_MAX || !printable(text) ||
+	    (star >= 0 && (size_t)star != text.len - 1))
+		return wrong_value(job, member, "a list of model names of 1 to 256 bytes; a * may "
+		                                "only stand at the end of one");
+	*out = sl_arena_dup(job->keep, text);
+	return out->ptr || no_memory(job);
+}
+
+static bool
+read_models(struct job *job, const struct member *member, struct sl_json value)
+{
+	struct sl_json_iter it = sl_json_iter(value);
+	struct sl_slice *models;
+	size_t count = 0, i = 0;
+
+	if (value.type != SL_JSON_ARRAY)
+		return wrong_type(job, member, value, "a list of model names");
+	while (sl_json_next(&it))
+		count++;
+	/* To some an empty list means all, to others none. */
+	if (count == 0 || count > MODELS_MAX)
+		return wrong_value(job, member, "a list of 1 to 256 model names; [\"*\"] or null "
+		                                "allows all of them");
+	models = SL_ARENA_ARRAY(job->keep, struct sl_slice, count);
+	if (!models)
+		return no_memory(job);
+	for (it = sl_json_iter(value); sl_json_next(&it); i++) {
+		if (!read_model(job, member, it.value, &models[i]))
+			return false;
+		if (sl_slice_is(models[i], "*"))
+			count = 0;
+	}
+	job->policy->models = count ? models : NULL;
+	job->policy->model_count = count;
+	return true;
+}
+
+static bool
+read_count(struct job *job, const struct member *member, struct sl_json value)
+{
+	int64_t *field = field_of(job->policy, member), count;
+	char must[96];
+
+	if (value.type != SL_JSON_NUMBER)
+		return wrong_type(job, member, value, "a whole number");
+	if (!sl_json_i64(value, &count) || count < 1 || count > member->max) {
+		snprintf(must, sizeof(must), "a whole number from 1 to %lld; null means no limit",
+		         (long long)member->max);
+		return wrong_value(job, member, must);
+	}
+	*field = count;
+	return true;
+}
+
+static bool
+read_usd(struct job *job, const struct member *member, struct sl_json value)
+{
+	int64_t *field = field_of(job->policy, member), nanousd;
+
+	if (value.type != SL_JSON_NUMBER)
+		return wrong_type(job, member, value, "a number of US dollars");
+	if (!sl_json_nanousd(value, &nanousd) || nanousd < 0)
+		return wrong_value(job, member, "0 or more US dollars with at most nine decimal "
+		                                "places; null means no budget");
+	*field = nanousd;
+	return true;
+}
+
+static bool
+read_moment(struct job *job, const struct member *member, struct sl_json value)
+{
+	int64_t *field = field_of(job->policy, member), wall_ms;
+	struct sl_slice text = value.raw;
+
+	if (value.type != SL_JSON_STRING && value.type != SL_JSON_NUMBER)
+		return wrong_type(job, member, value, "a time");
+	if (value.type == SL_JSON_STRING && !sl_json_string(value, job->scratch, &text))
+		return no_memory(job);
+	if (!sl_timestamp_parse(text, &wall_ms) || wall_ms == 0)
+		return wrong_value(job, member, "a time such as \"2027-01-31T23:59:59Z\" or seconds "
+		                                "since 1970; null means never");
+	if (job->source == SL_POLICY_CREATE && wall_ms <= job->now_wall_ms)
+		return wrong_value(job, member, "in the future");
+	*field = wall_ms;
+	return true;
+}
+
+static bool
+read_disconnect(struct job *job, const struct member *member, struct sl_json value)
+{
+	if (value.type != SL_JSON_STRING)
+		return wrong_type(job, member, value, "a string");
+	job->policy->cancel_on_disconnect = sl_json_is(value, "cancel");
+	if (!job->policy->cancel_on_disconnect && !sl_json_is(value, "drain"))
+		return wrong_value(job, member, "\"drain\" (read the answer to its end) or "
+		                                "\"cancel\"");
+	return true;
+}
+
+static bool
+read_flag(struct job *job, const struct member *member, struct sl_json value)
+{
+	bool *field = field_of(job->policy, member);
+
+	if (value.type != SL_JSON_TRUE && value.type != SL_JSON_FALSE)
+		return wrong_type(job, member, value, "true or false");
+	*field = sl_json_true(value) == (member->kind == FLAG);
+	return true;
+}
+
+static bool
+read_metadata(struct job *job, const struct member *member, struct sl_json value)
+{
+	if (value.type != SL_JSON_OBJECT)
+		return wrong_type(job, member, value, "an object");
+	if (value.raw.len > METADATA_MAX)
+		return wrong_value(job, member, "at most 4096 bytes of JSON");
+	job->policy->metadata_json = sl_arena_dup(job->keep, value.raw);
+	return job->policy->metadata_json.ptr || no_memory(job);
+}
+
+static bool
+read_default(struct job *job, const struct member *member)
+{
+	struct sl_key_policy defaults;
+
+	if (member->kind == SURFACE && job->source == SL_POLICY_PATCH)
+		return wrong_value(job, member, "left out: it is part of the secret");
+	sl_key_policy_init(&defaults);
+	switch (member->kind) {
+	case TEXT: case SURFACE: case METADATA:
+		*(struct sl_slice *)field_of(job->policy, member) =
+		    *(struct sl_slice *)field_of(&defaults, member);
+		break;
+	case MODELS:
+		job->policy->models = NULL;
+		job->policy->model_count = 0;
+		break;
+	case COUNT: case USD: case MOMENT:
+		*(int64_t *)field_of(job->policy, member) = *(int64_t *)field_of(&defaults, member);
+		break;
+	case DISCONNECT: case FLAG: case ENABLED:
+		*(bool *)field_of(job->policy, member) = false;
+		break;
+	}
+	return true;
+}
+
+static bool
+read_member(struct job *job, const struct member *member, struct sl_json value)
+{
+	if (value.type == SL_JSON_NULL)
+		return read_default(job, member);
+	if (member->unenforced && job->source != SL_POLICY_STORED)
+		return refuse(job, SL_FAULT_UNSUPPORTED, "unsupported", sl_slice_str(member->name),
+		              "%s cannot be set: %s in this version, and a limit that is not kept "
+		              "is refused. Leave it out.", member->name, member->unenforced);
+	switch (member->kind) {
+	case TEXT:       return read_text(job, member, value);
+	case SURFACE:    return read_surface(job, member, value);
+	case MODELS:     return read_models(job, member, value);
+	case COUNT:      return read_count(job, member, value);
+	case USD:        return read_usd(job, member, value);
+	case MOMENT:     return read_moment(job, member, value);
+	case DISCONNECT: return read_disconnect(job, member, value);
+	case FLAG:       return read_flag(job, member, value);
+	case ENABLED:    return read_flag(job, member, value);
+	case METADATA:   return read_metadata(job, member, value);
+	}
+	return false;
+}
+
+static const struct member *
+find_member(struct sl_slice name)
+{
+	for (size_t i = 0; i < ALIAS_COUNT; i++)
+		if (sl_slice_is(name, aliases[i].alias))
+			name = sl_slice_str(aliases[i].name);
+	for (size_t i = 0; i < MEMBER_COUNT; i++)
+		if (sl_slice_is(name, members[i].name))
+			return &members[i];
+	return NULL;
+}
+
+bool
+sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
+                    enum sl_policy_source source, int64_t now_wall_ms, struct sl_arena *keep,
+                    struct sl_arena *scratch, struct sl_fault *fault)
+{
+	struct job job = { policy, source, now_wall_ms, keep, scratch, fault };
+	struct sl_json_iter it = sl_json_iter(body);
+	uint32_t seen = 0;
+
+	_Static_assert(MEMBER_COUNT <= 32, "one bit of seen per member");
+	if (body.type != SL_JSON_OBJECT)
+		return refuse(&job, SL_FAULT_BAD_TYPE, "invalid_type", SL_SLICE_NONE,
+		              "The body must be a JSON object, not %s.",
+		              sl_json_type_name(body.type));
+	while (sl_json_next(&it)) {
+		const struct member *member;
+		struct sl_slice name;
+		uint32_t bit;
+
+		if (!sl_json_unescape(it.key, scratch, &name))
+			return no_memory(&job);
+		member = find_member(name);
+		if (!member && source == SL_POLICY_STORED)
+			continue;
+		if (!member)
+			return refuse_unknown(&job, name);
+		bit = 1u << (member - members);
+		if (seen & bit)
+			return refuse(&job, SL_FAULT_BAD_REQUEST, "duplicate_field",
+			              sl_slice_str(member->name), "%s is given twice.",
+			              member->name);
+		seen |= bit;
+		if (!read_member(&job, member, it.value))
+			return false;
+	}
+	return true;
+}
+
+/* --- showing ------------------------------------------------------------------ */
+
+static void
+show_models(const struct sl_key_policy *policy, struct sl_json_writer *out)
+{
+	sl_json_arr(out);
+	for (size_t i = 0; i < policy->model_count; i++)
+		sl_json_put_str(out, policy->models[i]);
+	if (policy->model_count == 0)
+		sl_json_put_str(out, SL_SLICE("*"));
+	sl_json_arr_end(out);
+}
+
+static void
+show_moment(int64_t wall_ms, struct sl_json_writer *out)
+{
+	char text[SL_TIMESTAMP_LEN + 1];
+
+	if (wall_ms == 0)
+		sl_json_put_null(out);
+	else
+		sl_json_put_str(out, sl_slice_make(text, sl_timestamp_format(wall_ms, text)));
+}
+
+static void
+show_member(const struct sl_key_policy *policy, const struct member *member,
+            struct sl_json_writer *out)
+{
+	const void *field = (const char *)policy + member->offset;
+	const struct sl_slice *text = field;
+	const int64_t *number = field;
+	const bool *flag = field;
+
+	switch (member->kind) {
+	case TEXT:
+	case SURFACE:
+		if (text->len)
+			sl_json_put_str(out, *text);
+		else
+			sl_json_put_null(out);
+		break;
+	case MODELS:
+		show_models(policy, out);
+		break;
+	case COUNT:
+		if (*number)
+			sl_json_put_i64(out, *number);
+		else
+			sl_json_put_null(out);
+		break;
+	case USD:
+		if (*number >= 0)
+			sl_json_put_nanousd(out, *number);
+		else
+			sl_json_put_null(out);
+		break;
+	case MOMENT:
+		show_moment(*number, out);
+		break;
+	case DISCONNECT:
+		sl_json_put_str(out, *flag ? SL_SLICE("cancel") : SL_SLICE("drain"));
+		break;
+	case FLAG:
+	case ENABLED:
+		sl_json_put_bool(out, *flag == (member->kind == FLAG));
+		break;
+	case METADATA:
+		sl_json_put_raw(out, text->len ? *text : SL_SLICE("{}"));
+		break;
+	}
+}
+
+void
+sl_key_policy_show(const struct sl_key_policy *policy, struct sl_json_writer *out)
+{
+	for (size_t i = 0; i < MEMBER_COUNT; i++) {
+		sl_json_key(out, members[i].name);
+		show_member(policy, &members[i], out);
+	}
+}
+
+bool
+sl_key_policy_allows_model(const struct sl_key_policy *policy, struct sl_slice model)
+{
+	if (policy->model_count == 0)
+		return true;
+	for (size_t i = 0; i < policy->model_count; i++) {
+		struct sl_slice allowed = policy->models[i];
+
+		if (allowed.ptr[allowed.len - 1] == '*'
+		        ? sl_slice_starts(model, sl_slice_upto(allowed, allowed.len - 1))
+		        : sl_slice_eq(model, allowed))
+			return true;
+	}
+	return false;
+}

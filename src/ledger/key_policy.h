@@ -1,0 +1,34 @@
+/* key_policy.h - a key's policy as JSON: read, checked and shown by one table.
+ */
+#ifndef SL_LEDGER_KEY_POLICY_H
+#define SL_LEDGER_KEY_POLICY_H
+
+#include "base/json.h"
+#include "ledger/key.h"
+
+enum sl_policy_source {
+	SL_POLICY_CREATE, /* the body of POST /admin/keys */
+	SL_POLICY_PATCH,  /* the body of PATCH /admin/keys/:id */
+	SL_POLICY_STORED, /* what sl_key_policy_show wrote, perhaps by another version */
+};
+
+/* No limits, no names, surface gateway. */
+void sl_key_policy_init(struct sl_key_policy *policy);
+
+/* Applies the members of a JSON object to the policy; null restores a default.
+ * What the policy keeps is copied to `keep`; messages of a refusal live on
+ * `scratch`. False: *fault names the member in param and says what to write
+ * instead; the policy may then be half changed.
+ * Stored policies are trusted: members that this version does not know are
+ * skipped, and nothing is refused because it cannot be enforced yet. */
+bool sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
+                         enum sl_policy_source source, int64_t now_wall_ms,
+                         struct sl_arena *keep, struct sl_arena *scratch,
+                         struct sl_fault *fault);
+
+/* Writes every member (no braces), so that apply(STORED) gives the same again. */
+void sl_key_policy_show(const struct sl_key_policy *policy, struct sl_json_writer *out);
+
+bool sl_key_policy_allows_model(const struct sl_key_policy *policy, struct sl_slice model);
+
+#endif

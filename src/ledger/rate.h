@@ -1,0 +1,46 @@
+/* rate.h - a sliding window of accepted requests.
+ *
+ * At most `limit` requests are accepted in any window of SL_RATE_WINDOW_MS,
+ * and a refused one is not counted. Not thread-safe: its owner holds a lock.
+ * Time is an argument, monotonic, in milliseconds; one that runs backwards
+ * (loops read their clocks at different moments) is taken for the newest seen.
+ */
+#ifndef SL_LEDGER_RATE_H
+#define SL_LEDGER_RATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { SL_RATE_WINDOW_MS = 60000, SL_RATE_MARKS_MAX = 1024 };
+
+struct sl_rate_mark {
+	uint32_t at_ms; /* low bits of the time of its newest request */
+	uint32_t count;
+};
+
+struct sl_rate {
+	struct sl_rate_mark *marks; /* a ring; NULL before the first request */
+	uint32_t             size;  /* marks allocated, a power of two */
+	uint32_t             first; /* the oldest */
+	uint32_t             live;  /* marks in use */
+	uint64_t             used;  /* requests they stand for */
+	uint64_t             newest_ms;
+};
+
+/* What a window says about the next request. */
+struct sl_rate_state {
+	int64_t remaining; /* requests that would still be accepted now */
+	int64_t wait_ms;   /* until one more will be: 0 when remaining > 0 */
+	int64_t reset_ms;  /* until the oldest counted request leaves; 0: none counted */
+};
+
+void sl_rate_init(struct sl_rate *rate);
+void sl_rate_release(struct sl_rate *rate);
+
+/* Accepts one request under limit (> 0), or counts nothing and returns false.
+ * *state is as of after the call. Also false when the first mark finds no
+ * memory: a limit that cannot be kept is not waived. */
+bool sl_rate_take(struct sl_rate *rate, int64_t limit, uint64_t now_ms,
+                  struct sl_rate_state *state);
+
+#endif

@@ -1,0 +1,655 @@
+/* sqlite.c - the embedded store: one file, one connection, one thread.
+ *
+ * Durability: WAL with synchronous=FULL for everything. Every commit is a group
+ * commit of all that waited (store.c), so records cost one fsync per flush, not
+ * one each, and SL_OK means "survives power loss" for keys and records alike.
+ * One process and one connection write and checkpoint: SQLite before 3.51.3 can
+ * corrupt a WAL that two connections reset at once. flock on the file keeps a
+ * second Sluice out; people may still read it with the sqlite3 shell.
+ *
+ * Tables (sqlite_schema.c): meta (named values), keys, records (one row per ask; the rowid is the
+ * end time in milliseconds shifted left by 20 bits plus a counter, so time needs
+ * no index of its own and inserts go to the right edge), hours (sums per hour and
+ * key, team, workspace, model, provider, kept by the same transaction that inserts
+ * the records: spend reads hours, and records only where a range begins or ends
+ * within an hour), migrations.
+ */
+#include <sqlite3.h>
+#include <stdlib.h>
+
+#include "base/rand.h"
+#include "store/sqlite_schema.h"
+#include "store/store.h"
+
+enum {
+	HOUR_MS = 3600 * 1000,
+	ID_SHIFT = 20,               /* bits below the milliseconds in a record's id */
+	ID_TRIES = 16,
+	SUMS = 128,                  /* distinct sums gathered before they are written */
+};
+#define WALL_MAX_MS ((int64_t)1 << 42) /* the year 2109 */
+
+#define SPEND_SQL(hours_column, records_column)                                        \
+	"SELECT name, sum(requests), sum(input), sum(output), sum(cost), sum(unpriced)" \
+	" FROM (SELECT " hours_column " AS name, requests, input_tokens AS input,"      \
+	" output_tokens AS output, cost_nanousd AS cost, unpriced_requests AS unpriced" \
+	" FROM hours WHERE hour >= ?1 AND hour < ?2"                                    \
+	" UNION ALL SELECT ifnull(" records_column ", ''), 1, ifnull(input_tokens, 0),"\
+	" ifnull(output_tokens, 0), ifnull(cost_nanousd, 0), ifnull(unpriced, 0)"       \
+	" FROM records WHERE id >= ?3 AND id < ?4"                                      \
+	" UNION ALL SELECT ifnull(" records_column ", ''), 1, ifnull(input_tokens, 0),"\
+	" ifnull(output_tokens, 0), ifnull(cost_nanousd, 0), ifnull(unpriced, 0)"       \
+	" FROM records WHERE id >= ?5 AND id < ?6)"                                     \
+	" GROUP BY name ORDER BY name"
+
+static const char insert_record_sql[] = "INSERT INTO records(id"
+#define SL_RECORD_TEXT(name, max_size) ", " #name
+#define SL_RECORD_INT(name)            ", " #name
+#define USAGE_COLUMN(id, name)         ", " name
+#include "store/records.def"
+    SL_USAGE_CLASSES(USAGE_COLUMN)
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+#undef USAGE_COLUMN
+    ") VALUES (?"
+#define SL_RECORD_TEXT(name, max_size) ", ?"
+#define SL_RECORD_INT(name)            ", ?"
+#define USAGE_COLUMN(id, name)         ", ?"
+#include "store/records.def"
+    SL_USAGE_CLASSES(USAGE_COLUMN)
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+#undef USAGE_COLUMN
+    ")";
+
+/* id, SQL. Prepared at first use, kept until close. */
+#define STATEMENTS(X)                                                                   \
+	X(BEGIN, "BEGIN")                                                               \
+	X(COMMIT, "COMMIT")                                                             \
+	X(ROLLBACK, "ROLLBACK")                                                         \
+	X(MARK, "SAVEPOINT job")                                                        \
+	X(KEEP, "RELEASE job")                                                          \
+	X(UNDO, "ROLLBACK TO job")                                                      \
+	X(META_GET, "SELECT value FROM meta WHERE name = ?1")                           \
+	X(META_PUT, "INSERT INTO meta(name, value) VALUES (?1, ?2)"                     \
+	            " ON CONFLICT(name) DO UPDATE SET value = excluded.value")          \
+	X(KEY_PUT, "INSERT INTO keys(id, digest, hint, policy_json, created_wall_ms,"   \
+	           " revoked_wall_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"                  \
+	           " ON CONFLICT(id) DO UPDATE SET digest = excluded.digest,"           \
+	           " hint = excluded.hint, policy_json = excluded.policy_json,"         \
+	           " created_wall_ms = excluded.created_wall_ms,"                       \
+	           " revoked_wall_ms = excluded.revoked_wall_ms")                       \
+	X(KEY_EACH, "SELECT id, digest, hint, policy_json, created_wall_ms,"            \
+	            " revoked_wall_ms FROM keys ORDER BY id")                           \
+	X(RECORD, insert_record_sql)                                                    \
+	X(HOUR, "INSERT INTO hours(hour, key_id, team, workspace, model, provider,"     \
+	        " requests, input_tokens, output_tokens, cost_nanousd,"                 \
+	        " unpriced_requests) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"\
+	        " ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,"   \
+	        " input_tokens = input_tokens + excluded.input_tokens,"                 \
+	        " output_tokens = output_tokens + excluded.output_tokens,"              \
+	        " cost_nanousd = cost_nanousd + excluded.cost_nanousd,"                 \
+	        " unpriced_requests = unpriced_requests + excluded.unpriced_requests")  \
+	X(LAST_RECORD, "SELECT max(id) FROM records")                                   \
+	X(SPEND_KEY, SPEND_SQL("key_id", "key_id"))                                     \
+	X(SPEND_TEAM, SPEND_SQL("team", "team"))                                        \
+	X(SPEND_WORKSPACE, SPEND_SQL("workspace", "workspace"))                         \
+	X(SPEND_MODEL, SPEND_SQL("model", "model_served"))                              \
+	X(SPEND_PROVIDER, SPEND_SQL("provider", "provider"))
+
+enum statement {
+#define STATEMENT_ENUM(id, sql) STATEMENT_##id,
+	STATEMENTS(STATEMENT_ENUM)
+#undef STATEMENT_ENUM
+	STATEMENT_COUNT,
+};
+
+static const char *const statement_sql[STATEMENT_COUNT] = {
+#define STATEMENT_SQL(id, sql) sql,
+	STATEMENTS(STATEMENT_SQL)
+#undef STATEMENT_SQL
+};
+
+/* One row of hours in the making. */
+struct sum {
+	bool            used;
+	int64_t         hour;
+	struct sl_slice name[SL_SPEND_GROUPS];
+	int64_t         requests, input_tokens, output_tokens, cost_nanousd, unpriced;
+};
+
+struct conn {
+	sqlite3      *db;
+	int           lock_fd; /* -1: in memory */
+	sqlite3_stmt *statements[STATEMENT_COUNT];
+	uint64_t      record_seq;
+	struct sum    sums[SUMS];
+	size_t        sum_count;
+};
+
+/* --- errors ---------------------------------------------------------------- */
+
+static enum sl_err
+map_error(int rc)
+{
+	switch (rc & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_DONE:
+	case SQLITE_ROW:
+		return SL_OK;
+	case SQLITE_FULL:
+		return SL_EFULL;
+	case SQLITE_NOMEM:
+		return SL_ENOMEM;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return SL_EBUSY;
+	case SQLITE_CONSTRAINT:
+		return SL_EEXIST;
+	case SQLITE_TOOBIG:
+		return SL_ELIMIT;
+	default:
+		return SL_EIO;
+	}
+}
+
+/* --- statements ------------------------------------------------------------ */
+
+/* NULL when it cannot be prepared (memory, a damaged schema). */
+static sqlite3_stmt *
+statement(struct conn *conn, enum statement which)
+{
+	if (!conn->statements[which])
+		sqlite3_prepare_v3(conn->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+		                   &conn->statements[which], NULL);
+	return conn->statements[which];
+}
+
+static void
+bind_text(sqlite3_stmt *stmt, int at, struct sl_slice text)
+{
+	/* The empty text, not NULL, for an empty slice. */
+	sqlite3_bind_text(stmt, at, text.len ? text.ptr : "", (int)text.len, SQLITE_STATIC);
+}
+
+/* Runs a statement that returns no rows and makes it ready for the next time. */
+static int
+step_once(sqlite3_stmt *stmt)
+{
+	int rc = sqlite3_step(stmt);
+	int reset_rc = sqlite3_reset(stmt);
+
+	return rc == SQLITE_DONE || rc == SQLITE_ROW ? reset_rc : rc;
+}
+
+static enum sl_err
+run_plain(struct conn *conn, enum statement which)
+{
+	sqlite3_stmt *stmt = statement(conn, which);
+
+	return map_error(stmt ? step_once(stmt) : sqlite3_errcode(conn->db));
+}
+
+static struct sl_slice
+column_text(sqlite3_stmt *stmt, int at)
+{
+	const void *bytes = sqlite3_column_blob(stmt, at);
+
+	return sl_slice_make(bytes, (size_t)sqlite3_column_bytes(stmt, at));
+}
+
+/* --- transactions ---------------------------------------------------------- */
+
+static enum sl_err
+sqlite_begin(void *conn)
+{
+	return run_plain(conn, STATEMENT_BEGIN);
+}
+
+static enum sl_err
+sqlite_commit(void *conn)
+{
+	return run_plain(conn, STATEMENT_COMMIT);
+}
+
+static void
+sqlite_rollback(void *conn)
+{
+	struct conn *c = conn;
+
+	/* Some errors have rolled back already. */
+	if (!sqlite3_get_autocommit(c->db))
+		run_plain(c, STATEMENT_ROLLBACK);
+}
+
+static enum sl_err
+sqlite_mark(void *conn)
+{
+	return run_plain(conn, STATEMENT_MARK);
+}
+
+static enum sl_err
+sqlite_keep(void *conn)
+{
+	return run_plain(conn, STATEMENT_KEEP);
+}
+
+static enum sl_err
+sqlite_undo(void *conn)
+{
+	struct conn *c = conn;
+	enum sl_err err;
+
+	if (sqlite3_get_autocommit(c->db))
+		return SL_EIO;
+	err = run_plain(c, STATEMENT_UNDO);
+	return err != SL_OK ? err : run_plain(c, STATEMENT_KEEP);
+}
+
+/* --- meta and keys --------------------------------------------------------- */
+
+static enum sl_err
+sqlite_meta_get(void *conn, const char *name, struct sl_buf *out)
+{
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, STATEMENT_META_GET);
+	enum sl_err err;
+	int rc;
+
+	if (!stmt)
+		return map_error(sqlite3_errcode(c->db));
+	bind_text(stmt, 1, sl_slice_str(name));
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		err = sl_buf_append(out, column_text(stmt, 0));
+	else
+		err = rc == SQLITE_DONE ? SL_ENOTFOUND : map_error(rc);
+	sqlite3_reset(stmt);
+	return err;
+}
+
+static enum sl_err
+sqlite_meta_put(void *conn, const char *name, struct sl_slice value)
+{
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, STATEMENT_META_PUT);
+
+	if (!stmt)
+		return map_error(sqlite3_errcode(c->db));
+	bind_text(stmt, 1, sl_slice_str(name));
+	sqlite3_bind_blob(stmt, 2, value.len ? value.ptr : "", (int)value.len, SQLITE_STATIC);
+	return map_error(step_once(stmt));
+}
+
+static enum sl_err
+sqlite_key_put(void *conn, const struct sl_key_row *row)
+{
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, STATEMENT_KEY_PUT);
+
+	if (!stmt)
+		return map_error(sqlite3_errcode(c->db));
+	bind_text(stmt, 1, row->id);
+	sqlite3_bind_blob(stmt, 2, row->digest, (int)sizeof(row->digest), SQLITE_STATIC);
+	bind_text(stmt, 3, row->hint);
+	bind_text(stmt, 4, row->policy_json);
+	sqlite3_bind_int64(stmt, 5, row->created_wall_ms);
+	sqlite3_bind_int64(stmt, 6, row->revoked_wall_ms);
+	return map_error(step_once(stmt));
+}
+
+static enum sl_err
+sqlite_key_each(void *conn, bool (*each)(void *context, const struct sl_key_row *row),
+                void *context)
+{
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, STATEMENT_KEY_EACH);
+	int rc;
+
+	if (!stmt)
+		return map_error(sqlite3_errcode(c->db));
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		struct sl_slice digest = column_text(stmt, 1);
+		struct sl_key_row row = {
+			.id = column_text(stmt, 0),
+			.hint = column_text(stmt, 2),
+			.policy_json = column_text(stmt, 3),
+			.created_wall_ms = sqlite3_column_int64(stmt, 4),
+			.revoked_wall_ms = sqlite3_column_int64(stmt, 5),
+		};
+
+		if (digest.len != sizeof(row.digest)) {
+			rc = SQLITE_CORRUPT;
+			break;
+		}
+		memcpy(row.digest, digest.ptr, sizeof(row.digest));
+		if (!each(context, &row)) {
+			rc = SQLITE_DONE;
+			break;
+		}
+	}
+	sqlite3_reset(stmt);
+	return map_error(rc);
+}
+
+/* --- records --------------------------------------------------------------- */
+
+static enum sl_err
+write_sums(struct conn *conn)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_HOUR);
+	int rc = stmt ? SQLITE_OK : sqlite3_errcode(conn->db);
+
+	for (size_t i = 0; i < SUMS && rc == SQLITE_OK && conn->sum_count > 0; i++) {
+		struct sum *sum = &conn->sums[i];
+		int at = 1;
+
+		if (!sum->used)
+			continue;
+		sqlite3_bind_int64(stmt, at++, sum->hour);
+		for (int k = 0; k < SL_SPEND_GROUPS; k++)
+			bind_text(stmt, at++, sum->name[k]);
+		sqlite3_bind_int64(stmt, at++, sum->requests);
+		sqlite3_bind_int64(stmt, at++, sum->input_tokens);
+		sqlite3_bind_int64(stmt, at++, sum->output_tokens);
+		sqlite3_bind_int64(stmt, at++, sum->cost_nanousd);
+		sqlite3_bind_int64(stmt, at++, sum->unpriced);
+		rc = step_once(stmt);
+		sum->used = false;
+		conn->sum_count--;
+	}
+	return map_error(rc);
+}
+
+static void
+clear_sums(struct conn *conn)
+{
+	if (conn->sum_count == 0)
+		return;
+	for (size_t i = 0; i < SUMS; i++)
+		conn->sums[i].used = false;
+	conn->sum_count = 0;
+}
+
+static uint64_t
+hash_text(uint64_t hash, struct sl_slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		hash = (hash ^ (unsigned char)text.ptr[i]) * 0x100000001b3u;
+	return (hash ^ 0xff) * 0x100000001b3u; /* where one ends and the next begins */
+}
+
+static bool
+is_sum(const struct sum *sum, int64_t hour, const struct sl_slice *name)
+{
+	if (sum->hour != hour)
+		return false;
+	for (int i = 0; i < SL_SPEND_GROUPS; i++)
+		if (!sl_slice_eq(sum->name[i], name[i]))
+			return false;
+	return true;
+}
+
+static struct sum *
+find_sum(struct conn *conn, int64_t hour, const struct sl_slice *name)
+{
+	uint64_t hash = (uint64_t)hour * 0x9e3779b97f4a7c15u;
+	struct sum *sum;
+
+	for (int i = 0; i < SL_SPEND_GROUPS; i++)
+		hash = hash_text(hash, name[i]);
+	hash ^= hash >> 32;
+	for (;; hash++) {
+		sum = &conn->sums[hash % SUMS];
+		if (!sum->used)
+			break;
+		if (is_sum(sum, hour, name))
+			return sum;
+	}
+	*sum = (struct sum){ .used = true, .hour = hour };
+	memcpy(sum->name, name, sizeof(sum->name));
+	conn->sum_count++;
+	return sum;
+}
+
+static int64_t
+known(int64_t number)
+{
+	return number == SL_RECORD_NULL ? 0 : number;
+}
+
+static int64_t
+clamp_wall_ms(int64_t wall_ms)
+{
+	if (wall_ms < 0)
+		return 0;
+	return wall_ms < WALL_MAX_MS ? wall_ms : WALL_MAX_MS;
+}
+
+static enum sl_err
+add_to_sums(struct conn *conn, const struct sl_record_row *row)
+{
+	const struct sl_slice name[SL_SPEND_GROUPS] = {
+		[SL_SPEND_KEY] = row->key_id,
+		[SL_SPEND_TEAM] = row->team,
+		[SL_SPEND_WORKSPACE] = row->workspace,
+		[SL_SPEND_MODEL] = row->model_served,
+		[SL_SPEND_PROVIDER] = row->provider,
+	};
+	struct sum *sum;
+
+	/* Probing needs free slots. */
+	if (conn->sum_count >= SUMS * 3 / 4) {
+		enum sl_err err = write_sums(conn);
+
+		if (err != SL_OK)
+			return err;
+	}
+	sum = find_sum(conn, clamp_wall_ms(row->end_wall_ms) / HOUR_MS, name);
+	sum->requests++;
+	sum->input_tokens += known(row->usage[SL_USAGE_INPUT]);
+	sum->output_tokens += known(row->usage[SL_USAGE_OUTPUT]);
+	sum->cost_nanousd += known(row->cost_nanousd);
+	sum->unpriced += known(row->unpriced);
+	return SL_OK;
+}
+
+static void
+bind_record(sqlite3_stmt *stmt, const struct sl_record_row *row)
+{
+	int at = 2;
+
+	/* What is not bound is NULL. */
+	sqlite3_clear_bindings(stmt);
+#define SL_RECORD_TEXT(name, max_size)                                                 \
+	if (row->name.len)                                                             \
+		sqlite3_bind_text(stmt, at, row->name.ptr, (int)row->name.len,         \
+		                  SQLITE_STATIC);                                      \
+	at++;
+#define SL_RECORD_INT(name)                                                            \
+	if (row->name != SL_RECORD_NULL)                                               \
+		sqlite3_bind_int64(stmt, at, row->name);                               \
+	at++;
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+	for (int i = 0; i < SL_USAGE_COUNT; i++, at++)
+		if (row->usage[i] != SL_RECORD_NULL)
+			sqlite3_bind_int64(stmt, at, row->usage[i]);
+}
+
+static enum sl_err
+insert_record(struct conn *conn, sqlite3_stmt *stmt, const struct sl_record_row *row)
+{
+	int64_t id_ms = clamp_wall_ms(row->end_wall_ms) << ID_SHIFT;
+	int rc = SQLITE_CONSTRAINT;
+
+	bind_record(stmt, row);
+	/* An id is taken only when the clock was set back to a time of an earlier
+	 * run, and then hardly ever. */
+	for (int i = 0; i < ID_TRIES && rc == SQLITE_CONSTRAINT; i++) {
+		int64_t seq = (int64_t)(conn->record_seq++ & ((1u << ID_SHIFT) - 1));
+
+		sqlite3_bind_int64(stmt, 1, id_ms | seq);
+		rc = step_once(stmt) & 0xff;
+	}
+	return map_error(rc);
+}
+
+static enum sl_err
+sqlite_records_append(void *conn, struct sl_record_source *source)
+{
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, STATEMENT_RECORD);
+	struct sl_record_row row;
+	enum sl_err err = SL_OK;
+
+	if (!stmt)
+		return map_error(sqlite3_errcode(c->db));
+	while (err == SL_OK && source->next(source, &row)) {
+		err = insert_record(c, stmt, &row);
+		if (err == SL_OK)
+			err = add_to_sums(c, &row);
+	}
+	if (err == SL_OK)
+		err = write_sums(c);
+	clear_sums(c);
+	return err;
+}
+
+/* --- spend ----------------------------------------------------------------- */
+
+/* Whether a record ended at or after the time. */
+static enum sl_err
+has_records_from(struct conn *conn, int64_t wall_ms, bool *answer)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_LAST_RECORD);
+	int rc = stmt ? sqlite3_step(stmt) : sqlite3_errcode(conn->db);
+
+	*answer = rc == SQLITE_ROW && sqlite3_column_type(stmt, 0) != SQLITE_NULL &&
+	          sqlite3_column_int64(stmt, 0) >= wall_ms << ID_SHIFT;
+	if (stmt)
+		sqlite3_reset(stmt);
+	return map_error(rc);
+}
+
+/* Splits [since, until) into whole hours and the edges around them. The last
+ * hour counts as whole while nothing lies behind `until`: the usual "until now"
+ * reads no record at all. */
+static enum sl_err
+bind_range(struct conn *conn, sqlite3_stmt *stmt, const struct sl_spend_query *query)
+{
+	int64_t since = clamp_wall_ms(query->since_wall_ms);
+	int64_t until = clamp_wall_ms(query->until_wall_ms);
+	int64_t first = (since + HOUR_MS - 1) / HOUR_MS;
+	int64_t last = until / HOUR_MS;
+	int64_t edge[4] = { since, first * HOUR_MS, last * HOUR_MS, until };
+	bool more;
+	enum sl_err err = has_records_from(conn, until, &more);
+
+	if (!more) {
+		last = (until + HOUR_MS - 1) / HOUR_MS;
+		edge[2] = edge[3] = until;
+	}
+	if (first >= last) {
+		first = last = 0;
+		edge[1] = until;
+		edge[2] = edge[3] = until;
+	}
+	sqlite3_bind_int64(stmt, 1, first);
+	sqlite3_bind_int64(stmt, 2, last);
+	for (int i = 0; i < 4; i++)
+		sqlite3_bind_int64(stmt, 3 + i, edge[i] << ID_SHIFT);
+	return err;
+}
+
+static enum sl_err
+sqlite_spend(void *conn, const struct sl_spend_query *query,
+             bool (*each)(void *context, const struct sl_spend_row *row), void *context)
+{
+	static const enum statement by[SL_SPEND_GROUPS] = {
+		[SL_SPEND_KEY] = STATEMENT_SPEND_KEY,
+		[SL_SPEND_TEAM] = STATEMENT_SPEND_TEAM,
+		[SL_SPEND_WORKSPACE] = STATEMENT_SPEND_WORKSPACE,
+		[SL_SPEND_MODEL] = STATEMENT_SPEND_MODEL,
+		[SL_SPEND_PROVIDER] = STATEMENT_SPEND_PROVIDER,
+	};
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, by[query->by]);
+	enum sl_err err;
+	int rc;
+
+	if (!stmt)
+		return map_error(sqlite3_errcode(c->db));
+	err = bind_range(c, stmt, query);
+	if (err != SL_OK)
+		return err;
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		struct sl_spend_row row = {
+			.name = column_text(stmt, 0),
+			.requests = sqlite3_column_int64(stmt, 1),
+			.input_tokens = sqlite3_column_int64(stmt, 2),
+			.output_tokens = sqlite3_column_int64(stmt, 3),
+			.cost_nanousd = sqlite3_column_int64(stmt, 4),
+			.unpriced_requests = sqlite3_column_int64(stmt, 5),
+		};
+
+		if (!each(context, &row)) {
+			rc = SQLITE_DONE;
+			break;
+		}
+	}
+	sqlite3_reset(stmt);
+	return map_error(rc);
+}
+
+/* --- open and close -------------------------------------------------------- */
+
+static enum sl_err
+sqlite_open(struct sl_slice rest, void **out, const char **reason)
+{
+	struct conn *conn = calloc(1, sizeof(*conn));
+	enum sl_err err;
+
+	if (!conn) {
+		*reason = "out of memory";
+		return SL_ENOMEM;
+	}
+	err = sl_sqlite_open(rest, &conn->db, &conn->lock_fd, reason);
+	if (err != SL_OK) {
+		free(conn);
+		return err;
+	}
+	conn->record_seq = sl_rand_u64();
+	*out = conn;
+	return SL_OK;
+}
+
+static void
+sqlite_close(void *conn)
+{
+	struct conn *c = conn;
+
+	for (int i = 0; i < STATEMENT_COUNT; i++)
+		sqlite3_finalize(c->statements[i]);
+	sl_sqlite_close(c->db, c->lock_fd);
+	free(c);
+}
+
+const struct sl_store_ops sl_store_sqlite = {
+	.scheme = "sqlite",
+	.open = sqlite_open,
+	.close = sqlite_close,
+	.begin = sqlite_begin,
+	.commit = sqlite_commit,
+	.rollback = sqlite_rollback,
+	.mark = sqlite_mark,
+	.keep = sqlite_keep,
+	.undo = sqlite_undo,
+	.meta_get = sqlite_meta_get,
+	.meta_put = sqlite_meta_put,
+	.key_put = sqlite_key_put,
+	.key_each = sqlite_key_each,
+	.records_append = sqlite_records_append,
+	.spend = sqlite_spend,
+};

@@ -1,0 +1,349 @@
+/* sqlite_schema.c - open, check, migrate.
+ *
+ * Order matters: our lock first (so that nobody else's WAL is touched), then
+ * whose file it is, then the journal mode, then the migrations this file has not
+ * seen, all in one transaction. Columns of records.def that the table lacks are
+ * added. The check at start covers the two tables whose damage would lock people
+ * out (keys, meta); a scan of all records would make start-up as slow as the
+ * history is long.
+ */
+#include "store/sqlite_schema.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "model/usage.h"
+
+enum {
+	APPLICATION_ID = 0x534c5543, /* "SLUC" */
+	BUSY_MS = 250,               /* somebody's shell holds a lock */
+	PATH_MAX_SIZE = 4096,
+};
+
+/* Schema n is reached by running migrations[0..n-1]. Never change one that was
+ * released; append. */
+static const char *const migrations[] = {
+	"CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;"
+	"CREATE TABLE keys(id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE,"
+	" hint TEXT NOT NULL, policy_json TEXT NOT NULL, created_wall_ms INTEGER NOT NULL,"
+	" revoked_wall_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
+	"CREATE TABLE records(id INTEGER PRIMARY KEY, key_id TEXT) STRICT;"
+	"CREATE INDEX records_by_key ON records(key_id) WHERE key_id IS NOT NULL;"
+	"CREATE TABLE hours(hour INTEGER NOT NULL, key_id TEXT NOT NULL, team TEXT NOT NULL,"
+	" workspace TEXT NOT NULL, model TEXT NOT NULL, provider TEXT NOT NULL,"
+	" requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL,"
+	" output_tokens INTEGER NOT NULL, cost_nanousd INTEGER NOT NULL,"
+	" unpriced_requests INTEGER NOT NULL,"
+	" PRIMARY KEY(hour, key_id, team, workspace, model, provider)) WITHOUT ROWID, STRICT;",
+};
+enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
+
+static const struct {
+	const char *name, *type;
+} record_columns[] = {
+#define SL_RECORD_TEXT(name, max_size) { #name, "TEXT" },
+#define SL_RECORD_INT(name)            { #name, "INTEGER" },
+#define USAGE_COLUMN(id, name)         { name, "INTEGER" },
+#include "store/records.def"
+	SL_USAGE_CLASSES(USAGE_COLUMN)
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+#undef USAGE_COLUMN
+};
+enum { RECORD_COLUMNS = sizeof(record_columns) / sizeof(record_columns[0]) };
+
+static _Thread_local char reason_text[PATH_MAX_SIZE + 256];
+
+static enum sl_err
+refuse(const char **reason, enum sl_err err, struct sl_slice path, const char *why)
+{
+	snprintf(reason_text, sizeof(reason_text), "the database file %.*s %s",
+	         SL_ARG(sl_slice_upto(path, PATH_MAX_SIZE)), why);
+	*reason = reason_text;
+	return err;
+}
+
+/* With what SQLite said last. */
+static enum sl_err
+refuse_db(const char **reason, struct sl_slice path, sqlite3 *db, const char *why)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), "%s: %s", why, db ? sqlite3_errmsg(db) : "out of memory");
+	return refuse(reason, SL_EIO, path, text);
+}
+
+/* --- the file -------------------------------------------------------------- */
+
+static const char *
+open_failure(int error)
+{
+	switch (error) {
+	case ENOENT:
+	case ENOTDIR:
+		return "cannot be created: its directory does not exist; create the directory "
+		       "or change `store`";
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return "cannot be opened for writing by this user; change its permissions or "
+		       "its owner, or name another path in `store`";
+	case EISDIR:
+		return "is a directory; name a file in `store`";
+	case ENOSPC:
+	case EDQUOT:
+		return "cannot be created: the disk is full";
+	default:
+		return strerror(error);
+	}
+}
+
+static enum sl_err
+lock_file(const char *path, int *lock_fd, const char **reason)
+{
+	/* SQLite gives its -wal and -shm files the mode of this one. */
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return refuse(reason, SL_EIO, sl_slice_str(path), open_failure(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return refuse(reason, SL_EBUSY, sl_slice_str(path),
+		              "is in use by another process of Sluice; stop that one or "
+		              "name another file in `store`");
+	}
+	*lock_fd = fd;
+	return SL_OK;
+}
+
+/* --- questions ------------------------------------------------------------- */
+
+/* The first column of the first row; false on an error. No row: 0. */
+static bool
+query_int(sqlite3 *db, const char *sql, int64_t *out)
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+
+	*out = 0;
+	if (rc == SQLITE_OK) {
+		rc = sqlite3_step(stmt);
+		if (rc == SQLITE_ROW)
+			*out = sqlite3_column_int64(stmt, 0);
+	}
+	sqlite3_finalize(stmt);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+static bool
+query_says(sqlite3 *db, const char *sql, const char *expected)
+{
+	sqlite3_stmt *stmt = NULL;
+	bool same = false;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) == SQLITE_OK &&
+	    sqlite3_step(stmt) == SQLITE_ROW) {
+		const char *text = (const char *)sqlite3_column_text(stmt, 0);
+
+		same = text && strcmp(text, expected) == 0;
+	}
+	sqlite3_finalize(stmt);
+	return same;
+}
+
+static bool
+execute(sqlite3 *db, const char *sql)
+{
+	return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK;
+}
+
+/* Refuses files that are not ours. */
+static enum sl_err
+check_owner(sqlite3 *db, struct sl_slice path, const char **reason)
+{
+	int64_t id, objects;
+
+	if (!query_int(db, "PRAGMA application_id", &id) ||
+	    !query_int(db, "SELECT count(*) FROM sqlite_schema", &objects)) {
+		if ((sqlite3_errcode(db) & 0xff) == SQLITE_NOTADB)
+			return refuse(reason, SL_ESYNTAX, path,
+			              "is not an SQLite database; move it away or name "
+			              "another file in `store`");
+		return refuse_db(reason, path, db, "cannot be read");
+	}
+	if (id != APPLICATION_ID && (id != 0 || objects != 0))
+		return refuse(reason, SL_EEXIST, path,
+		              "belongs to another program; name another file in `store`");
+	return SL_OK;
+}
+
+/* --- schema ---------------------------------------------------------------- */
+
+static bool
+add_missing_columns(sqlite3 *db)
+{
+	bool present[RECORD_COLUMNS] = { false };
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(db, "SELECT name FROM pragma_table_info('records')", -1,
+	                            &stmt, NULL);
+
+	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+		rc = sqlite3_step(stmt);
+		for (size_t i = 0; i < RECORD_COLUMNS && rc == SQLITE_ROW; i++)
+			if (strcmp((const char *)sqlite3_column_text(stmt, 0),
+			           record_columns[i].name) == 0)
+				present[i] = true;
+	}
+	sqlite3_finalize(stmt);
+	for (size_t i = 0; i < RECORD_COLUMNS && rc == SQLITE_DONE; i++) {
+		char sql[128];
+
+		if (present[i])
+			continue;
+		snprintf(sql, sizeof(sql), "ALTER TABLE records ADD COLUMN %s %s",
+		         record_columns[i].name, record_columns[i].type);
+		if (!execute(db, sql))
+			return false;
+	}
+	return rc == SQLITE_DONE;
+}
+
+static bool
+run_migrations(sqlite3 *db, int64_t version)
+{
+	char sql[160];
+
+	snprintf(sql, sizeof(sql),
+	         "PRAGMA application_id = %d;"
+	         "CREATE TABLE IF NOT EXISTS migrations(version INTEGER PRIMARY KEY,"
+	         " applied_wall_ms INTEGER NOT NULL)",
+	         APPLICATION_ID);
+	if (version == 0 && !execute(db, sql))
+		return false;
+	for (; version < SCHEMA_VERSION; version++) {
+		snprintf(sql, sizeof(sql), "INSERT INTO migrations VALUES (%lld, %lld)",
+		         (long long)version + 1, (long long)sl_clock_wall_ms());
+		if (!execute(db, migrations[version]) || !execute(db, sql))
+			return false;
+	}
+	return add_missing_columns(db);
+}
+
+static enum sl_err
+migrate(sqlite3 *db, struct sl_slice path, const char **reason)
+{
+	int64_t version = 0, known;
+
+	if (!query_int(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'",
+	               &known) ||
+	    (known && !query_int(db, "SELECT max(version) FROM migrations", &version)))
+		return refuse_db(reason, path, db, "cannot be read");
+	if (version > SCHEMA_VERSION) {
+		char text[160];
+
+		snprintf(text, sizeof(text),
+		         "has schema %lld, written by a newer Sluice; this one knows %d: run the "
+		         "newer one or restore a backup",
+		         (long long)version, (int)SCHEMA_VERSION);
+		return refuse(reason, SL_EUNSUPPORTED, path, text);
+	}
+	if (!execute(db, "BEGIN") || !run_migrations(db, version) || !execute(db, "COMMIT")) {
+		enum sl_err err = refuse_db(reason, path, db, "cannot take the current schema");
+
+		execute(db, "ROLLBACK");
+		return err;
+	}
+	return SL_OK;
+}
+
+static enum sl_err
+configure(sqlite3 *db, struct sl_slice path, const char **reason)
+{
+	bool in_memory = sl_slice_is(path, ":memory:");
+
+	sqlite3_busy_timeout(db, BUSY_MS);
+	/* journal_size_limit: a WAL that grew during a stall is cut back later. */
+	if (!execute(db, "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY;"
+	                 "PRAGMA cache_size = -1024; PRAGMA trusted_schema = OFF;"
+	                 "PRAGMA wal_autocheckpoint = 1000;"
+	                 "PRAGMA journal_size_limit = 16777216"))
+		return refuse_db(reason, path, db, "cannot be set up");
+	if (!query_says(db, "PRAGMA journal_mode = WAL", in_memory ? "memory" : "wal"))
+		return refuse_db(reason, path, db,
+		                 "cannot be switched to write-ahead logging (its directory must "
+		                 "be writable, and not on a network file system)");
+	return SL_OK;
+}
+
+static enum sl_err
+check(sqlite3 *db, struct sl_slice path, const char **reason)
+{
+	if (query_says(db, "PRAGMA quick_check('keys')", "ok") &&
+	    query_says(db, "PRAGMA quick_check('meta')", "ok"))
+		return SL_OK;
+	return refuse(reason, SL_EIO, path,
+	              "is damaged (quick_check failed); restore a backup, or save what can be "
+	              "read with `sqlite3 FILE .recover`");
+}
+
+static enum sl_err
+open_locked(const char *path, sqlite3 **db, const char **reason)
+{
+	struct sl_slice name = sl_slice_str(path);
+	enum sl_err err;
+
+	if (sqlite3_open_v2(path, db,
+	                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+	                    NULL) != SQLITE_OK)
+		return refuse_db(reason, name, *db, "cannot be opened");
+	sqlite3_extended_result_codes(*db, 1);
+	err = check_owner(*db, name, reason);
+	if (err == SL_OK)
+		err = configure(*db, name, reason);
+	if (err == SL_OK)
+		err = migrate(*db, name, reason);
+	if (err == SL_OK)
+		err = check(*db, name, reason);
+	return err;
+}
+
+enum sl_err
+sl_sqlite_open(struct sl_slice path, sqlite3 **db, int *lock_fd, const char **reason)
+{
+	char name[PATH_MAX_SIZE];
+	enum sl_err err = SL_OK;
+
+	*db = NULL;
+	*lock_fd = -1;
+	if (path.len == 0 || path.len >= sizeof(name) || memchr(path.ptr, '\0', path.len)) {
+		*reason = "the store must name a file: sqlite:PATH, for example sqlite:sluice.db";
+		return SL_EINVAL;
+	}
+	memcpy(name, path.ptr, path.len);
+	name[path.len] = '\0';
+	if (strcmp(name, ":memory:") != 0)
+		err = lock_file(name, lock_fd, reason);
+	if (err == SL_OK)
+		err = open_locked(name, db, reason);
+	if (err != SL_OK) {
+		sl_sqlite_close(*db, *lock_fd);
+		*db = NULL;
+		*lock_fd = -1;
+	}
+	return err;
+}
+
+void
+sl_sqlite_close(sqlite3 *db, int lock_fd)
+{
+	sqlite3_close(db);
+	/* Last: closing a descriptor of the file drops SQLite's own locks on it. */
+	if (lock_fd >= 0)
+		close(lock_fd);
+}

@@ -1,0 +1,19 @@
+/* sqlite_schema.h - opening a database file and bringing its schema up to date.
+ * Private to sqlite.c.
+ */
+#ifndef SL_STORE_SQLITE_SCHEMA_H
+#define SL_STORE_SQLITE_SCHEMA_H
+
+#include <sqlite3.h>
+
+#include "base/err.h"
+#include "base/slice.h"
+
+/* path: a file, created with mode 0600 when missing, or ":memory:". *lock_fd is
+ * the descriptor that keeps other processes out, -1 in memory. On failure
+ * nothing is left open and *reason (this thread's) says what to change. */
+enum sl_err sl_sqlite_open(struct sl_slice path, sqlite3 **db, int *lock_fd,
+                           const char **reason);
+void sl_sqlite_close(sqlite3 *db, int lock_fd);
+
+#endif

@@ -1,0 +1,98 @@
+/* json_fuzz.c - scan, edit, scan again; then read everything.
+ *
+ * The first byte of the input chooses the edits, the rest is the document.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { WANTS = 5, READ_DEPTH = 70 };
+
+static const struct sl_json_want wants[WANTS] = {
+	{ "model" }, { "stream" }, { "stream_options" }, { "stream_options.include_usage" }, { "a.b.c" },
+};
+
+static void
+read_all(struct sl_json value, struct sl_arena *arena, unsigned depth)
+{
+	struct sl_slice text;
+	int64_t integer, nano;
+	double number;
+	bool is_integer = sl_json_i64(value, &integer);
+
+	sl_json_nanousd(value, &nano);
+	if (sl_json_f64(value, &number) && is_integer && integer > -1000 && integer < 1000 &&
+	    number != (double)integer)
+		abort();
+	if (sl_json_string(value, arena, &text) && text.len > value.raw.len)
+		abort();
+	if (depth == READ_DEPTH)
+		return;
+	for (struct sl_json_iter it = sl_json_iter(value); sl_json_next(&it);) {
+		sl_json_unescape(it.key, arena, &text);
+		read_all(it.value, arena, depth + 1);
+	}
+}
+
+static void
+edit(struct sl_slice doc, uint8_t choice, const struct sl_json_found *found,
+     const struct sl_json_found *top)
+{
+	struct sl_json_splice splice;
+	struct sl_json_found again[WANTS];
+	struct sl_json_error error;
+	struct sl_buf out;
+
+	sl_json_splice_init(&splice, doc);
+	for (size_t i = 0; i < WANTS; i++) {
+		unsigned what = choice >> i & 1;
+
+		if (what)
+			sl_json_splice_remove(&splice, &found[i]);
+		else
+			sl_json_splice_replace(&splice, &found[i], SL_SLICE("\"new\""));
+	}
+	if (choice & 32)
+		sl_json_splice_insert(&splice, top, SL_SLICE("inserted"), SL_SLICE("{}"));
+	if (choice & 64)
+		sl_json_splice_insert(&splice, &found[2], SL_SLICE("inserted"), SL_SLICE("[]"));
+	sl_buf_init(&out, doc.len + 1024);
+	if (sl_json_splice_append(&splice, &out) != SL_OK || out.len != sl_json_splice_size(&splice))
+		abort();
+	/* An insertion may take an object one over the limit of members. */
+	if (sl_json_scan(sl_buf_slice(&out), NULL, wants, WANTS, again, NULL, &error) != SL_OK &&
+	    top->member_count < sl_json_limits_default.max_members)
+		abort();
+	sl_buf_release(&out);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct sl_json_found found[WANTS], top;
+	struct sl_json_error error;
+	struct sl_arena arena;
+	struct sl_slice doc;
+	enum sl_err err;
+
+	if (size == 0)
+		return 0;
+	doc = sl_slice_make(data + 1, size - 1);
+	sl_arena_init(&arena, 1024, 1 << 24);
+	err = sl_json_scan(doc, NULL, wants, WANTS, found, &top, &error);
+	if (err == SL_OK)
+		edit(doc, data[0], found, &top);
+	else if (error.offset > doc.len || !error.reason)
+		abort();
+	/* What scans, validates. */
+	if (err == SL_OK && sl_json_validate(doc, NULL, NULL) != SL_OK)
+		abort();
+	/* The reader must keep its bounds on anything. */
+	read_all(sl_json_parse(doc), &arena, 0);
+	sl_arena_release(&arena);
+	return 0;
+}
