@@ -33,7 +33,7 @@ TESTS   := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 .PHONY: all run test unit lint fuzz bench-json clean help
 all: $(BUILD)/sluice
 
-$(BUILD)/sluice: $(BUILD)/obj/src/app/main.o $(OBJ) $(LLHTTP)
+$(BUILD)/sluice: $(BUILD)/obj/src/app/main.o $(BUILD)/libsluice.a
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)

@@ -131,6 +131,9 @@ struct sl_shape_ops {
 	/* The request for a target. SL_OK or an error of the splice. */
 	enum sl_err (*forward)(const struct sl_steer *steer, const struct sl_shape_target *target,
 	                       struct sl_arena *arena, struct sl_forward *out);
+	/* The reply is passed on as it comes instead of being held to be read (audio):
+	 * read_reply then gets an empty body and knows only the request. */
+	bool relay_reply;
 	/* Reads a complete successful reply (SL_FRAMING_WHOLE). A body that is not
 	 * what the shape promises sets facts->failed. NULL: bytes are opaque. */
 	void (*read_reply)(const struct sl_steer *steer, struct sl_slice body,

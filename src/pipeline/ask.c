@@ -1,0 +1,303 @@
+/* ask.c - the life of an ask: birth, refusal, settlement, record.
+ *
+ * Every end of an ask, whichever path led there, passes sl_ask_gone, which
+ * writes the one record; no path can skip it.
+ */
+#include "pipeline/ask.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "telemetry/telemetry.h"
+
+enum { CLIENT_ID_MAX = 128 };
+
+void
+sl_ask_set_state(struct sl_ask *ask, enum sl_ask_state state)
+{
+	static const unsigned char legal[] = {
+		[SL_ASK_ARRIVING] = 1 << SL_ASK_PLANNED | 1 << SL_ASK_ANSWERED,
+		[SL_ASK_PLANNED] = 1 << SL_ASK_WAITING | 1 << SL_ASK_ANSWERED,
+		[SL_ASK_WAITING] = 1 << SL_ASK_PLANNED | 1 << SL_ASK_ANSWERING |
+		                   1 << SL_ASK_ANSWERED,
+		[SL_ASK_ANSWERING] = 1 << SL_ASK_ANSWERED,
+		[SL_ASK_ANSWERED] = 0,
+	};
+
+	assert(legal[ask->state] & (1 << state));
+	ask->state = state;
+}
+
+static bool
+is_hex(struct sl_slice text)
+{
+	bool nonzero = false;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i];
+
+		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+			return false;
+		nonzero = nonzero || c != '0';
+	}
+	return nonzero;
+}
+
+static struct sl_slice
+trace_id(struct sl_ask *ask)
+{
+	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "traceparent");
+
+	/* 00-<32 hex>-<16 hex>-<2 hex>; longer for future versions. */
+	if (given.len >= 55 && given.ptr[2] == '-' && given.ptr[35] == '-' &&
+	    given.ptr[52] == '-' && is_hex(sl_slice_make(given.ptr + 3, 32)))
+		return sl_slice_make(given.ptr + 3, 32);
+	return sl_arena_printf(&ask->exchange->arena, "%016llx%016llx",
+	                       (unsigned long long)(sl_rand_u64() | 1),
+	                       (unsigned long long)sl_rand_u64());
+}
+
+/* The caller's own id is echoed and logged as a label, never used as ours. */
+static struct sl_slice
+client_request_id(const struct sl_ask *ask)
+{
+	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "x-request-id");
+
+	if (given.len == 0 || given.len > CLIENT_ID_MAX)
+		return ask->decision.request_id;
+	for (size_t i = 0; i < given.len; i++)
+		if (given.ptr[i] < 0x21 || given.ptr[i] > 0x7e)
+			return ask->decision.request_id;
+	return given;
+}
+
+struct sl_ask *
+sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
+{
+	struct sl_ask *ask = SL_ARENA_NEW(&exchange->arena, struct sl_ask);
+
+	if (!ask)
+		return NULL;
+	ask->gateway = gateway;
+	ask->exchange = exchange;
+	ask->world = sl_world_ref(gateway->world);
+	sl_buf_init(&ask->held, gateway->world->config->limits.reply_bytes);
+	memcpy(ask->request_id, "req_", 4);
+	sl_rand_ulid(ask->request_id + 4, sl_loop_wall_ms(gateway->loop));
+	ask->decision.request_id = sl_slice_make(ask->request_id, 4 + SL_ULID_LEN);
+	ask->decision.bucket = SL_SLICE("direct");
+	ask->record.request_id = ask->decision.request_id;
+	ask->record.begin_wall_ms = sl_loop_wall_ms(gateway->loop);
+	ask->record.trace_id = trace_id(ask);
+	ask->record.client_request_id = client_request_id(ask);
+	exchange->user = ask;
+	sl_telemetry_begin(gateway->services.telemetry, sl_loop_index(gateway->loop));
+	return ask;
+}
+
+static void
+free_front(struct sl_ask *ask)
+{
+	free(ask->front);
+	ask->front = NULL;
+}
+
+/* Bytes of a stream fault; empty when the grammar cannot carry one. */
+static void
+end_stream_with(struct sl_ask *ask, const struct sl_fault *fault)
+{
+	struct sl_buf bytes;
+	bool told = false;
+
+	sl_buf_init(&bytes, 64 * 1024);
+	if (ask->reply_mode == SL_REPLY_STREAM && ask->shape->write_stream_fault &&
+	    ask->held.len == 0) {
+		ask->shape->write_stream_fault(&ask->reply, fault, ask->decision.request_id,
+		                               ask->framing, &bytes);
+		told = !bytes.failed && bytes.len > 0 &&
+		       sl_exchange_write(ask->exchange, sl_buf_slice(&bytes)) == SL_OK;
+	}
+	sl_buf_release(&bytes);
+	sl_ask_set_state(ask, SL_ASK_ANSWERED);
+	/* What cannot be told inside the answer must not look complete. */
+	if (told)
+		sl_exchange_finish(ask->exchange, NULL, 0);
+	else
+		sl_exchange_abort(ask->exchange);
+}
+
+static void
+send_fault(struct sl_ask *ask, const struct sl_fault *fault)
+{
+	const struct sl_shape_ops *shape = ask->shape;
+	struct sl_surface_headers fields = { .count = 0 };
+	struct sl_header out[SL_ANSWER_FIELDS_MAX];
+	struct sl_arena *arena = &ask->exchange->arena;
+	struct sl_buf body;
+	size_t count = 0;
+
+	if (!shape)
+		shape = sl_shape_for_errors(ask->exchange->request.path);
+	sl_buf_init(&body, 64 * 1024);
+	ask->surface->fault(&ask->decision, shape, fault, arena, &body, &fields);
+	out[count++] = (struct sl_header){ SL_SLICE("content-type"),
+		                           SL_SLICE("application/json") };
+	if (fault->retry_after_s > 0)
+		out[count++] = (struct sl_header){ SL_SLICE("retry-after"),
+			                           sl_arena_printf(arena, "%u",
+			                                           fault->retry_after_s) };
+	/* What was sent may have been bought: an SDK must not buy it again. */
+	if (ask->maybe_bought)
+		out[count++] = (struct sl_header){ SL_SLICE("x-should-retry"), SL_SLICE("false") };
+	for (size_t i = 0; i < fields.count; i++)
+		out[count++] = fields.items[i];
+	count = sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
+	ask->record.status = sl_fault_status(fault);
+	sl_ask_set_state(ask, SL_ASK_ANSWERED);
+	ask->bytes_out += body.len;
+	sl_exchange_send(ask->exchange, ask->record.status, out, count, sl_buf_slice(&body));
+	sl_buf_release(&body);
+}
+
+static enum sl_outcome
+outcome_of(const struct sl_ask *ask, const struct sl_fault *fault)
+{
+	if (ask->state == SL_ASK_ANSWERING)
+		return SL_OUTCOME_CUT;
+	if (ask->record.attempts == 0)
+		return SL_OUTCOME_REFUSED;
+	return fault->kind == SL_FAULT_UPSTREAM_STATUS ? SL_OUTCOME_UPSTREAM_ERROR
+	                                               : SL_OUTCOME_FAILED;
+}
+
+void
+sl_ask_refuse(struct sl_ask *ask, const struct sl_fault *fault)
+{
+	bool begun = ask->state == SL_ASK_ANSWERING;
+
+	if (ask->state == SL_ASK_ANSWERED)
+		return;
+	ask->record.outcome = outcome_of(ask, fault);
+	ask->record.fault = fault->kind;
+	sl_attempt_drop(ask);
+	sl_ask_settle(ask);
+	if (begun)
+		end_stream_with(ask, fault);
+	else
+		send_fault(ask, fault);
+	free_front(ask);
+}
+
+void
+sl_ask_refuse_with(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice message)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, kind, message);
+	sl_ask_refuse(ask, &fault);
+}
+
+void
+sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
+              struct sl_slice body)
+{
+	struct sl_surface_headers fields = { .count = 0 };
+	struct sl_header out[SL_ANSWER_FIELDS_MAX];
+	size_t count = 0;
+
+	if (content_type.len > 0)
+		out[count++] = (struct sl_header){ SL_SLICE("content-type"), content_type };
+	ask->surface->headers(&ask->decision, &ask->exchange->arena, &fields);
+	for (size_t i = 0; i < fields.count; i++)
+		out[count++] = fields.items[i];
+	count = sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
+	ask->record.status = status;
+	ask->record.outcome = SL_OUTCOME_OK;
+	ask->bytes_out += body.len;
+	sl_ask_set_state(ask, SL_ASK_ANSWERED);
+	sl_exchange_send(ask->exchange, status, out, count, body);
+}
+
+void
+sl_ask_settle(struct sl_ask *ask)
+{
+	const struct sl_usage *usage = &ask->reply.facts.usage;
+	int64_t cost = 0;
+
+	if (ask->decision.cost_known)
+		return;
+	ask->decision.cost_known = true;
+	if (ask->record.attempts == 0 || usage->present == 0)
+		return;
+	ask->decision.priced = ask->card && sl_price_cost(ask->card, usage, &cost);
+	ask->decision.cost_nanousd = ask->decision.priced ? cost : 0;
+}
+
+static uint64_t
+elapsed_us(uint64_t from_ns, uint64_t to_ns)
+{
+	return from_ns > 0 && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+}
+
+static void
+write_record(struct sl_ask *ask)
+{
+	struct sl_gateway *gateway = ask->gateway;
+	struct sl_record *record = &ask->record;
+	uint64_t now_ns = sl_loop_now_ns(gateway->loop);
+
+	sl_ask_settle(ask);
+	record->usage = ask->reply.facts.usage;
+	if (record->usage.present && record->usage.source == SL_USAGE_NONE)
+		record->usage.source = ask->finished_upstream ? SL_USAGE_REPORTED : SL_USAGE_PARTIAL;
+	record->priced = ask->decision.priced;
+	record->cost_nanousd = ask->decision.cost_nanousd;
+	if (ask->card)
+		record->price_date = ask->card->price_date;
+	if (ask->key) {
+		const struct sl_key_policy *policy = sl_key_policy(ask->key);
+
+		record->key_id = sl_key_id(ask->key);
+		record->team = policy->team;
+		record->workspace = policy->workspace;
+	}
+	record->surface = sl_slice_str(ask->surface->name);
+	if (ask->shape) {
+		record->shape = sl_slice_str(ask->shape->name);
+		record->operation = sl_slice_str(ask->shape->operation);
+	}
+	record->provider = ask->decision.provider;
+	record->model_served = ask->decision.model;
+	record->model_reported = ask->reply.facts.model;
+	record->upstream_status = ask->upstream_status;
+	record->stream = ask->stream;
+	record->bytes_out = ask->bytes_out;
+	record->total_us = elapsed_us(ask->exchange->begin_ns, now_ns);
+	record->first_content_us = elapsed_us(ask->exchange->begin_ns, ask->first_out_ns);
+	record->added_us = ask->forward_ns / 1000;
+	sl_telemetry_finish(gateway->services.telemetry, sl_loop_index(gateway->loop), record);
+}
+
+void
+sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
+{
+	bool answered = ask->state == SL_ASK_ANSWERED;
+
+	if (why == SL_GONE_SHUTDOWN)
+		ask->record.outcome = SL_OUTCOME_SHUTDOWN;
+	else if (why != SL_GONE_DONE && !(why == SL_GONE_ABORTED && answered))
+		/* SDKs hang up as soon as they saw the stream's last frame. */
+		ask->record.outcome = ask->reply.facts.finished ? SL_OUTCOME_OK
+		                                                : SL_OUTCOME_CLIENT_GONE;
+	sl_attempt_drop(ask);
+	write_record(ask);
+	if (ask->key) {
+		if (ask->admitted)
+			sl_key_leave(ask->key);
+		sl_key_unref(ask->key);
+	}
+	sl_buf_release(&ask->held);
+	free_front(ask);
+	sl_world_unref(ask->world);
+	ask->exchange->user = NULL;
+}

@@ -1,0 +1,152 @@
+/* ask.h - one request on its journey. Internal to the pipeline.
+ *
+ * owner: loop. Lives on its exchange's arena, from on_head to on_gone.
+ *
+ *   ARRIVING --body complete--> PLANNED --fetch started--> WAITING
+ *      |                          |                          |  ^
+ *      |                          |                          |  '-- next target
+ *      |                          |                first content or whole reply
+ *      |                          |                          v
+ *      '-------- refused ---------'------------------->  ANSWERING --> ANSWERED
+ *
+ * Until ANSWERING nothing has been sent to the caller, so another target may
+ * still be tried. set_state in ask.c holds the legal moves.
+ */
+#ifndef SL_PIPELINE_ASK_H
+#define SL_PIPELINE_ASK_H
+
+#include "base/json_array.h"
+#include "base/rand.h"
+#include "base/sse.h"
+#include "ledger/key.h"
+#include "model/fault.h"
+#include "net/client.h"
+#include "net/server.h"
+#include "pipeline/world.h"
+#include "routing/plan.h"
+#include "shapes/shape.h"
+#include "surfaces/surface.h"
+#include "telemetry/record.h"
+
+enum sl_ask_state {
+	SL_ASK_ARRIVING,
+	SL_ASK_PLANNED,
+	SL_ASK_WAITING,
+	SL_ASK_ANSWERING,
+	SL_ASK_ANSWERED,
+};
+
+/* How the reply of the running attempt is handled. */
+enum sl_reply_mode {
+	SL_REPLY_HOLD,   /* held whole, read for usage, then sent with its cost */
+	SL_REPLY_ERROR,  /* an error reply, held (bounded), then sent or dropped */
+	SL_REPLY_STREAM, /* frames: held until the first content, then relayed */
+	SL_REPLY_OPAQUE, /* relayed as it comes, nothing to read in it */
+};
+
+/* What steers and where it may go: large, and needed only until the reply's
+ * first content; then freed, so that a running stream costs little. */
+struct sl_ask_front {
+	struct sl_steer   steer;
+	struct sl_plan    plan;
+	struct sl_forward forward;
+	size_t            next_target;
+};
+
+struct sl_ask {
+	struct sl_gateway               *gateway;
+	struct sl_exchange              *exchange;
+	struct sl_world                 *world;
+	const struct sl_surface_ops     *surface;
+	const struct sl_shape_ops       *shape;
+	struct sl_key                   *key;      /* NULL: none (keys off, or refused) */
+	bool                             admitted; /* sl_key_leave is due */
+	enum sl_ask_state                state;
+	struct sl_slice                  credential; /* as presented; on the request's headers */
+
+	struct sl_ask_front             *front;    /* NULL once the reply is under way */
+	struct sl_shape_input            input;    /* until the body is complete */
+	bool                             stream;
+	enum sl_framing                  framing;
+
+	/* The running attempt. */
+	struct sl_fetch                  fetch;
+	bool                             fetching;
+	const struct sl_upstream        *upstream;
+	const struct sl_model_card      *card;
+	enum sl_reply_mode               reply_mode;
+	int                              upstream_status;
+	bool                             paused;
+	bool                             used_callers_credential;
+	bool                             maybe_bought; /* a provider may have the request */
+	bool                             finish_due;   /* complete, but bytes still wait */
+	struct sl_header                *reply_headers; /* to pass on; on the arena */
+	size_t                           reply_header_count;
+	struct sl_buf                    held;     /* reply bytes not sent yet */
+	union {
+		struct sl_sse_reader        sse;
+		struct sl_json_array_reader array;
+	} reader;
+	bool                             reader_ready;
+	struct sl_stream_state           reply;    /* what was learnt of the reply */
+
+	struct sl_decision               decision;
+	struct sl_record                 record;   /* filled on the way */
+	uint64_t                         forward_ns; /* spent here before sending */
+	uint64_t                         first_out_ns;
+	uint64_t                         bytes_out;
+	uint64_t                         attempt_ns;
+	uint64_t                         entered_ns;   /* the running reply callback began */
+	bool                             finished_upstream; /* the reply ended properly */
+	char                             request_id[4 + SL_ULID_LEN + 1];
+};
+
+struct sl_gateway {
+	struct sl_loop           *loop;
+	struct sl_client         *client;
+	struct sl_services        services;
+	struct sl_world          *world;
+	struct sl_server_handler  handler;
+	uint64_t                  turn;
+};
+
+/* ask.c */
+struct sl_ask *sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange);
+void sl_ask_set_state(struct sl_ask *ask, enum sl_ask_state state);
+/* Answers with a fault in the caller's envelope, or, when the answer has begun,
+ * with its stream's error event; then the ask is ANSWERED. Ends a running
+ * attempt. fault's slices may be anywhere until the call returns. */
+void sl_ask_refuse(struct sl_ask *ask, const struct sl_fault *fault);
+/* Convenience with a literal message. */
+void sl_ask_refuse_with(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice message);
+/* A complete answer made here (model lists, preflight). */
+void sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
+                   struct sl_slice body);
+/* Usage is final as far as it will ever be: fixes the cost in the decision. */
+void sl_ask_settle(struct sl_ask *ask);
+void sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why);
+
+/* attempt.c: tries the next target, or refuses with the best reason. */
+void sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last);
+void sl_attempt_drop(struct sl_ask *ask);
+
+/* relay.c: the reply of an attempt. */
+extern const struct sl_fetch_ops sl_relay_ops;
+void sl_relay_drained(struct sl_ask *ask);
+
+/* fields.c: header fields between the two sides. */
+size_t sl_fields_to_upstream(const struct sl_ask *ask, const struct sl_upstream *upstream,
+                             struct sl_header *out, size_t max, bool *used_callers_credential);
+size_t sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
+                               struct sl_header **out);
+/* The caller's query without a credential. */
+struct sl_slice sl_fields_query(const struct sl_ask *ask);
+
+/* answer fields.c: adds x-request-id and CORS to what goes to the caller. */
+enum { SL_ANSWER_FIELDS_MAX = 96 };
+size_t sl_fields_answer(const struct sl_ask *ask, struct sl_header *out, size_t count, size_t max);
+
+/* models.c: GET /v1/models and /v1beta/models. True: it was one and is answered. */
+bool sl_models_answer(struct sl_ask *ask);
+
+#endif

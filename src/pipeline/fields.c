@@ -1,0 +1,245 @@
+/* fields.c - which header fields travel, in either direction.
+ *
+ * Towards the provider everything goes on that is not the connection's, not a
+ * credential, not a gateway contract's and not about the caller's network: SDKs
+ * and betas invent new fields weekly, and a closed list would break them.
+ * Towards the caller the provider's fields pass except those that are the
+ * connection's, ours, or would act on the caller's browser.
+ */
+#include "pipeline/ask.h"
+
+static bool
+in_list(struct sl_slice name, const char *const *list)
+{
+	for (; *list; list++)
+		if (sl_slice_is(name, *list))
+			return true;
+	return false;
+}
+
+static bool
+is_credential(struct sl_slice name)
+{
+	static const char *const names[] = { "authorization", "x-api-key", "api-key",
+		                             "x-goog-api-key", NULL };
+
+	return in_list(name, names);
+}
+
+/* Named by a Connection field, hence hop-by-hop as well. RFC 9110 7.6.1 */
+static bool
+is_nominated(const struct sl_headers *headers, struct sl_slice name)
+{
+	struct sl_slice rest = sl_headers_get(headers, "connection");
+
+	while (rest.len > 0)
+		if (sl_slice_ieq(sl_slice_trim(sl_slice_cut(&rest, ',')), name))
+			return true;
+	return false;
+}
+
+static bool
+stays_here(const struct sl_headers *headers, struct sl_slice name)
+{
+	/* accept-encoding: replies must be readable for usage, so identity is asked
+	 * for by saying nothing. */
+	static const char *const names[] = {
+		"host", "content-length", "accept-encoding", "content-encoding", "expect",
+		"cookie", "forwarded", "x-real-ip", "via", "origin", "traceparent", "x-request-id",
+		NULL
+	};
+
+	return in_list(name, names) || sl_header_is_hop_by_hop(name) ||
+	       sl_slice_starts(name, SL_SLICE("x-forwarded-")) ||
+	       sl_slice_starts(name, SL_SLICE("sec-")) ||
+	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
+	       sl_surface_owns_header(name) || is_nominated(headers, name);
+}
+
+/* Whether the field carries the credential that was presented to the gateway. */
+static bool
+is_gateway_credential(const struct sl_ask *ask, struct sl_slice value)
+{
+	if (ask->credential.len == 0)
+		return false;
+	if (sl_slice_istarts(value, SL_SLICE("bearer ")))
+		value = sl_slice_trim(sl_slice_from(value, 7));
+	return sl_slice_eq(value, ask->credential);
+}
+
+/* The caller's trace goes on with a span of ours; its sampling decision holds.
+ * https://www.w3.org/TR/trace-context/#traceparent-header */
+static struct sl_slice
+traceparent(const struct sl_ask *ask)
+{
+	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "traceparent");
+	struct sl_slice flags = SL_SLICE("01");
+
+	if (given.len >= 55 && sl_slice_eq(sl_slice_make(given.ptr + 3, 32), ask->record.trace_id))
+		flags = sl_slice_make(given.ptr + 53, 2);
+	return sl_arena_printf(&ask->exchange->arena, "00-%.*s-%016llx-%.*s",
+	                       SL_ARG(ask->record.trace_id),
+	                       (unsigned long long)(sl_rand_u64() | 1), SL_ARG(flags));
+}
+
+static bool
+has(const struct sl_header *fields, size_t count, struct sl_slice name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (sl_slice_eq(fields[i].name, name))
+			return true;
+	return false;
+}
+
+static size_t
+add(struct sl_header *out, size_t count, size_t max, struct sl_slice name,
+    struct sl_slice value)
+{
+	if (count < max)
+		out[count++] = (struct sl_header){ name, value };
+	return count;
+}
+
+size_t
+sl_fields_to_upstream(const struct sl_ask *ask, const struct sl_upstream *upstream,
+                      struct sl_header *out, size_t max, bool *used_callers_credential)
+{
+	const struct sl_headers *in = &ask->exchange->request.headers;
+	size_t count = 0;
+
+	*used_callers_credential = false;
+	for (size_t i = 0; i < in->count; i++) {
+		const struct sl_header *field = &in->items[i];
+
+		if (is_credential(field->name)) {
+			if (upstream->auth != SL_AUTH_PASSTHROUGH ||
+			    (ask->key && is_gateway_credential(ask, field->value)))
+				continue;
+			*used_callers_credential = true;
+		} else if (stays_here(in, field->name)) {
+			continue;
+		}
+		count = add(out, count, max, field->name, field->value);
+	}
+	if (!sl_secret_empty(&upstream->auth_value))
+		count = add(out, count, max, upstream->auth_header,
+		            sl_secret_reveal(&upstream->auth_value));
+	for (size_t i = 0; i < upstream->kind->header_count; i++)
+		if (!has(out, count, upstream->kind->headers[i].name))
+			count = add(out, count, max, upstream->kind->headers[i].name,
+			            upstream->kind->headers[i].value);
+	for (size_t i = 0; i < upstream->config->header_count; i++)
+		if (!has(out, count, upstream->config->headers[i].name))
+			count = add(out, count, max, upstream->config->headers[i].name,
+			            upstream->config->headers[i].value);
+	count = add(out, count, max, SL_SLICE("traceparent"), traceparent(ask));
+	return add(out, count, max, SL_SLICE("x-request-id"), ask->record.client_request_id);
+}
+
+static bool
+stays_upstream(const struct sl_headers *reply, struct sl_slice name)
+{
+	static const char *const names[] = {
+		"content-length", "date", "server", "set-cookie", "alt-svc", "x-request-id",
+		"strict-transport-security", "content-security-policy", "x-powered-by",
+		"traceparent", "via", "vary", NULL
+	};
+
+	return in_list(name, names) || sl_header_is_hop_by_hop(name) ||
+	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
+	       sl_surface_owns_header(name) || is_nominated(reply, name);
+}
+
+size_t
+sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
+                        struct sl_header **out)
+{
+	struct sl_arena *arena = &ask->exchange->arena;
+	struct sl_header *fields = SL_ARENA_ARRAY(arena, struct sl_header, reply->count + 1);
+	bool own_limits = ask->decision.rpm_limit > 0;
+	size_t count = 0;
+
+	for (size_t i = 0; fields && i < reply->count && count < SL_ANSWER_FIELDS_MAX / 2; i++) {
+		const struct sl_header *field = &reply->items[i];
+
+		if (stays_upstream(reply, field->name))
+			continue;
+		/* Our own limit is the one the caller can act on. */
+		if (own_limits && sl_slice_starts(field->name, SL_SLICE("x-ratelimit-")))
+			continue;
+		fields[count++] = (struct sl_header){ sl_arena_dup(arena, field->name),
+			                              sl_arena_dup(arena, field->value) };
+	}
+	*out = fields;
+	return count;
+}
+
+struct sl_slice
+sl_fields_query(const struct sl_ask *ask)
+{
+	struct sl_slice rest = ask->exchange->request.query;
+	struct sl_buf kept;
+	struct sl_slice text;
+
+	if (sl_slice_search(rest, SL_SLICE("key=")) < 0)
+		return rest;
+	sl_buf_init(&kept, rest.len + 1);
+	while (rest.len > 0) {
+		struct sl_slice pair = sl_slice_cut(&rest, '&');
+
+		if (sl_slice_starts(pair, SL_SLICE("key=")))
+			continue;
+		if (kept.len > 0)
+			sl_buf_append_char(&kept, '&');
+		sl_buf_append(&kept, pair);
+	}
+	text = sl_arena_dup(&ask->exchange->arena, sl_buf_slice(&kept));
+	sl_buf_release(&kept);
+	return text;
+}
+
+static struct sl_slice
+allowed_origin(const struct sl_ask *ask)
+{
+	const struct sl_config_strings *origins = &ask->world->config->cors_origins;
+	struct sl_slice origin = sl_headers_get(&ask->exchange->request.headers, "origin");
+
+	for (size_t i = 0; origin.len > 0 && i < origins->count; i++)
+		if (sl_slice_is(origins->items[i], "*") || sl_slice_eq(origins->items[i], origin))
+			return origin;
+	return SL_SLICE_NONE;
+}
+
+static size_t
+add_cors(const struct sl_ask *ask, struct sl_header *out, size_t count, size_t max)
+{
+	struct sl_slice origin = allowed_origin(ask);
+	const struct sl_headers *in = &ask->exchange->request.headers;
+	struct sl_slice asked;
+
+	if (origin.len == 0)
+		return count;
+	count = add(out, count, max, SL_SLICE("access-control-allow-origin"), origin);
+	count = add(out, count, max, SL_SLICE("vary"), SL_SLICE("origin"));
+	if (!sl_slice_is(ask->exchange->request.method, "OPTIONS"))
+		return add(out, count, max, SL_SLICE("access-control-expose-headers"),
+		           SL_SLICE("*"));
+	count = add(out, count, max, SL_SLICE("access-control-allow-methods"),
+	            SL_SLICE("GET, POST, OPTIONS"));
+	count = add(out, count, max, SL_SLICE("access-control-max-age"), SL_SLICE("600"));
+	asked = sl_headers_get(in, "access-control-request-headers");
+	if (asked.len > 0)
+		count = add(out, count, max, SL_SLICE("access-control-allow-headers"), asked);
+	return count;
+}
+
+size_t
+sl_fields_answer(const struct sl_ask *ask, struct sl_header *out, size_t count, size_t max)
+{
+	count = add(out, count, max, SL_SLICE("x-request-id"), ask->record.client_request_id);
+	/* Anthropic's SDK reads request-id; the provider's own is kept. */
+	if (ask->shape && sl_slice_is(sl_slice_str(ask->shape->family), "anthropic") &&
+	    !has(out, count, SL_SLICE("request-id")))
+		count = add(out, count, max, SL_SLICE("request-id"), ask->decision.request_id);
+	return add_cors(ask, out, count, max);
+}

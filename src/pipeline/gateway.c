@@ -1,0 +1,358 @@
+/* gateway.c - an ask from its head to its plan.
+ *
+ *   head  -> surface -> credential -> path -> admission      (on_head)
+ *   body  -> what steers -> plan -> first attempt            (on_request)
+ *
+ * A refusal at any step answers at once in the envelope of the API that was
+ * called. The credential is checked before the body is read.
+ */
+#include "pipeline/gateway.h"
+
+#include <stdlib.h>
+
+#include "pipeline/ask.h"
+#include "telemetry/telemetry.h"
+
+static bool
+is_method(const struct sl_exchange *exchange, const char *method)
+{
+	return sl_slice_is(exchange->request.method, method);
+}
+
+static bool
+is_sites(const struct sl_gateway *gateway, const struct sl_exchange *exchange)
+{
+	return gateway->services.site && gateway->services.site_owns(exchange->request.path);
+}
+
+/* --- who ------------------------------------------------------------------ */
+
+static bool
+authenticate(struct sl_ask *ask)
+{
+	const struct sl_request *request = &ask->exchange->request;
+	const struct sl_surface_request view = { request->method, request->path, request->query,
+		                                 &request->headers };
+	struct sl_fault fault;
+
+	ask->credential = ask->surface->credential(&view, &ask->exchange->arena);
+	if (!ask->world->config->keys_required)
+		return true;
+	if (ask->credential.len == 0) {
+		sl_ask_refuse_with(ask, SL_FAULT_AUTH_MISSING,
+		                   SL_SLICE("No API key was given. Send a key of this gateway as "
+		                            "'Authorization: Bearer ...', 'x-api-key', 'api-key' "
+		                            "or 'x-goog-api-key'."));
+		return false;
+	}
+	if (sl_keyring_find(ask->gateway->services.keyring, ask->credential, &ask->key, &fault) ==
+	    SL_OK) {
+		ask->decision.key_id = sl_key_id(ask->key);
+		return true;
+	}
+	sl_ask_refuse(ask, &fault);
+	return false;
+}
+
+static bool
+admit(struct sl_ask *ask)
+{
+	struct sl_key_allowance requests = { 0 };
+	struct sl_fault fault;
+
+	if (!ask->key)
+		return true;
+	ask->admitted = sl_key_admit(ask->key, sl_loop_now_ms(ask->gateway->loop),
+	                             sl_loop_wall_ms(ask->gateway->loop), &ask->exchange->arena,
+	                             &requests, &fault);
+	ask->decision.rpm_limit = requests.limit;
+	ask->decision.rpm_remaining = requests.remaining;
+	ask->decision.rpm_reset_s = requests.reset_s;
+	if (!ask->admitted)
+		sl_ask_refuse(ask, &fault);
+	return ask->admitted;
+}
+
+/* --- what ----------------------------------------------------------------- */
+
+static bool
+is_preflight(const struct sl_ask *ask)
+{
+	return is_method(ask->exchange, "OPTIONS") &&
+	       ask->world->config->cors_origins.count > 0 &&
+	       sl_headers_has(&ask->exchange->request.headers, "origin") &&
+	       sl_headers_has(&ask->exchange->request.headers, "access-control-request-method");
+}
+
+/* Codex tries a WebSocket on /v1/responses first and falls back at once on 426;
+ * other statuses make it retry for seconds. */
+static bool
+refuse_upgrade(struct sl_ask *ask)
+{
+	if (!sl_headers_has(&ask->exchange->request.headers, "upgrade") ||
+	    !is_method(ask->exchange, "GET"))
+		return false;
+	sl_ask_refuse_with(ask, SL_FAULT_UPGRADE,
+	                   SL_SLICE("WebSockets are not offered here. Use HTTP: POST the same "
+	                            "request, with 'stream': true for events."));
+	return true;
+}
+
+/* False when nobody owns the path or the method is wrong: answered. */
+static bool
+check_path(struct sl_ask *ask)
+{
+	if (!ask->shape) {
+		sl_ask_refuse_with(ask, SL_FAULT_NOT_FOUND,
+		                   sl_arena_printf(&ask->exchange->arena,
+		                       "There is no '%.*s' here. GET / lists what this gateway "
+		                       "answers.", SL_ARG(ask->exchange->request.path)));
+		return false;
+	}
+	if (is_method(ask->exchange, "POST"))
+		return true;
+	if (!refuse_upgrade(ask))
+		sl_ask_refuse_with(ask, SL_FAULT_METHOD,
+		                   SL_SLICE("This path takes POST requests only."));
+	return false;
+}
+
+static bool
+refuse_encoding(struct sl_ask *ask)
+{
+	struct sl_slice encoding =
+	    sl_headers_get(&ask->exchange->request.headers, "content-encoding");
+
+	if (encoding.len == 0 || sl_slice_ieq(encoding, SL_SLICE("identity")))
+		return false;
+	sl_ask_refuse_with(ask, SL_FAULT_MEDIA_TYPE,
+	                   SL_SLICE("Compressed request bodies are not accepted. Send the body "
+	                            "without Content-Encoding."));
+	return true;
+}
+
+static void
+on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
+{
+	struct sl_gateway *gateway = context;
+	const struct sl_request *request = &exchange->request;
+	const struct sl_surface_request view = { request->method, request->path, request->query,
+		                                 &request->headers };
+	const struct sl_server_handler *site = gateway->services.site;
+	struct sl_ask *ask;
+
+	if (is_sites(gateway, exchange)) {
+		site->on_head(site->context, exchange, body_max);
+		return;
+	}
+	ask = sl_ask_new(gateway, exchange);
+	if (!ask) {
+		sl_exchange_abort(exchange);
+		return;
+	}
+	ask->surface = sl_surface_recognise(&view);
+	if (is_preflight(ask)) {
+		sl_ask_answer(ask, 204, SL_SLICE_NONE, SL_SLICE_NONE);
+		return;
+	}
+	ask->input.query = request->query;
+	ask->input.content_type = sl_headers_get(&request->headers, "content-type");
+	/* So far the shape only chooses the envelope: who asks comes first. */
+	ask->shape = sl_shape_match(request->path, &exchange->arena, &ask->input);
+	if (!authenticate(ask) || sl_models_answer(ask) || !check_path(ask) ||
+	    refuse_encoding(ask))
+		return;
+	admit(ask);
+}
+
+/* --- where ---------------------------------------------------------------- */
+
+static bool
+plan_serves(void *context, size_t provider)
+{
+	const struct sl_ask *ask = context;
+
+	return sl_provider_serves(ask->world->upstreams[provider].kind, ask->shape);
+}
+
+static bool
+plan_allows(void *context, struct sl_slice name)
+{
+	const struct sl_ask *ask = context;
+
+	return !ask->key || sl_key_allows_model(ask->key, name);
+}
+
+static bool
+plan_accepts_any(void *context, size_t provider)
+{
+	const struct sl_ask *ask = context;
+
+	return sl_slice_is(ask->world->upstreams[provider].config->kind, "mock");
+}
+
+static bool
+make_plan(struct sl_ask *ask)
+{
+	const struct sl_plan_query query = {
+		.config = ask->world->config,
+		.catalog = ask->world->catalog,
+		.model = ask->record.model_requested,
+		.chance = sl_rand_u64(),
+		.turn = ask->gateway->turn++,
+		.context = ask,
+		.serves = plan_serves,
+		.allows = plan_allows,
+		.accepts_any = plan_accepts_any,
+	};
+	struct sl_fault fault;
+
+	if (sl_plan_make(&query, &ask->exchange->arena, &ask->front->plan, &fault))
+		return true;
+	sl_ask_refuse(ask, &fault);
+	return false;
+}
+
+static void
+on_request(void *context, struct sl_exchange *exchange)
+{
+	struct sl_gateway *gateway = context;
+	const struct sl_server_handler *site = gateway->services.site;
+	struct sl_ask *ask = exchange->user;
+	struct sl_fault fault;
+
+	if (is_sites(gateway, exchange)) {
+		site->on_request(site->context, exchange);
+		return;
+	}
+	ask->record.bytes_in = exchange->body.len;
+	ask->front = calloc(1, sizeof(*ask->front));
+	if (!ask->front) {
+		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
+		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
+		return;
+	}
+	ask->input.body = sl_buf_slice(&exchange->body);
+	if (!ask->shape->read_request(&ask->input, &exchange->arena, &ask->front->steer, &fault)) {
+		sl_ask_refuse(ask, &fault);
+		return;
+	}
+	ask->stream = ask->front->steer.stream;
+	ask->framing = ask->front->steer.framing;
+	ask->record.model_requested = sl_arena_dup(&exchange->arena, ask->front->steer.model);
+	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->front->steer.end_user);
+	if (!make_plan(ask))
+		return;
+	sl_ask_set_state(ask, SL_ASK_PLANNED);
+	sl_attempt_next(ask, NULL);
+}
+
+/* --- the rest of the handler ---------------------------------------------- */
+
+static void
+on_bad_request(void *context, struct sl_exchange *exchange, int status, const char *reason)
+{
+	struct sl_gateway *gateway = context;
+	struct sl_ask *ask;
+	struct sl_fault fault;
+	enum sl_fault_kind kind = SL_FAULT_BAD_REQUEST;
+
+	if (is_sites(gateway, exchange)) {
+		const struct sl_server_handler *site = gateway->services.site;
+
+		site->on_bad_request(site->context, exchange, status, reason);
+		return;
+	}
+	ask = exchange->user ? exchange->user : sl_ask_new(gateway, exchange);
+	if (!ask) {
+		sl_exchange_abort(exchange);
+		return;
+	}
+	if (!ask->surface) {
+		const struct sl_surface_request view = { exchange->request.method,
+			                                 exchange->request.path,
+			                                 exchange->request.query,
+			                                 &exchange->request.headers };
+
+		ask->surface = sl_surface_recognise(&view);
+	}
+	if (status == 408)
+		kind = SL_FAULT_TIMEOUT;
+	else if (status == 413)
+		kind = SL_FAULT_TOO_LARGE;
+	else if (status == 431)
+		kind = SL_FAULT_HEADERS_TOO_LARGE;
+	sl_fault_set(&fault, kind, sl_slice_str(reason));
+	if (kind == SL_FAULT_BAD_REQUEST)
+		fault.status = status;
+	sl_ask_refuse(ask, &fault);
+}
+
+static void
+on_drain(void *context, struct sl_exchange *exchange)
+{
+	struct sl_gateway *gateway = context;
+
+	if (is_sites(gateway, exchange))
+		gateway->services.site->on_drain(gateway->services.site->context, exchange);
+	else if (exchange->user)
+		sl_relay_drained(exchange->user);
+}
+
+static void
+on_gone(void *context, struct sl_exchange *exchange, enum sl_gone_reason why)
+{
+	struct sl_gateway *gateway = context;
+
+	if (is_sites(gateway, exchange))
+		gateway->services.site->on_gone(gateway->services.site->context, exchange, why);
+	else if (exchange->user)
+		sl_ask_gone(exchange->user, why);
+}
+
+struct sl_gateway *
+sl_gateway_new(struct sl_loop *loop, struct sl_client *client,
+               const struct sl_services *services, struct sl_world *world)
+{
+	struct sl_gateway *gateway = calloc(1, sizeof(*gateway));
+
+	if (!gateway)
+		return NULL;
+	gateway->loop = loop;
+	gateway->client = client;
+	gateway->services = *services;
+	gateway->world = sl_world_ref(world);
+	gateway->handler = (struct sl_server_handler){
+		.context = gateway,
+		.on_head = on_head,
+		.on_request = on_request,
+		.on_bad_request = on_bad_request,
+		.on_drain = on_drain,
+		.on_gone = on_gone,
+	};
+	return gateway;
+}
+
+void
+sl_gateway_free(struct sl_gateway *gateway)
+{
+	if (!gateway)
+		return;
+	sl_world_unref(gateway->world);
+	free(gateway);
+}
+
+const struct sl_server_handler *
+sl_gateway_handler(struct sl_gateway *gateway)
+{
+	return &gateway->handler;
+}
+
+void
+sl_gateway_set_world(struct sl_gateway *gateway, struct sl_world *world)
+{
+	struct sl_world *old = gateway->world;
+
+	gateway->world = sl_world_ref(world);
+	sl_world_unref(old);
+}

@@ -1,0 +1,597 @@
+/* relay.c - the reply of an attempt, on its way to the caller.
+ *
+ *   HOLD    whole replies are held, read for usage, and sent with their cost in
+ *           the head; one that outgrows limits.reply_bytes becomes OPAQUE
+ *   ERROR   the provider's error passes with its status, unless another target
+ *           may do better, or the fault is our credential's
+ *   STREAM  frames are held until the first content, then relayed as they
+ *           arrive and read in passing; a stream that dies gets its grammar's
+ *           error event, never a clean end
+ *   OPAQUE  bytes pass
+ *
+ * Back-pressure: when the caller reads slowly its backlog grows, the fetch is
+ * paused, and on_drain resumes it. Bytes that the exchange would not take wait
+ * in ask->held.
+ */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "pipeline/ask.h"
+
+enum {
+	ERROR_BYTES_MAX = 1024 * 1024,
+	HELD_BEFORE_CONTENT_MAX = 1024 * 1024,
+	BACKLOG_HIGH = 64 * 1024,
+	WRITE_STEP = 32 * 1024,
+};
+
+static struct sl_ask *
+ask_of(struct sl_fetch *fetch)
+{
+	struct sl_ask *ask = SL_CONTAINER(fetch, struct sl_ask, fetch);
+
+	ask->entered_ns = sl_loop_now_ns(ask->gateway->loop);
+	return ask;
+}
+
+/* --- towards the caller --------------------------------------------------- */
+
+static void
+pause_fetch(struct sl_ask *ask)
+{
+	if (ask->fetching && !ask->paused) {
+		ask->paused = true;
+		sl_fetch_pause(&ask->fetch);
+	}
+}
+
+static void
+send_held(struct sl_ask *ask)
+{
+	size_t sent = 0;
+
+	while (sent < ask->held.len) {
+		struct sl_slice step = sl_slice_upto(sl_slice_from(sl_buf_slice(&ask->held), sent),
+		                                     WRITE_STEP);
+
+		if (sl_exchange_write(ask->exchange, step) != SL_OK)
+			break;
+		sent += step.len;
+	}
+	ask->bytes_out += sent;
+	sl_buf_consume(&ask->held, sent);
+	if (ask->held.len == 0)
+		sl_buf_release(&ask->held);
+	else
+		pause_fetch(ask);
+}
+
+static void
+put_out(struct sl_ask *ask, struct sl_slice bytes)
+{
+	if (bytes.len == 0)
+		return;
+	if (ask->state == SL_ASK_ANSWERING && ask->held.len == 0 &&
+	    sl_exchange_write(ask->exchange, bytes) == SL_OK) {
+		ask->bytes_out += bytes.len;
+		if (sl_exchange_backlog(ask->exchange) > BACKLOG_HIGH)
+			pause_fetch(ask);
+		return;
+	}
+	sl_buf_append(&ask->held, bytes);
+	if (ask->state == SL_ASK_ANSWERING)
+		pause_fetch(ask);
+}
+
+static size_t
+answer_fields(struct sl_ask *ask, struct sl_header *out)
+{
+	struct sl_surface_headers own = { .count = 0 };
+	size_t count = 0;
+
+	for (size_t i = 0; i < ask->reply_header_count; i++)
+		out[count++] = ask->reply_headers[i];
+	ask->surface->headers(&ask->decision, &ask->exchange->arena, &own);
+	for (size_t i = 0; i < own.count; i++)
+		out[count++] = own.items[i];
+	if (ask->reply_mode == SL_REPLY_STREAM)
+		out[count++] = (struct sl_header){ SL_SLICE("x-accel-buffering"), SL_SLICE("no") };
+	return sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
+}
+
+/* The request's bytes and plan served their purpose: a running stream keeps
+ * neither. */
+static void
+let_go_of_front(struct sl_ask *ask)
+{
+	free(ask->front);
+	ask->front = NULL;
+	ask->input = (struct sl_shape_input){ 0 };
+	sl_buf_release(&ask->exchange->body);
+}
+
+static void
+begin_answer(struct sl_ask *ask)
+{
+	struct sl_header out[SL_ANSWER_FIELDS_MAX];
+	size_t count = answer_fields(ask, out);
+
+	let_go_of_front(ask);
+	ask->record.status = ask->upstream_status;
+	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
+	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
+	sl_ask_set_state(ask, SL_ASK_ANSWERING);
+	sl_exchange_start(ask->exchange, ask->upstream_status, out, count, -1,
+	                  ask->surface->trailer_names());
+	send_held(ask);
+}
+
+static void
+finish_answer(struct sl_ask *ask)
+{
+	struct sl_surface_headers own = { .count = 0 };
+
+	if (ask->held.len > 0) {
+		ask->finish_due = true;
+		return;
+	}
+	ask->surface->trailers(&ask->decision, &ask->exchange->arena, &own);
+	sl_ask_set_state(ask, SL_ASK_ANSWERED);
+	sl_exchange_finish(ask->exchange, own.items, own.count);
+}
+
+/* A complete answer: the held bytes, with everything known. */
+static void
+send_whole(struct sl_ask *ask)
+{
+	struct sl_header out[SL_ANSWER_FIELDS_MAX];
+	size_t count = answer_fields(ask, out);
+
+	ask->record.status = ask->upstream_status;
+	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
+	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
+	ask->bytes_out = ask->held.len;
+	sl_ask_set_state(ask, SL_ASK_ANSWERED);
+	sl_exchange_send(ask->exchange, ask->upstream_status, out, count,
+	                 sl_buf_slice(&ask->held));
+	sl_buf_release(&ask->held);
+	let_go_of_front(ask);
+}
+
+/* --- when it goes wrong --------------------------------------------------- */
+
+/* Nothing was sent and another target may do better: try it; else say so. A
+ * try that timed out after dispatch may have been bought and is not repeated. */
+static void
+fail(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice message)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, kind, message);
+	if (ask->state == SL_ASK_WAITING && sl_fault_may_retry(kind) &&
+	    kind != SL_FAULT_UPSTREAM_TIMEOUT)
+		sl_attempt_next(ask, &fault);
+	else
+		sl_ask_refuse(ask, &fault);
+}
+
+static struct sl_slice
+say(struct sl_ask *ask, const char *what)
+{
+	return sl_arena_printf(&ask->exchange->arena, "The provider '%.*s' %s",
+	                       SL_ARG(ask->decision.provider), what);
+}
+
+/* The provider reported an error inside a success. */
+static void
+fail_reported(struct sl_ask *ask)
+{
+	const struct sl_reply_facts *facts = &ask->reply.facts;
+
+	fail(ask, SL_FAULT_UPSTREAM_BROKEN,
+	     facts->error_message.len > 0
+	         ? sl_arena_printf(&ask->exchange->arena,
+	               "The provider '%.*s' reported an error: %.*s",
+	               SL_ARG(ask->decision.provider), SL_ARG(facts->error_message))
+	         : say(ask, "answered with something that is no reply of its API."));
+}
+
+/* Our credential never comes back to a caller, whatever a provider echoes. */
+static void
+scrub(struct sl_ask *ask)
+{
+	struct sl_slice secret = sl_secret_reveal(&ask->upstream->config->api_key);
+
+	if (secret.len < 8)
+		return;
+	for (;;) {
+		ptrdiff_t at = sl_slice_search(sl_buf_slice(&ask->held), secret);
+
+		if (at < 0)
+			break;
+		memset(ask->held.ptr + at, '*', secret.len);
+	}
+}
+
+static bool
+worth_another(int status)
+{
+	return status == 408 || status == 429 || status >= 500;
+}
+
+static void
+finish_error(struct sl_ask *ask)
+{
+	int status = ask->upstream_status;
+	bool ours = !ask->used_callers_credential && (status == 401 || status == 402 ||
+	                                              status == 403);
+
+	ask->finished_upstream = true;
+	if (ours) {
+		fail(ask, SL_FAULT_UPSTREAM_AUTH,
+		     say(ask, "did not accept the credential this gateway has for it. The "
+		              "gateway's operator must correct it."));
+		return;
+	}
+	if (worth_another(status) && ask->front->next_target < ask->front->plan.count &&
+	    ask->record.attempts <= ask->world->config->router_retries) {
+		fail(ask, SL_FAULT_UPSTREAM_STATUS, say(ask, "answered with an error."));
+		return;
+	}
+	scrub(ask);
+	sl_ask_settle(ask);
+	ask->record.outcome = SL_OUTCOME_UPSTREAM_ERROR;
+	ask->record.fault = SL_FAULT_UPSTREAM_STATUS;
+	send_whole(ask);
+}
+
+/* --- STREAM --------------------------------------------------------------- */
+
+static enum sl_err
+next_frame(struct sl_ask *ask, struct sl_slice *bytes, struct sl_sse_frame *frame)
+{
+	struct sl_json_array_item item;
+	enum sl_err err;
+
+	if (ask->framing != SL_FRAMING_JSON_ARRAY)
+		return sl_sse_read(&ask->reader.sse, bytes, frame);
+	err = sl_json_array_read(&ask->reader.array, bytes, &item);
+	*frame = (struct sl_sse_frame){ .data = item.data, .raw = item.raw };
+	frame->comment_only = item.data.len == 0;
+	return err;
+}
+
+static bool
+read_frame(struct sl_ask *ask, const struct sl_sse_frame *frame)
+{
+	if (frame->comment_only)
+		return true;
+	return ask->shape->read_frame(&ask->reply, frame->event, frame->data,
+	                              &ask->exchange->arena) == SL_FRAME_PASS;
+}
+
+/* Whether the frame's bytes stand in `chunk`, right behind `run`. */
+static bool
+continues(struct sl_slice run, struct sl_slice raw)
+{
+	return run.len > 0 && run.ptr + run.len == raw.ptr;
+}
+
+static bool
+inside(struct sl_slice chunk, struct sl_slice raw)
+{
+	return raw.ptr >= chunk.ptr && raw.ptr + raw.len <= chunk.ptr + chunk.len;
+}
+
+/* Reads and passes on every complete frame in `bytes`; neighbouring frames leave
+ * in one write. */
+static enum sl_err
+relay_frames(struct sl_ask *ask, struct sl_slice bytes)
+{
+	const struct sl_slice chunk = bytes;
+	struct sl_slice run = SL_SLICE_NONE;
+	struct sl_sse_frame frame;
+	enum sl_err err;
+
+	while ((err = next_frame(ask, &bytes, &frame)) == SL_OK) {
+		bool pass = read_frame(ask, &frame);
+
+		if (pass && continues(run, frame.raw)) {
+			run.len += frame.raw.len;
+			continue;
+		}
+		put_out(ask, run);
+		run = pass ? frame.raw : SL_SLICE_NONE;
+		/* A frame assembled from two reads is gone with the next call. */
+		if (!inside(chunk, run)) {
+			put_out(ask, run);
+			run = SL_SLICE_NONE;
+		}
+		if (ask->reply.facts.failed && ask->state == SL_ASK_WAITING)
+			return SL_EPROTO;
+	}
+	put_out(ask, run);
+	return err == SL_MORE ? SL_OK : err;
+}
+
+static void
+stream_data(struct sl_ask *ask, struct sl_slice bytes)
+{
+	enum sl_err err = relay_frames(ask, bytes);
+	const struct sl_reply_facts *facts = &ask->reply.facts;
+
+	if (ask->state == SL_ASK_WAITING && facts->failed) {
+		fail_reported(ask);
+		return;
+	}
+	if (err != SL_OK) {
+		fail(ask, SL_FAULT_UPSTREAM_BROKEN,
+		     err == SL_ELIMIT ? say(ask, "sent an event larger than this gateway passes on.")
+		                      : say(ask, "sent a stream that breaks its own framing."));
+		return;
+	}
+	if (ask->state == SL_ASK_WAITING &&
+	    (facts->content || facts->finished || ask->held.len > HELD_BEFORE_CONTENT_MAX))
+		begin_answer(ask);
+}
+
+static void
+stream_end(struct sl_ask *ask)
+{
+	struct sl_sse_frame frame;
+
+	if (ask->framing != SL_FRAMING_JSON_ARRAY &&
+	    sl_sse_finish(&ask->reader.sse, &frame) == SL_OK && read_frame(ask, &frame))
+		put_out(ask, frame.raw);
+	if (ask->shape->end_stream &&
+	    (ask->framing != SL_FRAMING_JSON_ARRAY || sl_json_array_closed(&ask->reader.array)))
+		ask->shape->end_stream(&ask->reply);
+	if (ask->state == SL_ASK_WAITING && ask->reply.facts.failed) {
+		fail_reported(ask);
+		return;
+	}
+	if (!ask->reply.facts.finished && !ask->reply.facts.failed) {
+		fail(ask, SL_FAULT_UPSTREAM_CUT,
+		     say(ask, "ended its stream before it was complete."));
+		return;
+	}
+	ask->finished_upstream = ask->reply.facts.finished;
+	if (ask->reply.facts.failed) {
+		ask->record.outcome = SL_OUTCOME_UPSTREAM_ERROR;
+		ask->record.fault = SL_FAULT_UPSTREAM_STATUS;
+	}
+	sl_ask_settle(ask);
+	if (ask->state == SL_ASK_WAITING)
+		begin_answer(ask);
+	finish_answer(ask);
+}
+
+/* --- HOLD ----------------------------------------------------------------- */
+
+static void
+whole_end(struct sl_ask *ask)
+{
+	struct sl_reply_facts *facts = &ask->reply.facts;
+
+	ask->shape->read_reply(&ask->front->steer, sl_buf_slice(&ask->held),
+	                       &ask->exchange->arena, facts);
+	if (facts->failed) {
+		fail_reported(ask);
+		return;
+	}
+	if (ask->stream) {
+		fail(ask, SL_FAULT_UPSTREAM_BROKEN,
+		     say(ask, "answered with a whole document where a stream was asked for."));
+		return;
+	}
+	facts->finished = true;
+	ask->finished_upstream = true;
+	sl_ask_settle(ask);
+	send_whole(ask);
+}
+
+/* --- callbacks of the fetch ----------------------------------------------- */
+
+static void
+choose_mode(struct sl_ask *ask, const struct sl_headers *headers, int64_t content_length)
+{
+	struct sl_slice type = sl_headers_get(headers, "content-type");
+	uint64_t reply_max = ask->world->config->limits.reply_bytes;
+	bool sse = sl_slice_istarts(type, SL_SLICE("text/event-stream"));
+	bool json = sl_slice_istarts(type, SL_SLICE("application/json"));
+
+	if (ask->upstream_status >= 400)
+		ask->reply_mode = SL_REPLY_ERROR;
+	else if (ask->stream && ((ask->framing == SL_FRAMING_SSE && sse) ||
+	                         (ask->framing == SL_FRAMING_JSON_ARRAY && json)))
+		ask->reply_mode = SL_REPLY_STREAM;
+	else if (ask->stream && ask->shape->read_reply)
+		ask->reply_mode = SL_REPLY_HOLD;
+	else if (!ask->shape->read_reply || ask->shape->relay_reply ||
+	         (content_length > 0 && (uint64_t)content_length > reply_max))
+		ask->reply_mode = SL_REPLY_OPAQUE;
+	else
+		ask->reply_mode = SL_REPLY_HOLD;
+	if (ask->reply_mode != SL_REPLY_STREAM)
+		return;
+	if (ask->framing == SL_FRAMING_JSON_ARRAY)
+		sl_json_array_init(&ask->reader.array, ask->world->config->limits.sse_event_bytes);
+	else
+		sl_sse_reader_init(&ask->reader.sse, ask->world->config->limits.sse_event_bytes);
+	ask->reader_ready = true;
+}
+
+static void
+on_head(struct sl_fetch *fetch, int status, const struct sl_headers *headers,
+        int64_t content_length)
+{
+	struct sl_ask *ask = ask_of(fetch);
+	struct sl_slice encoding = sl_headers_get(headers, "content-encoding");
+
+	ask->upstream_status = status;
+	ask->maybe_bought = ask->maybe_bought || status < 400;
+	if (status >= 300 && status < 400) {
+		fail(ask, SL_FAULT_UPSTREAM_BROKEN,
+		     say(ask, "answered with a redirect, which is never followed."));
+		return;
+	}
+	if (encoding.len > 0 && !sl_slice_ieq(encoding, SL_SLICE("identity"))) {
+		fail(ask, SL_FAULT_UPSTREAM_BROKEN,
+		     say(ask, "compressed its answer although it was not asked to."));
+		return;
+	}
+	ask->reply_header_count = sl_fields_from_upstream(ask, headers, &ask->reply_headers);
+	choose_mode(ask, headers, content_length);
+	/* The size of what can be held is known: take it in one piece. */
+	if (ask->reply_mode == SL_REPLY_HOLD && content_length > 0 &&
+	    content_length <= ERROR_BYTES_MAX)
+		sl_buf_reserve(&ask->held, (size_t)content_length);
+	if (ask->reply_mode == SL_REPLY_OPAQUE) {
+		if (ask->shape->relay_reply && ask->shape->read_reply) {
+			ask->shape->read_reply(&ask->front->steer, SL_SLICE_NONE,
+			                       &ask->exchange->arena, &ask->reply.facts);
+			sl_ask_settle(ask);
+		}
+		begin_answer(ask);
+	}
+}
+
+static void
+on_data(struct sl_fetch *fetch, struct sl_slice bytes)
+{
+	struct sl_ask *ask = ask_of(fetch);
+
+	switch (ask->reply_mode) {
+	case SL_REPLY_STREAM:
+		stream_data(ask, bytes);
+		break;
+	case SL_REPLY_OPAQUE:
+		put_out(ask, bytes);
+		break;
+	case SL_REPLY_ERROR:
+		sl_buf_append(&ask->held,
+		              sl_slice_upto(bytes, ERROR_BYTES_MAX - ask->held.len));
+		break;
+	case SL_REPLY_HOLD:
+		if (ask->held.len + bytes.len <= ask->held.max_size) {
+			sl_buf_append(&ask->held, bytes);
+			break;
+		}
+		/* Too large to be read: pass it on and leave it unpriced. */
+		ask->reply_mode = SL_REPLY_OPAQUE;
+		begin_answer(ask);
+		put_out(ask, bytes);
+		break;
+	}
+}
+
+static void
+end_attempt(struct sl_ask *ask)
+{
+	ask->fetching = false;
+	ask->record.upstream_us = (ask->entered_ns - ask->attempt_ns) / 1000;
+}
+
+static void
+on_end(struct sl_fetch *fetch, const struct sl_headers *trailers)
+{
+	struct sl_ask *ask = ask_of(fetch);
+
+	(void)trailers;
+	end_attempt(ask);
+	switch (ask->reply_mode) {
+	case SL_REPLY_STREAM:
+		stream_end(ask);
+		break;
+	case SL_REPLY_OPAQUE:
+		ask->reply.facts.finished = true;
+		ask->finished_upstream = true;
+		sl_ask_settle(ask);
+		finish_answer(ask);
+		break;
+	case SL_REPLY_ERROR:
+		finish_error(ask);
+		break;
+	case SL_REPLY_HOLD:
+		whole_end(ask);
+		break;
+	}
+}
+
+static enum sl_fault_kind
+kind_of(const struct sl_fetch_error *error)
+{
+	switch (error->stage) {
+	case SL_STAGE_RESOLVE:
+	case SL_STAGE_CONNECT:
+	case SL_STAGE_TLS:
+		return SL_FAULT_UPSTREAM_UNREACHABLE;
+	case SL_STAGE_SEND:
+	case SL_STAGE_FIRST_BYTE:
+		return error->err == SL_ETIMEDOUT ? SL_FAULT_UPSTREAM_TIMEOUT
+		                                  : SL_FAULT_UPSTREAM_BROKEN;
+	case SL_STAGE_BODY:
+		break;
+	}
+	return SL_FAULT_UPSTREAM_CUT;
+}
+
+static const char *
+what_failed(const struct sl_fetch_error *error)
+{
+	switch (error->stage) {
+	case SL_STAGE_RESOLVE:
+		return "could not be reached: its host name did not resolve.";
+	case SL_STAGE_CONNECT:
+		return error->err == SL_EPOLICY
+		           ? "could not be reached: its address is not allowed here."
+		           : "could not be reached: no connection could be opened.";
+	case SL_STAGE_TLS:
+		return "could not be reached: TLS failed.";
+	case SL_STAGE_SEND:
+	case SL_STAGE_FIRST_BYTE:
+		return error->err == SL_ETIMEDOUT ? "did not answer in time."
+		                                  : "broke off without a valid answer.";
+	case SL_STAGE_BODY:
+		break;
+	}
+	return error->err == SL_ETIMEDOUT ? "stopped in the middle of its answer."
+	                                  : "broke off in the middle of its answer.";
+}
+
+static void
+on_fail(struct sl_fetch *fetch, const struct sl_fetch_error *error)
+{
+	struct sl_ask *ask = ask_of(fetch);
+
+	end_attempt(ask);
+	ask->maybe_bought = ask->maybe_bought || error->sent;
+	sl_log(SL_LOG_WARN, "upstream failed", SL_LOG_S("request_id", ask->decision.request_id),
+	       SL_LOG_S("provider", ask->decision.provider),
+	       SL_LOG_Z("error", sl_err_text(error->err)), SL_LOG_I("stage", error->stage),
+	       SL_LOG_Z("detail", error->detail));
+	fail(ask, kind_of(error), say(ask, what_failed(error)));
+}
+
+const struct sl_fetch_ops sl_relay_ops = {
+	.on_head = on_head,
+	.on_data = on_data,
+	.on_end = on_end,
+	.on_fail = on_fail,
+};
+
+void
+sl_relay_drained(struct sl_ask *ask)
+{
+	if (ask->state != SL_ASK_ANSWERING)
+		return;
+	send_held(ask);
+	if (ask->held.len > 0 || sl_exchange_backlog(ask->exchange) > BACKLOG_HIGH)
+		return;
+	if (ask->finish_due) {
+		finish_answer(ask);
+	} else if (ask->paused && ask->fetching) {
+		ask->paused = false;
+		sl_fetch_resume(&ask->fetch);
+	}
+}

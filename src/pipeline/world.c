@@ -1,0 +1,323 @@
+/* world.c - build a world from a checked configuration. */
+#include "pipeline/world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "net/dial.h"
+
+enum {
+	CATALOG_FILE_MAX = 8 * 1024 * 1024,
+	SECRET_MAX = 16 * 1024,
+};
+
+static bool
+complain(struct sl_buf *reason, const char *what, struct sl_slice name, const char *why)
+{
+	sl_buf_printf(reason, "%s '%.*s': %s\n", what, SL_ARG(name), why);
+	return false;
+}
+
+static bool
+read_file(struct sl_slice path, struct sl_arena *arena, struct sl_slice *out)
+{
+	FILE *file = fopen(path.ptr, "re");
+	char *text;
+	size_t len;
+
+	if (!file)
+		return false;
+	text = sl_arena_alloc(arena, CATALOG_FILE_MAX);
+	len = text ? fread(text, 1, CATALOG_FILE_MAX, file) : 0;
+	fclose(file);
+	*out = sl_slice_make(text, len);
+	return text && len < CATALOG_FILE_MAX;
+}
+
+static bool
+load_catalog(struct sl_world *world, struct sl_buf *reason)
+{
+	struct sl_config *config = world->config;
+	struct sl_slice text = sl_catalog_builtin_text();
+	struct sl_catalog_error error = { 0 };
+
+	if (config->catalog.len > 0 && !read_file(config->catalog, &config->arena, &text))
+		return complain(reason, "catalog", config->catalog,
+		                "cannot be read (it must be a file under 8 MiB)");
+	world->catalog = sl_catalog_parse(text, &config->arena, &error);
+	if (!world->catalog) {
+		sl_buf_printf(reason, "%.*s:%u:%u: %s\n", SL_ARG(config->catalog), error.line,
+		              error.column, error.reason ? error.reason : "out of memory");
+		return false;
+	}
+	return true;
+}
+
+/* A configured price is filed under the provider's name, the shipped ones under
+ * its kind: two providers of one kind may cost differently. */
+static bool
+apply_prices(struct sl_world *world, struct sl_buf *reason)
+{
+	struct sl_config *config = world->config;
+
+	for (size_t i = 0; i < config->price_count; i++) {
+		const struct sl_config_price *price = &config->prices[i];
+
+		if (sl_catalog_override(world->catalog, &config->arena, price->provider,
+		                        price->model, price->fields) != SL_OK)
+			return complain(reason, "price", price->model, "is not a valid price list");
+	}
+	return true;
+}
+
+static enum sl_http2_mode
+http2_mode(struct sl_slice text)
+{
+	if (sl_slice_is(text, "off"))
+		return SL_HTTP2_OFF;
+	if (sl_slice_is(text, "only"))
+		return SL_HTTP2_ONLY;
+	return SL_HTTP2_AUTO;
+}
+
+static bool
+set_policy(struct sl_upstream *up, struct sl_arena *arena, struct sl_buf *reason)
+{
+	const struct sl_config_strings *allow = &up->config->allow_cidr;
+	struct sl_cidr *ranges = SL_ARENA_ARRAY(arena, struct sl_cidr, allow->count + 1);
+
+	if (!ranges)
+		return complain(reason, "provider", up->config->name, "out of memory");
+	for (size_t i = 0; i < allow->count; i++)
+		if (sl_cidr_parse(allow->items[i], &ranges[i]) != SL_OK)
+			return complain(reason, "allow_cidr", allow->items[i],
+			                "is not a network such as 10.0.0.0/8");
+	up->origin.allow = ranges;
+	up->origin.allow_count = allow->count;
+	up->origin.host_is_literal = up->url.host_is_literal;
+	return true;
+}
+
+static bool
+set_tls(struct sl_upstream *up, struct sl_arena *arena, struct sl_buf *reason)
+{
+	const char *why = NULL;
+	const char *ca_file = NULL;
+
+	if (!up->url.tls)
+		return true;
+	if (up->config->ca_file.len > 0)
+		ca_file = sl_arena_strdup(arena, up->config->ca_file);
+	up->origin.tls = sl_tls_client_new(ca_file, up->origin.http2 != SL_HTTP2_OFF, &why);
+	if (!up->origin.tls)
+		return complain(reason, "provider", up->config->name,
+		                why ? why : "TLS could not be set up");
+	return true;
+}
+
+/* The credential as it goes on the wire is built once; it lives in a secret and
+ * is borrowed by the header writer. */
+static bool
+set_credential(struct sl_upstream *up, struct sl_buf *reason)
+{
+	struct sl_slice key = sl_secret_reveal(&up->config->api_key);
+	char value[SECRET_MAX];
+	int len;
+	enum sl_err err;
+
+	up->auth = up->config->auth == SL_AUTH_DEFAULT ? up->kind->auth : up->config->auth;
+	if (up->auth == SL_AUTH_HEADER)
+		up->auth_header = up->config->auth_header.len > 0
+		                      ? up->config->auth_header
+		                      : sl_slice_str(up->kind->auth_header);
+	else
+		up->auth_header = SL_SLICE("authorization");
+	if (key.len == 0 || up->auth == SL_AUTH_NONE || up->auth == SL_AUTH_PASSTHROUGH)
+		return true;
+	len = snprintf(value, sizeof(value), "%s%.*s",
+	               up->auth == SL_AUTH_BEARER ? "Bearer " : "", SL_ARG(key));
+	if (len < 0 || (size_t)len >= sizeof(value) ||
+	    !sl_header_is_valid(up->auth_header, sl_slice_make(value, (size_t)len))) {
+		explicit_bzero(value, sizeof(value));
+		return complain(reason, "provider", up->config->name,
+		                "its credential cannot be sent as a header value");
+	}
+	err = sl_secret_set(&up->auth_value, sl_slice_make(value, (size_t)len));
+	explicit_bzero(value, sizeof(value));
+	return err == SL_OK || complain(reason, "provider", up->config->name, "out of memory");
+}
+
+/* Connections may be shared only between origins that are equal in everything
+ * that decides whom one talks to and on what terms. */
+static struct sl_slice
+identity(const struct sl_upstream *up, struct sl_arena *arena)
+{
+	struct sl_buf buf;
+	struct sl_slice text;
+
+	sl_buf_init(&buf, 64 * 1024);
+	sl_buf_printf(&buf, "%s|%.*s|%u|%d|%d|%.*s", up->url.tls ? "https" : "http",
+	              SL_ARG(up->url.host), (unsigned)up->url.port, (int)up->origin.http2,
+	              up->origin.host_is_literal, SL_ARG(up->config->ca_file));
+	for (size_t i = 0; i < up->config->allow_cidr.count; i++)
+		sl_buf_printf(&buf, "|%.*s", SL_ARG(up->config->allow_cidr.items[i]));
+	text = sl_arena_dup(arena, sl_buf_slice(&buf));
+	sl_buf_release(&buf);
+	return text;
+}
+
+static bool
+make_upstream(struct sl_world *world, size_t index, struct sl_buf *reason)
+{
+	struct sl_arena *arena = &world->config->arena;
+	struct sl_upstream *up = &world->upstreams[index];
+	const struct sl_config_provider *config = &world->config->providers[index];
+	struct sl_slice base_url = config->base_url;
+
+	up->config = config;
+	up->kind = sl_provider_kind_find(config->kind);
+	if (!up->kind)
+		return complain(reason, "provider", config->name, "its kind does not exist");
+	if (base_url.len == 0)
+		base_url = sl_slice_str(up->kind->base_url);
+	if (sl_url_parse(base_url, &up->url) != SL_OK)
+		return complain(reason, "provider", config->name, "its base_url is not a URL");
+	up->origin = (struct sl_origin){
+		.host = up->url.host,
+		.port = up->url.port,
+		.timeouts = { .connect_ms = (uint32_t)config->timeouts.connect_ms,
+		              .first_byte_ms = (uint32_t)config->timeouts.first_byte_ms,
+		              .idle_ms = (uint32_t)config->timeouts.idle_ms,
+		              .total_ms = (uint32_t)config->timeouts.total_ms },
+		.http2 = http2_mode(config->http2),
+		.max_connections = (uint32_t)config->max_connections,
+	};
+	if (!set_policy(up, arena, reason) || !set_tls(up, arena, reason) ||
+	    !set_credential(up, reason))
+		return false;
+	up->origin.identity = identity(up, arena);
+	return true;
+}
+
+/* What the banner and the page propose: an alias if there is one, else the
+ * catalogue's newest small chat model of the first provider. */
+static void
+choose_sample(struct sl_world *world)
+{
+	const struct sl_config *config = world->config;
+	const struct sl_model_card *best = NULL;
+
+	if (config->model_count > 0) {
+		world->sample_model = config->models[0].name;
+		return;
+	}
+	for (size_t p = 0; p < config->provider_count && !best; p++) {
+		const struct sl_upstream *up = &world->upstreams[p];
+
+		if (!up->config->enabled)
+			continue;
+		if (sl_slice_is(up->config->kind, "mock")) {
+			world->sample_model = SL_SLICE("gpt-4o-mini");
+			return;
+		}
+		for (size_t i = 0; i < sl_catalog_count(world->catalog); i++) {
+			const struct sl_model_card *card = sl_catalog_at(world->catalog, i);
+
+			if (!sl_slice_eq(card->provider, up->config->kind) ||
+			    !(card->output_modalities & SL_MODALITY_TEXT) ||
+			    !((card->price.present >> SL_USAGE_OUTPUT) & 1))
+				continue;
+			if (!best ||
+			    card->price.nanousd[SL_USAGE_OUTPUT] < best->price.nanousd[SL_USAGE_OUTPUT])
+				best = card;
+		}
+		if (best)
+			world->sample_model =
+			    sl_arena_printf(&world->config->arena, "%.*s/%.*s",
+			                    SL_ARG(up->config->name), SL_ARG(best->model));
+	}
+}
+
+static void
+world_free(struct sl_world *world)
+{
+	struct sl_config *config = world->config;
+
+	for (size_t i = 0; world->upstreams && i < config->provider_count; i++) {
+		sl_secret_release(&world->upstreams[i].auth_value);
+		sl_tls_unref(world->upstreams[i].origin.tls);
+	}
+	sl_config_free(config);
+	free(world);
+}
+
+struct sl_world *
+sl_world_new(struct sl_config *config_take, struct sl_buf *reason)
+{
+	struct sl_world *world = calloc(1, sizeof(*world));
+
+	if (!world) {
+		sl_config_free(config_take);
+		return NULL;
+	}
+	world->config = config_take;
+	atomic_init(&world->refs, 1);
+	world->upstreams = SL_ARENA_ARRAY(&config_take->arena, struct sl_upstream,
+	                                  config_take->provider_count + 1);
+	if (!world->upstreams || !load_catalog(world, reason) || !apply_prices(world, reason))
+		goto fail;
+	for (size_t i = 0; i < config_take->provider_count; i++)
+		if (!make_upstream(world, i, reason))
+			goto fail;
+	choose_sample(world);
+	return world;
+fail:
+	world_free(world);
+	return NULL;
+}
+
+struct sl_world *
+sl_world_ref(struct sl_world *world)
+{
+	atomic_fetch_add_explicit(&world->refs, 1, memory_order_relaxed);
+	return world;
+}
+
+void
+sl_world_unref(struct sl_world *world)
+{
+	if (world && atomic_fetch_sub_explicit(&world->refs, 1, memory_order_acq_rel) == 1)
+		world_free(world);
+}
+
+const struct sl_config *
+sl_world_config(const struct sl_world *world)
+{
+	return world->config;
+}
+
+struct sl_slice
+sl_world_sample_model(const struct sl_world *world)
+{
+	return world->sample_model;
+}
+
+struct sl_server_limits
+sl_world_server_limits(const struct sl_world *world)
+{
+	const struct sl_config_limits *limits = &world->config->limits;
+
+	return (struct sl_server_limits){
+		.header_bytes = limits->header_bytes,
+		.header_count = (uint32_t)limits->header_count,
+		.body_bytes = limits->body_bytes,
+		.header_timeout_ms = (uint32_t)limits->header_timeout_ms,
+		.body_timeout_ms = (uint32_t)limits->body_timeout_ms,
+		.keepalive_timeout_ms = (uint32_t)limits->keepalive_timeout_ms,
+		.write_stall_ms = (uint32_t)limits->write_stall_ms,
+		.connections = (uint32_t)limits->connections,
+		.h2_streams = (uint32_t)limits->h2_streams,
+		.write_buffer_bytes = limits->write_buffer_bytes,
+		.requests_per_connection = (uint32_t)limits->requests_per_connection,
+	};
+}

@@ -1,0 +1,268 @@
+/* plan.c - resolve a model name into ordered targets.
+ *
+ *   name --auto--> alias --deployments in the order of its strategy--> targets
+ *                    '--fallback aliases, each the same way----------> targets
+ *   name --provider/model | catalogue | any-name provider-----------> target
+ *
+ * Hard filters come before any ranking: a provider that is switched off or does
+ * not speak the shape, and names the key may not use, are dropped and counted,
+ * so that a refusal can say what was missing.
+ */
+#include "routing/plan.h"
+
+#include <string.h>
+
+enum { FALLBACK_DEPTH_MAX = 8 };
+
+static const struct sl_config_model *
+find_alias(const struct sl_config *config, struct sl_slice name)
+{
+	for (size_t i = 0; i < config->model_count; i++)
+		if (sl_slice_eq(config->models[i].name, name))
+			return &config->models[i];
+	return NULL;
+}
+
+static bool
+find_provider(const struct sl_config *config, struct sl_slice name, size_t *index)
+{
+	for (size_t i = 0; i < config->provider_count; i++)
+		if (sl_slice_eq(config->providers[i].name, name)) {
+			*index = i;
+			return true;
+		}
+	return false;
+}
+
+/* Prices and facts of the operator stand under the provider's name, the shipped
+ * ones under its kind. */
+static const struct sl_model_card *
+find_card(const struct sl_plan_query *query, size_t provider, struct sl_slice model)
+{
+	const struct sl_config_provider *config = &query->config->providers[provider];
+	const struct sl_model_card *card = sl_catalog_find(query->catalog, config->name, model);
+
+	return card ? card : sl_catalog_find(query->catalog, config->kind, model);
+}
+
+static bool
+key_allows(const struct sl_plan_query *query, struct sl_arena *arena, size_t provider,
+           struct sl_slice model)
+{
+	struct sl_slice provider_name = query->config->providers[provider].name;
+
+	if (query->allows(query->context, query->model))
+		return true;
+	return query->allows(query->context,
+	                     sl_arena_printf(arena, "%.*s/%.*s", SL_ARG(provider_name),
+	                                     SL_ARG(model)));
+}
+
+static void
+add_target(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+           size_t provider, struct sl_slice model, struct sl_slice deployment,
+           const char *reason)
+{
+	if (!query->config->providers[provider].enabled) {
+		plan->dropped++;
+		return;
+	}
+	if (!key_allows(query, arena, provider, model)) {
+		plan->dropped++;
+		plan->dropped_key = true;
+		return;
+	}
+	if (!query->serves(query->context, provider)) {
+		plan->dropped++;
+		plan->dropped_shape = true;
+		plan->dropped_provider = provider;
+		return;
+	}
+	if (plan->count == SL_PLAN_TARGETS_MAX)
+		return;
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->targets[i].provider == provider &&
+		    sl_slice_eq(plan->targets[i].model, model))
+			return;
+	plan->targets[plan->count++] = (struct sl_plan_target){
+		.provider = provider,
+		.model = model,
+		.deployment = deployment,
+		.card = find_card(query, provider, model),
+		.reason = reason,
+	};
+}
+
+/* Index of the deployment that the weights choose among those not taken. */
+static size_t
+draw_weighted(const struct sl_config_model *alias, const bool *taken, uint64_t chance)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < alias->deployment_count; i++)
+		if (!taken[i])
+			sum += alias->deployments[i].weight;
+	if (sum > 0) {
+		uint64_t at = chance % sum;
+
+		for (size_t i = 0; i < alias->deployment_count; i++) {
+			if (taken[i])
+				continue;
+			if (at < alias->deployments[i].weight)
+				return i;
+			at -= alias->deployments[i].weight;
+		}
+	}
+	for (size_t i = 0; i < alias->deployment_count; i++)
+		if (!taken[i])
+			return i;
+	return 0;
+}
+
+static size_t
+lowest_priority(const struct sl_config_model *alias, const bool *taken)
+{
+	size_t best = alias->deployment_count;
+
+	for (size_t i = 0; i < alias->deployment_count; i++)
+		if (!taken[i] && (best == alias->deployment_count ||
+		                  alias->deployments[i].priority < alias->deployments[best].priority))
+			best = i;
+	return best;
+}
+
+static void
+add_deployments(const struct sl_plan_query *query, struct sl_arena *arena,
+                struct sl_plan *plan, const struct sl_config_model *alias, bool fallback)
+{
+	bool taken[SL_PLAN_TARGETS_MAX] = { false };
+	size_t count = alias->deployment_count;
+	bool priority = sl_slice_is(alias->strategy, "priority");
+	bool turn = sl_slice_is(alias->strategy, "round_robin");
+
+	if (count > SL_PLAN_TARGETS_MAX)
+		count = SL_PLAN_TARGETS_MAX;
+	for (size_t rank = 0; rank < count; rank++) {
+		const struct sl_config_deployment *deployment;
+		const char *reason = "weighted";
+		size_t at, provider;
+
+		if (priority) {
+			at = lowest_priority(alias, taken);
+			reason = "priority";
+		} else if (turn) {
+			at = (size_t)((query->turn + rank) % alias->deployment_count);
+			reason = "round robin";
+		} else {
+			at = draw_weighted(alias, taken, query->chance >> (rank & 7));
+		}
+		if (at >= SL_PLAN_TARGETS_MAX)
+			continue;
+		taken[at] = true;
+		deployment = &alias->deployments[at];
+		if (find_provider(query->config, deployment->provider, &provider))
+			add_target(query, arena, plan, provider, deployment->model, deployment->id,
+			           fallback ? "fallback" : reason);
+	}
+}
+
+static void
+add_alias(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+          const struct sl_config_model *alias, unsigned depth)
+{
+	add_deployments(query, arena, plan, alias, depth > 0);
+	if (depth == FALLBACK_DEPTH_MAX)
+		return;
+	for (size_t i = 0; i < alias->fallbacks.count; i++) {
+		const struct sl_config_model *next =
+		    find_alias(query->config, alias->fallbacks.items[i]);
+
+		if (next && next != alias)
+			add_alias(query, arena, plan, next, depth + 1);
+	}
+}
+
+static void
+add_by_name(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+            struct sl_slice name)
+{
+	struct sl_slice rest = name;
+	struct sl_slice prefix = sl_slice_cut(&rest, '/');
+	size_t provider;
+
+	if (rest.len > 0 && find_provider(query->config, prefix, &provider)) {
+		add_target(query, arena, plan, provider, rest, SL_SLICE_NONE, "named by the caller");
+		return;
+	}
+	for (size_t i = 0; i < query->config->provider_count; i++)
+		if (find_card(query, i, name))
+			add_target(query, arena, plan, i, name, SL_SLICE_NONE, "catalogue");
+	if (plan->count > 0 || plan->dropped > 0)
+		return;
+	for (size_t i = 0; i < query->config->provider_count; i++)
+		if (query->accepts_any(query->context, i))
+			add_target(query, arena, plan, i, name, SL_SLICE_NONE, "any model");
+}
+
+static void
+explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
+              const struct sl_plan *plan, struct sl_fault *fault)
+{
+	struct sl_slice message;
+
+	if (plan->dropped_key) {
+		message = sl_arena_printf(arena, "This key may not use the model '%.*s'.",
+		                          SL_ARG(plan->requested));
+		sl_fault_set(fault, SL_FAULT_MODEL_DENIED, message);
+	} else if (plan->dropped_shape) {
+		struct sl_slice name = query->config->providers[plan->dropped_provider].name;
+
+		message = sl_arena_printf(arena,
+		    "The model '%.*s' is served by '%.*s', which does not speak this API. Call it "
+		    "in its own API, or choose another model.",
+		    SL_ARG(plan->requested), SL_ARG(name));
+		sl_fault_set(fault, SL_FAULT_UNSUPPORTED, message);
+	} else if (plan->dropped > 0) {
+		message = sl_arena_printf(arena,
+		    "The provider of the model '%.*s' is switched off in this gateway.",
+		    SL_ARG(plan->requested));
+		sl_fault_set(fault, SL_FAULT_NO_ROUTE, message);
+	} else {
+		message = sl_arena_printf(arena,
+		    "The model '%.*s' does not exist here. GET /v1/models lists what this key can "
+		    "use; 'provider/model' reaches any model of a configured provider.",
+		    SL_ARG(plan->requested));
+		sl_fault_set(fault, SL_FAULT_NO_ROUTE, message);
+	}
+	fault->param = SL_SLICE("model");
+}
+
+bool
+sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+             struct sl_fault *fault)
+{
+	struct sl_slice name = query->model;
+	const struct sl_config_model *alias;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->requested = name;
+	if (name.len == 0) {
+		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+		             SL_SLICE("The request names no model. Set 'model'."));
+		fault->param = SL_SLICE("model");
+		return false;
+	}
+	if (sl_slice_is(name, "auto") && query->config->router_auto.len > 0)
+		name = query->config->router_auto;
+	alias = find_alias(query->config, name);
+	if (alias) {
+		plan->from_alias = true;
+		add_alias(query, arena, plan, alias, 0);
+	} else {
+		add_by_name(query, arena, plan, name);
+	}
+	if (plan->count > 0)
+		return true;
+	explain_empty(query, arena, plan, fault);
+	return false;
+}

@@ -1,0 +1,67 @@
+/* plan.h - where a request may go, in order, and why.
+ *
+ * Every way of choosing yields one plan: targets in the order in which they are
+ * tried, each with the reason it stands there, and what was dropped with the
+ * reason for that. Pure: chance and counters arrive as arguments, so a plan can
+ * be recomputed from its inputs.
+ */
+#ifndef SL_ROUTING_PLAN_H
+#define SL_ROUTING_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/slice.h"
+#include "model/catalog.h"
+#include "model/config.h"
+#include "model/fault.h"
+
+enum { SL_PLAN_TARGETS_MAX = 16 };
+
+struct sl_plan_target {
+	size_t                      provider;   /* index into config->providers */
+	struct sl_slice             model;      /* the provider's id */
+	struct sl_slice             deployment; /* id; empty for provider/model */
+	const struct sl_model_card *card;       /* NULL: not in the catalogue */
+	const char                 *reason;     /* static text */
+};
+
+struct sl_plan {
+	struct sl_plan_target targets[SL_PLAN_TARGETS_MAX];
+	size_t                count;
+	struct sl_slice       requested; /* as the caller wrote it */
+	bool                  from_alias;
+	/* Targets that were found but may not be used, and the last reason. */
+	size_t                dropped;
+	size_t                dropped_provider; /* of the last one dropped for its shape */
+	bool                  dropped_shape;
+	bool                  dropped_key;
+};
+
+/* What limits the choice; answers come from the pipeline. */
+struct sl_plan_query {
+	const struct sl_config  *config;
+	const struct sl_catalog *catalog;
+	struct sl_slice          model;
+	uint64_t                 chance;   /* uniformly random */
+	uint64_t                 turn;     /* counts up with each request: round robin */
+	void                    *context;
+	/* Whether the provider speaks the request's shape. */
+	bool (*serves)(void *context, size_t provider);
+	/* Whether the caller's key may use this model name on this provider; called
+	 * with the requested name and "provider/model". */
+	bool (*allows)(void *context, struct sl_slice name);
+	/* Whether the provider answers to any model name (the simulated one). */
+	bool (*accepts_any)(void *context, size_t provider);
+};
+
+/* Resolution: `auto` stands for router.auto; an alias; provider/model; a model
+ * that the catalogue knows for a configured provider; a provider that accepts
+ * any name. False: *fault (NO_ROUTE, MODEL_DENIED, UNSUPPORTED), text on the
+ * arena. */
+bool sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena,
+                  struct sl_plan *plan, struct sl_fault *fault);
+
+#endif
