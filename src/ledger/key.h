@@ -37,9 +37,13 @@ struct sl_key_policy {
 	bool             disabled;                           /* "enabled": false */
 };
 
+/* Empty, with a pepper of its own: without sl_keyring_load it lives in memory only. */
 struct sl_keyring *sl_keyring_new(void);
+/* After the store that it was loaded from was freed: changes may be on their way. */
 void sl_keyring_free(struct sl_keyring *ring);
-/* Reads pepper (made at first start) and keys. Before the loops start. */
+/* Reads pepper (made at first start) and keys; changes go to this store from now
+ * on. Before the loops start. Any failure (SL_ESYNTAX: a row that cannot be read,
+ * named in the log) must stop the start. */
 enum sl_err sl_keyring_load(struct sl_keyring *ring, struct sl_store *store);
 size_t sl_keyring_count(const struct sl_keyring *ring);
 
@@ -58,7 +62,8 @@ bool sl_key_allows_model(const struct sl_key *key, struct sl_slice model);
  * ended by exactly one sl_key_leave. False: *fault (EXPIRED, CONCURRENCY, RPM
  * with retry_after_s and a message on the arena as the gateway contract writes
  * it: "Key vk_... exceeded its 120 req/min limit."). */
-struct sl_key_allowance { int64_t limit, remaining, reset_s; }; /* limit 0: none */
+/* limit 0: none. reset_s: until the oldest counted request leaves the window. */
+struct sl_key_allowance { int64_t limit, remaining, reset_s; };
 bool sl_key_admit(struct sl_key *key, uint64_t now_mono_ms, int64_t now_wall_ms,
                   struct sl_arena *arena, struct sl_key_allowance *requests,
                   struct sl_fault *fault);
@@ -70,13 +75,17 @@ struct sl_loop;
 struct sl_key_change {
 	void (*done)(struct sl_key_change *change);
 	struct sl_loop  *loop;
-	enum sl_err      err;      /* SL_OK; SL_EFULL, SL_EIO: nothing was changed */
-	struct sl_buf    json;     /* the key as the admin API shows it */
+	enum sl_err      err;      /* SL_OK; SL_ENOTFOUND: revoked meanwhile; SL_EFULL,
+	                            * SL_EIO, SL_EBUSY ...: nothing was changed */
+	struct sl_buf    json;     /* creation: the key with its secret; the caller
+	                            * releases it */
 	void            *user;
 	void            *internal; /* private */
 };
-/* body is the request's JSON (validated). False: *fault with param. On true,
- * done follows; on creation json holds "key", the secret, this one time. */
+/* body is the request's JSON (validated). False: *fault with param, and done is
+ * not called. On true, done follows (with a NULL loop: on the store's thread, or
+ * inside this call when there is no store). Changes of a ring run in order; on
+ * creation json holds "key", the secret, this one time. */
 bool sl_keyring_create(struct sl_keyring *ring, struct sl_json body, struct sl_arena *arena,
                        struct sl_key_change *change, struct sl_fault *fault);
 bool sl_keyring_patch(struct sl_keyring *ring, struct sl_slice id, struct sl_json body,
@@ -84,9 +93,18 @@ bool sl_keyring_patch(struct sl_keyring *ring, struct sl_slice id, struct sl_jso
                       struct sl_fault *fault); /* NOT_FOUND when unknown or revoked */
 bool sl_keyring_revoke(struct sl_keyring *ring, struct sl_slice id,
                        struct sl_key_change *change, struct sl_fault *fault);
+/* What a key has spent, by whoever knows; NULL: the members are left out. */
+struct sl_key_spend {
+	int64_t (*nanousd)(void *context, struct sl_slice id);
+	void *context;
+};
+int64_t sl_key_spend_none(void *context, struct sl_slice id); /* 0 */
 /* Never a secret. False: unknown. */
-bool sl_keyring_show(struct sl_keyring *ring, struct sl_slice id, struct sl_json_writer *out);
-void sl_keyring_list(struct sl_keyring *ring, struct sl_json_writer *out); /* an array */
+bool sl_keyring_show(struct sl_keyring *ring, struct sl_slice id,
+                     const struct sl_key_spend *spend, struct sl_json_writer *out);
+/* An array, oldest first. */
+void sl_keyring_list(struct sl_keyring *ring, const struct sl_key_spend *spend,
+                     struct sl_json_writer *out);
 
 /* Synchronous creation at first start, before the loops run: the secret is
  * appended to `secret`. */

@@ -44,6 +44,7 @@ sl_keyring_new(void)
 	for (size_t i = 0; i < KEYRING_SHARDS; i++)
 		pthread_rwlock_init(&ring->shards[i].lock, NULL);
 	pthread_mutex_init(&ring->directory, NULL);
+	pthread_mutex_init(&ring->changing, NULL);
 	return ring;
 }
 
@@ -59,6 +60,7 @@ sl_keyring_free(struct sl_keyring *ring)
 		free(ring->shards[i].buckets);
 	}
 	pthread_mutex_destroy(&ring->directory);
+	pthread_mutex_destroy(&ring->changing);
 	free(ring->by_id);
 	sl_digester_release(&ring->digester);
 	free(ring);
@@ -330,6 +332,27 @@ sl_keyring_by_id(struct sl_keyring *ring, struct sl_slice id)
 	}
 	pthread_mutex_unlock(&ring->directory);
 	return key;
+}
+
+size_t
+sl_keyring_all(struct sl_keyring *ring, struct sl_key ***keys)
+{
+	size_t count;
+
+	pthread_mutex_lock(&ring->directory);
+	count = atomic_load(&ring->count);
+	*keys = calloc(count ? count : 1, sizeof(**keys));
+	if (!*keys)
+		count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct sl_keyring_shard *shard = shard_of(ring, ring->by_id[i]->digest);
+
+		pthread_rwlock_rdlock(&shard->lock);
+		(*keys)[i] = key_ref(ring->by_id[i]->current);
+		pthread_rwlock_unlock(&shard->lock);
+	}
+	pthread_mutex_unlock(&ring->directory);
+	return count;
 }
 
 void

@@ -44,6 +44,9 @@ struct sl_key {
 	struct sl_key_policy   policy;
 };
 
+struct sl_keyring_change;
+struct sl_store_ops;
+
 struct sl_keyring_shard {
 	_Alignas(64) pthread_rwlock_t lock;
 	struct sl_key_account **buckets;
@@ -62,6 +65,11 @@ struct sl_keyring {
 	                                    * held by its current key */
 	size_t                  by_id_cap;
 	atomic_size_t           count;
+	/* Changes that wait for the one at the store to end. */
+	pthread_mutex_t           changing; /* guards what follows */
+	struct sl_keyring_change *first_change;
+	size_t                    change_count;
+	bool                      change_runs;
 };
 
 /* A new identity with a reference; NULL: out of memory. hint may be empty. */
@@ -77,11 +85,22 @@ struct sl_key *sl_key_new(struct sl_key_account *account);
 enum sl_err sl_keyring_add(struct sl_keyring *ring, struct sl_key *key);
 /* The key of an id with a reference, or NULL. */
 struct sl_key *sl_keyring_by_id(struct sl_keyring *ring, struct sl_slice id);
+/* Every key, each with a reference, in the order of ids; *keys is the caller's to
+ * free. 0 when out of memory. */
+size_t sl_keyring_all(struct sl_keyring *ring, struct sl_key ***keys);
 /* Makes key its account's policy from the next look-up on. */
 void sl_keyring_swap(struct sl_keyring *ring, struct sl_key *key);
 void sl_keyring_remove(struct sl_keyring *ring, struct sl_key_account *account);
 /* Starts over under another pepper; only while the ring is empty. */
 enum sl_err sl_keyring_set_pepper(struct sl_keyring *ring,
                                   const unsigned char pepper[SL_PEPPER_SIZE]);
+
+/* A key with a fresh identity and the surface's kind of secret, not in the ring
+ * yet. NULL: out of memory. */
+struct sl_key *sl_key_mint(struct sl_keyring *ring, struct sl_slice surface,
+                           char secret[KEY_SECRET_MAX + 1]);
+/* Writes the key's row; store thread. */
+enum sl_err sl_key_put_row(const struct sl_key *key, int64_t revoked_wall_ms,
+                           const struct sl_store_ops *ops, void *conn);
 
 #endif
