@@ -30,8 +30,49 @@ LLHTTP  := $(patsubst %,$(BUILD)/obj/llhttp/%.o,llhttp api http)
 TEST_SRC:= $(sort $(wildcard tests/unit/*_test.c))
 TESTS   := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all run test unit lint fuzz bench-json clean help
+.PHONY: all run test unit unit-build lint fuzz fuzz-build bench-json docs install clean help
 all: $(BUILD)/sluice
+
+help:
+	@echo "make            build build/sluice (optimised, hardened, with debug symbols)"
+	@echo "make run        install what is missing, build, start on 127.0.0.1:8080"
+	@echo "make test       install what is missing, run every test"
+	@echo "make unit       unit tests only (also VARIANT=asan, VARIANT=tsan)"
+	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (5)"
+	@echo "make lint       layers, banned functions, file length, docs up to date"
+	@echo "make docs       write docs/configuration.md from the option table"
+	@echo "make install    into PREFIX (/usr/local), below DESTDIR if set"
+	@echo "make clean      remove build/"
+
+# Arguments for the gateway: make run ARGS="--config sluice.yaml"
+run:
+	@tools/deps run
+	@$(MAKE) --no-print-directory all
+	@exec $(BUILD)/sluice serve $(ARGS)
+
+test:
+	@tools/deps test
+	@exec tools/run-tests
+
+lint: $(BUILD)/options-doc
+	$(Q)$(PYTHON) tools/lint.py
+	@$(BUILD)/options-doc docs/configuration.md | cmp -s - docs/configuration.md || \
+		{ echo "docs/configuration.md is not what the option table says: run make docs"; exit 1; }
+
+# The text around the tables is kept, the tables are written anew.
+docs: $(BUILD)/options-doc
+	$(Q)$(BUILD)/options-doc docs/configuration.md >$(BUILD)/configuration.md
+	$(Q)mv $(BUILD)/configuration.md docs/configuration.md
+
+$(BUILD)/options-doc: tools/options_doc.c $(BUILD)/libsluice.a
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS)
+
+PREFIX  ?= /usr/local
+install: $(BUILD)/sluice
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 755 $(BUILD)/sluice $(DESTDIR)$(PREFIX)/bin/sluice
+	sed 's|/usr/local|$(PREFIX)|' contrib/sluice.service \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/sluice.service
 
 $(BUILD)/sluice: $(BUILD)/obj/src/app/main.o $(BUILD)/libsluice.a
 	@mkdir -p $(@D)
@@ -65,6 +106,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libsluice.a
 	@echo "  TEST  $@"
 	$(Q)$(CC) $(ALL_CFLAGS) -Itests -MMD -MP -o $@ $< $(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS) -lcmocka
 
+unit-build: $(TESTS)
 unit: $(TESTS)
 	@for t in $(TESTS); do $$t || exit 1; done
 
@@ -73,12 +115,15 @@ unit: $(TESTS)
 FUZZ_SECONDS ?= 5
 FUZZ_BUILD := build/fuzz
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+FUZZ_RUN   ?= $(FUZZ_NAMES)
 FUZZ_FLAGS := -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 
-fuzz:
+fuzz-build:
 	$(Q)$(MAKE) --no-print-directory CC=clang-14 VARIANT=fuzz BUILD=$(FUZZ_BUILD) \
 		OPT_fuzz="$(FUZZ_FLAGS)" $(FUZZ_NAMES:%=$(FUZZ_BUILD)/bin/%)
-	@set -e; for name in $(FUZZ_NAMES); do \
+
+fuzz: fuzz-build
+	@set -e; for name in $(FUZZ_RUN); do \
 		mkdir -p $(FUZZ_BUILD)/found/$$name; echo "  FUZZ  $$name"; \
 		known=$$(for d in tests/fuzz/regressions/$$name tests/fuzz/corpus/$$name; do \
 			if [ -d $$d ]; then echo $$d; fi; done); \
