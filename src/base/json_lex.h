@@ -14,6 +14,7 @@
 #endif
 
 #include "base/slice.h"
+#include "base/utf8.h"
 
 /* Resolves the escapes of the raw bytes between quotes into out, which has
  * room for raw.len bytes; returns the length. Half a surrogate pair becomes
@@ -52,39 +53,6 @@ sl_json_hex(uint8_t c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static inline bool
-sl_utf8_is_tail(uint8_t c)
-{
-	return (c & 0xc0) == 0x80;
-}
-
-/* Length of the well-formed UTF-8 sequence at p, whose first byte is not
- * ASCII; 0 when there is none. Unicode 15, table 3-7. */
-static inline size_t
-sl_utf8_size(const uint8_t *p, const uint8_t *end)
-{
-	size_t room = (size_t)(end - p);
-	uint8_t c = p[0];
-
-	if (c < 0xe0)
-		return c >= 0xc2 && room >= 2 && sl_utf8_is_tail(p[1]) ? 2 : 0;
-	if (c < 0xf0) {
-		if (room < 3 || !sl_utf8_is_tail(p[1]) || !sl_utf8_is_tail(p[2]))
-			return 0;
-		/* e0 80..9f is overlong, ed a0..bf a surrogate. */
-		if ((c == 0xe0 && p[1] < 0xa0) || (c == 0xed && p[1] > 0x9f))
-			return 0;
-		return 3;
-	}
-	if (c > 0xf4 || room < 4 || !sl_utf8_is_tail(p[1]) || !sl_utf8_is_tail(p[2]) ||
-	    !sl_utf8_is_tail(p[3]))
-		return 0;
-	/* f0 80..8f is overlong, f4 90.. is beyond U+10FFFF. */
-	if ((c == 0xf0 && p[1] < 0x90) || (c == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return 4;
-}
-
 /* Whether a byte stands for itself in a string: ASCII, no control character,
  * no quote, no backslash. */
 static inline bool
@@ -104,6 +72,18 @@ sl_json_not_plain(__m128i bytes)
 	__m128i outside = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
 
 	return _mm_or_si128(_mm_or_si128(quote, backslash), outside);
+}
+
+/* All bits of each byte that ends or breaks a run inside a string: a control
+ * character, a quote, a backslash. */
+static inline __m128i
+sl_json_special(__m128i bytes)
+{
+	__m128i quote = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+	__m128i backslash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'));
+	__m128i control = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+
+	return _mm_or_si128(_mm_or_si128(quote, backslash), control);
 }
 
 static inline __m128i

@@ -3,8 +3,10 @@
  * A hand-written automaton over the bytes. The stack of open containers is an
  * array of one word each, so nesting costs no C stack and has a hard bound.
  * Strings, which are nearly all of a chat request, are skipped 16 to 64 bytes
- * at a time (json_lex.h) and looked at byte by byte only where a byte is a
- * quote, an escape, a control character or not ASCII.
+ * at a time and looked at only where a byte is a quote, an escape or a control
+ * character. Whether bytes beyond ASCII are UTF-8 is asked for the document as
+ * a whole, and only if there are any: outside of strings the grammar refuses
+ * them, and a sequence cannot reach across a quote.
  *
  * Locating: the objects from the top level down to where we stand form the
  * tracked chain as long as each is on the way to a wanted member. All wants
@@ -48,6 +50,7 @@ struct scan {
 	uint32_t                   max_depth;
 	uint32_t                   max_members;
 	uint32_t                   tracked; /* length of the tracked chain */
+	unsigned                   beyond_ascii; /* not 0: strings may hold such bytes */
 	struct level               levels[SL_JSON_PATH_DEPTH_MAX];
 	/* Open containers by depth from 1: members seen so far in an object,
 	 * IN_ARRAY for an array. A slot keeps its value after it was closed,
@@ -83,10 +86,23 @@ track_object(struct scan *scan, uint64_t wants, size_t path_at, const uint8_t *i
 	}
 }
 
-static bool
-key_is(struct sl_slice key, bool escaped, struct sl_slice component)
+/* Length of the path's first component when the key is it, else -1. */
+static inline ptrdiff_t
+match_component(const char *path, struct sl_slice key, bool escaped)
 {
-	return escaped ? sl_json_text_is(key, component) : sl_slice_eq(key, component);
+	size_t len = 0;
+
+	if (escaped) {
+		len = strcspn(path, ".");
+		return sl_json_text_is(key, sl_slice_make(path, len)) ? (ptrdiff_t)len : -1;
+	}
+	/* A raw key holds no NUL, so this stops at the path's end; a dot in it
+	 * is a letter like others, in the path it is none. */
+	while (len < key.len && path[len] == key.ptr[len] && path[len] != '.')
+		len++;
+	if (len < key.len || (path[len] != '\0' && path[len] != '.'))
+		return -1;
+	return (ptrdiff_t)len;
 }
 
 static enum sl_err
@@ -110,15 +126,14 @@ track_key(struct scan *scan, const uint8_t *quote, struct sl_slice key)
 		return SL_OK;
 	for (uint64_t left = level->wants; left; left &= left - 1) {
 		const char *path = scan->wants[__builtin_ctzll(left)].path + level->path_at;
+		ptrdiff_t len = match_component(path, key, escaped);
 
-		size_t len = strcspn(path, ".");
-
-		if (!key_is(key, escaped, sl_slice_make(path, len)))
+		if (len < 0)
 			continue;
 		matches |= left & -left;
 		if (path[len] == '.')
 			level->onward |= left & -left;
-		level->next_path_at = level->path_at + len + 1;
+		level->next_path_at = level->path_at + (size_t)len + 1;
 	}
 	if (matches & level->seen)
 		return fail(scan, SL_EDUPLICATE, quote,
@@ -187,25 +202,117 @@ track_value_end(struct scan *scan, const uint8_t *at, uint32_t members)
 
 /* --- lexemes: each returns the byte behind, or NULL ------------------------ */
 
-static const uint8_t *
-skip_escape(const uint8_t *p, const uint8_t *end)
+/* Bytes of an escape by the byte behind its backslash. */
+static const uint8_t escape_sizes[256] = {
+	['"'] = 2, ['\\'] = 2, ['/'] = 2, ['b'] = 2, ['f'] = 2, ['n'] = 2, ['r'] = 2, ['t'] = 2,
+	['u'] = 6,
+};
+
+/* Bytes of the escape at p, 0 when it is none. */
+static inline size_t
+escape_size(const uint8_t *p, const uint8_t *end)
 {
-	if (end - p < 2)
-		return NULL;
-	switch (p[1]) {
-	case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't':
-		return p + 2;
-	case 'u':
-		if (end - p < 6)
-			return NULL;
-		for (size_t i = 2; i < 6; i++)
-			if (sl_json_hex(p[i]) < 0)
-				return NULL;
-		return p + 6;
-	default:
-		return NULL;
-	}
+	size_t size = end - p >= 2 ? escape_sizes[p[1]] : 0;
+
+	if (size <= 2)
+		return size;
+	if (end - p < 6 || (sl_json_hex(p[2]) | sl_json_hex(p[3]) | sl_json_hex(p[4]) |
+	                    sl_json_hex(p[5])) < 0)
+		return 0;
+	return size;
 }
+
+/* Why a string cannot go on at p. */
+static const uint8_t *
+bad_string(struct scan *scan, const uint8_t *p)
+{
+	const char *reason = "control character in a string; escape it";
+
+	if (p == scan->end)
+		reason = "the document ends inside a string";
+	else if (*p == '\\')
+		reason = "bad escape in a string";
+	fail(scan, SL_ESYNTAX, p, reason);
+	return NULL;
+}
+
+#ifdef __SSE2__
+/* Bit i: byte i of the 16 at p is special. */
+static inline uint64_t
+special_16(const uint8_t *p, unsigned *beyond_ascii)
+{
+	__m128i bytes = sl_json_load(p);
+
+	*beyond_ascii |= (unsigned)_mm_movemask_epi8(bytes);
+	return (unsigned)_mm_movemask_epi8(sl_json_special(bytes));
+}
+
+static inline uint64_t
+special_64(const uint8_t *p, unsigned *beyond_ascii)
+{
+	__m128i a = sl_json_load(p), b = sl_json_load(p + 16);
+	__m128i c = sl_json_load(p + 32), d = sl_json_load(p + 48);
+
+	*beyond_ascii |= (unsigned)_mm_movemask_epi8(
+	    _mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d)));
+	a = sl_json_special(a);
+	b = sl_json_special(b);
+	c = sl_json_special(c);
+	d = sl_json_special(d);
+	if (!_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))))
+		return 0;
+	return (uint64_t)(unsigned)_mm_movemask_epi8(a) |
+	       (uint64_t)(unsigned)_mm_movemask_epi8(b) << 16 |
+	       (uint64_t)(unsigned)_mm_movemask_epi8(c) << 32 |
+	       (uint64_t)(unsigned)_mm_movemask_epi8(d) << 48;
+}
+
+/* Works through the special bytes of the block at p, of which there are some.
+ * Returns where to go on; *stopped: that is the closing quote or a bad byte. */
+static const uint8_t *
+skip_escapes(const uint8_t *p, const uint8_t *end, uint64_t mask, size_t width, bool *stopped)
+{
+	do {
+		size_t i = (size_t)__builtin_ctzll(mask);
+		size_t size = p[i] == '\\' ? escape_size(p + i, end) : 0;
+
+		if (size == 0) {
+			*stopped = true;
+			return p + i;
+		}
+		/* Nearly all have two bytes. Said with a branch, since the next
+		 * step would have to wait for a size that comes from memory. */
+		if (size == 2)
+			mask &= ~(UINT64_C(3) << i);
+		else
+			mask &= i + size < width ? ~UINT64_C(0) << (i + size) : 0;
+		if (i + size > width)
+			return p + i + size;
+	} while (mask);
+	return p + width;
+}
+
+/* The same as skip_string, as long as whole vectors can be read; *stopped: at
+ * the closing quote or a bad byte. */
+static const uint8_t *
+skip_string_vectors(struct scan *scan, const uint8_t *p, bool *stopped)
+{
+	const uint8_t *end = scan->end;
+	unsigned beyond_ascii = 0;
+	/* Most strings are names and short values: begin with a small block. */
+	size_t width = 16;
+
+	while (!*stopped && (size_t)(end - p) >= width) {
+		uint64_t mask = width == 16 ? special_16(p, &beyond_ascii)
+		                            : special_64(p, &beyond_ascii);
+
+		p = mask ? skip_escapes(p, end, mask, width, stopped) : p + width;
+		width = end - p >= 64 ? 64 : 16;
+	}
+	scan->beyond_ascii |= beyond_ascii;
+	return p;
+}
+#endif
 
 /* From behind the opening quote to the closing one. */
 static const uint8_t *
@@ -213,39 +320,22 @@ skip_string(struct scan *scan, const uint8_t *p)
 {
 	const uint8_t *end = scan->end;
 
-	for (;;) {
-		const uint8_t *behind;
+#ifdef __SSE2__
+	bool stopped = false;
 
-		p = sl_json_skip_plain(p, end);
-		if (p == end) {
-			fail(scan, SL_ESYNTAX, p, "the document ends inside a string");
-			return NULL;
-		}
-		if (*p == '"')
-			return p;
-		if (*p == '\\') {
-			behind = skip_escape(p, end);
-			if (!behind) {
-				fail(scan, SL_ESYNTAX, p, "bad escape in a string");
-				return NULL;
-			}
-			p = behind;
-			continue;
-		}
-		if (*p < 0x20) {
-			fail(scan, SL_ESYNTAX, p, "control character in a string; escape it");
-			return NULL;
-		}
-		do {
-			size_t size = sl_utf8_size(p, end);
+	p = skip_string_vectors(scan, p, &stopped);
+	if (stopped)
+		return *p == '"' ? p : bad_string(scan, p);
+#endif
+	while (p < end && *p != '"') {
+		size_t size = *p == '\\' ? escape_size(p, end) : *p >= 0x20;
 
-			if (size == 0) {
-				fail(scan, SL_ESYNTAX, p, "bytes that are not UTF-8");
-				return NULL;
-			}
-			p += size;
-		} while (p < end && *p >= 0x80);
+		if (size == 0)
+			return bad_string(scan, p);
+		scan->beyond_ascii |= *p & 0x80;
+		p += size;
 	}
+	return p < end ? p : bad_string(scan, p);
 }
 
 static const uint8_t *
@@ -483,6 +573,11 @@ scan_document(struct scan *scan, const struct sl_json_limits *limits, bool need_
 	p = sl_json_skip_space(p, scan->end);
 	if (p != scan->end)
 		return fail(scan, SL_ESYNTAX, p, "bytes behind the end of the document");
+	if (scan->beyond_ascii) {
+		p = scan->doc + sl_utf8_check(sl_slice_make(scan->doc, (size_t)(p - scan->doc)));
+		if (p != scan->end)
+			return fail(scan, SL_ESYNTAX, p, "bytes that are not UTF-8");
+	}
 	if (need_object && *start != '{')
 		return fail(scan, SL_ETYPE, start, "the document must be a JSON object");
 	return SL_OK;
@@ -504,6 +599,7 @@ sl_json_scan(struct sl_slice doc, const struct sl_json_limits *limits,
 	scan.found = found;
 	scan.error = error;
 	scan.tracked = 0;
+	scan.beyond_ascii = 0;
 	if (want_count > SL_JSON_WANTS_MAX)
 		return fail(&scan, SL_EINVAL, scan.doc, "too many members are asked for");
 	for (size_t i = 0; i < want_count; i++)
@@ -523,5 +619,6 @@ sl_json_validate(struct sl_slice doc, const struct sl_json_limits *limits,
 	scan.want_count = 0;
 	scan.error = error;
 	scan.tracked = 0;
+	scan.beyond_ascii = 0;
 	return scan_document(&scan, limits, false, NULL);
 }

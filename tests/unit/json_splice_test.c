@@ -193,7 +193,7 @@ check_plan(size_t count, const enum action *plan, size_t insertions, bool nested
 			assert_int_equal(sl_json_splice_replace(&splice, &found[i], SL_SLICE("-7")), SL_OK);
 	}
 	for (size_t i = 0; i < count; i++) {
-		char name[8];
+		char name[32];
 
 		if (plan[i] == REMOVE)
 			continue;

@@ -102,6 +102,33 @@ bad_bytes_are_found_in_every_lane(void **state)
 		}
 }
 
+/* Runs of escapes that straddle blocks of 16 and 64 bytes at every offset, the
+ * last one good, bad or the one that hides the closing quote. */
+static void
+runs_of_escapes_are_followed(void **state)
+{
+	static const struct { const char *escape; const char *last; enum sl_err err; } cases[] = {
+		{ "\\\\", "", SL_OK }, { "\\\\", "\\", SL_ESYNTAX }, { "\\n\\\"", "", SL_OK },
+		{ "\\u00e9", "", SL_OK }, { "\\u00e9", "\\u00e", SL_ESYNTAX }, { "\\n", "\\x", SL_ESYNTAX },
+		{ "\\\"x", "\\\\", SL_OK }, { "\\n", "\n", SL_ESYNTAX }, { "\\t", "\"\"", SL_ESYNTAX },
+	};
+	char text[400];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (size_t before = 0; before < 70; before++)
+			for (size_t count = 0; count < 30; count++) {
+				size_t len = before + 1;
+
+				memset(text, ' ', len);
+				text[0] = '"';
+				for (size_t k = 0; k < count; k++)
+					len += (size_t)snprintf(text + len, 8, "%s", cases[i].escape);
+				len += (size_t)snprintf(text + len, 16, "%s\"", cases[i].last);
+				assert_int_equal(validate(sl_slice_make(text, len)), cases[i].err);
+			}
+}
+
 /* Any code point in UTF-8, right or wrong, against the definition. */
 static void
 utf8_is_judged_by_the_table(void **state)
@@ -593,6 +620,7 @@ main(void)
 		cmocka_unit_test(valid_texts_are_taken),
 		cmocka_unit_test(invalid_texts_are_refused),
 		cmocka_unit_test(bad_bytes_are_found_in_every_lane),
+		cmocka_unit_test(runs_of_escapes_are_followed),
 		cmocka_unit_test(utf8_is_judged_by_the_table),
 		cmocka_unit_test(depth_and_members_are_bounded),
 		cmocka_unit_test(members_are_located),
