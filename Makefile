@@ -84,6 +84,9 @@ $(BUILD)/obj/%.o: %.c | $(BUILD)/stamp
 	@echo "  CC    $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The catalogue is in the binary as it is (.incbin).
+$(BUILD)/obj/src/model/catalog_text.o: catalog/models.csv
+
 # Debian ships llhttp as C sources (package node-llhttp); its code is compiled
 # as it is, without our warnings.
 $(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c | $(BUILD)/stamp

@@ -85,17 +85,24 @@ const struct sl_model_card *sl_catalog_find(const struct sl_catalog *catalog,
 size_t sl_catalog_count(const struct sl_catalog *catalog);
 const struct sl_model_card *sl_catalog_at(const struct sl_catalog *catalog, size_t index);
 
-/* Overrides (or creates) the card of provider/model with prices given as a JSON
- * mapping in USD per million units: {"input":0.1,"output":0.4,"cache_read":...}.
- * Only while the catalogue is being built. SL_ESYNTAX, SL_ETYPE, SL_ENOMEM. */
+/* Replaces the whole price list of provider/model, tiers included, or creates the
+ * card (with the other facts of the model that sl_catalog_find takes it for).
+ * Prices are a JSON mapping with the names of the file's `prices` column, in USD
+ * per million units: {"input":0.1,"output":0.4,"cache_read":...}. Only while the
+ * catalogue is being built; pointers to cards stay valid. SL_ESYNTAX (no JSON, a
+ * price that is no amount), SL_ETYPE (no mapping), SL_ENOTFOUND (unknown name),
+ * SL_ENOMEM. */
 enum sl_err sl_catalog_override(struct sl_catalog *catalog, struct sl_arena *arena,
                                 struct sl_slice provider, struct sl_slice model,
                                 struct sl_slice prices_json);
 
 /* Cost of a usage under a card, in nano-dollars, rounded half up once, at the
  * end (128-bit intermediates). Parts with a price of their own are taken out
- * of their total; parts without one are charged as the total is. False when a
- * class that was used has no price: then the request is unpriced. */
+ * of their total; parts without one are charged as the total is. A tier replaces
+ * the prices it names. Pictures, characters and audio measure again what tokens
+ * may measure already: of these and tokens, what has a price is charged. False
+ * when a class that was used has no price, nothing is known to be used, or card
+ * is NULL: then the request is unpriced. */
 bool sl_price_cost(const struct sl_model_card *card, const struct sl_usage *usage,
                    int64_t *cost_nanousd);
 
