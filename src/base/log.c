@@ -18,6 +18,7 @@
 
 enum {
 	LINE_MAX_SIZE = 32 * 1024, /* bytes */
+	LINE_USUAL_SIZE = 1024,
 	TEXT_MAX_LEN = 2048,       /* bytes of one value before escaping */
 	NAME_MAX_LEN = 64,
 	FIELDS_MAX = 64,
@@ -146,6 +147,7 @@ sl_log_write(enum sl_log_level level, const char *message, const struct sl_log_f
 	struct sl_buf line;
 
 	sl_buf_init(&line, LINE_MAX_SIZE);
+	sl_buf_reserve(&line, LINE_USUAL_SIZE);
 	build_line(&line, level, message, fields);
 	if (line.failed)
 		build_line(&line, level, message, dropped);
@@ -176,6 +178,13 @@ static const struct marker token_starts[] = {
 	MARK("ya29.", 8), MARK("ghp_", 8), MARK("github_pat_", 8), MARK("csk-", 8), MARK("fw_", 12),
 	MARK("tgp_v1_", 8), MARK("AKIA", 12), MARK("ASIA", 12), MARK("eyJ", 16), MARK("r8_", 12),
 	MARK("key-", 16),
+};
+
+/* What the markers above and below begin with: most words are none. */
+static const bool may_begin[256] = {
+	['s'] = true, ['g'] = true, ['x'] = true, ['h'] = true, ['p'] = true, ['n'] = true,
+	['A'] = true, ['y'] = true, ['c'] = true, ['f'] = true, ['t'] = true, ['e'] = true,
+	['r'] = true, ['k'] = true, ['b'] = true, ['B'] = true,
 };
 
 static const struct marker schemes[] = {
@@ -397,26 +406,27 @@ size_t
 sl_log_redact(char *text, size_t len)
 {
 	struct rewrite r = { .text = text, .len = len };
-	bool in_word = false;
 
 	while (r.at < r.len) {
 		char c = r.text[r.at];
 		size_t copy = 1;
 
 		if (is_word(c)) {
-			if (!in_word && (redact_token(&r) || redact_scheme(&r)))
+			if (may_begin[(uint8_t)c] && (redact_token(&r) || redact_scheme(&r)))
 				continue;
-			in_word = true;
-		} else {
-			in_word = false;
-			if ((c == '=' || c == ':') && (redact_userinfo(&r) || redact_named(&r)))
+			while (r.at + copy < r.len && is_word(r.text[r.at + copy]))
+				copy++;
+		} else if (c == '=' || c == ':') {
+			if (redact_userinfo(&r) || redact_named(&r))
 				continue;
+		} else if (c == '\\' && escape_len(&r, r.at)) {
 			/* The letter of an escape is no start of a word. */
-			if (c == '\\' && escape_len(&r, r.at))
-				copy = escape_len(&r, r.at);
+			copy = escape_len(&r, r.at);
 		}
-		for (; copy > 0; copy--)
-			r.text[r.to++] = r.text[r.at++];
+		if (r.to != r.at)
+			memmove(r.text + r.to, r.text + r.at, copy);
+		r.to += copy;
+		r.at += copy;
 	}
 	return r.to;
 }
