@@ -102,6 +102,8 @@ int64_t sl_key_spend_none(void *context, struct sl_slice id); /* 0 */
 /* Never a secret. False: unknown. */
 bool sl_keyring_show(struct sl_keyring *ring, struct sl_slice id,
                      const struct sl_key_spend *spend, struct sl_json_writer *out);
+/* Appends the key's name, which may be empty. False: unknown. */
+bool sl_keyring_name(struct sl_keyring *ring, struct sl_slice id, struct sl_buf *out);
 /* An array, oldest first. */
 void sl_keyring_list(struct sl_keyring *ring, const struct sl_key_spend *spend,
                      struct sl_json_writer *out);

@@ -84,6 +84,18 @@ sl_keyring_show(struct sl_keyring *ring, struct sl_slice id, const struct sl_key
 	return true;
 }
 
+bool
+sl_keyring_name(struct sl_keyring *ring, struct sl_slice id, struct sl_buf *out)
+{
+	struct sl_key *key = sl_keyring_by_id(ring, id);
+
+	if (!key)
+		return false;
+	sl_buf_append(out, key->policy.name);
+	sl_key_unref(key);
+	return true;
+}
+
 void
 sl_keyring_list(struct sl_keyring *ring, const struct sl_key_spend *spend,
                 struct sl_json_writer *out)

@@ -1,0 +1,241 @@
+/* call.c - reading what was asked and writing the answer.
+ */
+#include "admin/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "store/store.h"
+
+enum { SETTLE_STEP_MS = 5, SETTLE_STEPS = 100, HEADERS_MAX = 16 };
+
+/* --- lifetime ---------------------------------------------------------------- */
+
+void
+admin_call_ref(struct admin_call *call)
+{
+	call->refs++;
+}
+
+void
+admin_call_unref(struct admin_call *call)
+{
+	if (--call->refs > 0)
+		return;
+	sl_timer_clear(&call->timer);
+	sl_list_remove(&call->node);
+	free(call);
+}
+
+bool
+admin_call_alive(const struct admin_call *call)
+{
+	return call->admin && call->exchange && !sl_exchange_started(call->exchange);
+}
+
+/* --- reading ------------------------------------------------------------------ */
+
+bool
+admin_body(struct admin_call *call, struct sl_json *body)
+{
+	struct sl_slice text = sl_buf_slice(&call->exchange->body);
+	struct sl_json_error error;
+	struct sl_fault fault;
+
+	if (text.len == 0) {
+		admin_answer_fault_text(call, SL_FAULT_BAD_JSON,
+		                        "The body is empty: send a JSON object.");
+		return false;
+	}
+	if (sl_json_validate(text, &sl_json_limits_default, &error) == SL_OK) {
+		*body = sl_json_parse(text);
+		return true;
+	}
+	sl_fault_set(&fault, SL_FAULT_BAD_JSON,
+	             sl_arena_printf(&call->exchange->arena, "The body is not valid JSON: %s at "
+	                             "byte %zu.", error.reason, error.offset));
+	admin_answer_fault(call, &fault);
+	return false;
+}
+
+bool
+admin_query(struct admin_call *call, const char *name, struct sl_slice *value)
+{
+	struct sl_slice rest = call->exchange->request.query;
+
+	while (rest.len) {
+		struct sl_slice pair = sl_slice_cut(&rest, '&');
+		struct sl_slice key = sl_slice_cut(&pair, '=');
+		char *decoded;
+		ptrdiff_t len;
+
+		if (!sl_slice_is(key, name))
+			continue;
+		decoded = sl_arena_alloc(&call->exchange->arena, pair.len + 1);
+		len = decoded ? sl_http_decode_segment(pair, decoded) : -1;
+		*value = len < 0 ? pair : sl_slice_make(decoded, (size_t)len);
+		return true;
+	}
+	return false;
+}
+
+/* --- answering ----------------------------------------------------------------- */
+
+void
+admin_answer(struct admin_call *call, int status, const char *content_type,
+             const struct sl_header *more, size_t more_count, struct sl_slice body)
+{
+	struct sl_header headers[HEADERS_MAX] = {
+		{ SL_SLICE("cache-control"), SL_SLICE("no-store") },
+		{ SL_SLICE("x-content-type-options"), SL_SLICE("nosniff") },
+		{ SL_SLICE("x-frame-options"), SL_SLICE("DENY") },
+		{ SL_SLICE("referrer-policy"), SL_SLICE("no-referrer") },
+		{ SL_SLICE("cross-origin-resource-policy"), SL_SLICE("same-origin") },
+	};
+	size_t count = 5;
+	bool has_policy = false;
+
+	if (!admin_call_alive(call))
+		return;
+	if (content_type)
+		headers[count++] =
+		    (struct sl_header){ SL_SLICE("content-type"), sl_slice_str(content_type) };
+	for (size_t i = 0; i < more_count && count < HEADERS_MAX - 1; i++) {
+		has_policy |= sl_slice_is(more[i].name, "content-security-policy");
+		headers[count++] = more[i];
+	}
+	if (!has_policy)
+		headers[count++] = (struct sl_header){
+			SL_SLICE("content-security-policy"),
+			SL_SLICE("default-src 'none'; frame-ancestors 'none'"),
+		};
+	sl_exchange_send(call->exchange, status, headers, count, body);
+}
+
+void
+admin_answer_json(struct admin_call *call, int status, struct sl_buf *body)
+{
+	if (body->failed)
+		admin_answer_fault_text(call, SL_FAULT_UNAVAILABLE,
+		                        "The answer does not fit into memory.");
+	else
+		admin_answer(call, status, "application/json", NULL, 0, sl_buf_slice(body));
+	sl_buf_release(body);
+}
+
+void
+admin_answer_empty(struct admin_call *call, int status)
+{
+	admin_answer(call, status, NULL, NULL, 0, SL_SLICE_NONE);
+}
+
+static void
+write_envelope(const struct sl_fault *fault, struct sl_buf *out)
+{
+	struct sl_json_writer w;
+
+	sl_json_writer_init(&w, out);
+	sl_json_obj(&w);
+	sl_json_key(&w, "error");
+	sl_json_obj(&w);
+	sl_json_str(&w, "type", sl_slice_str(sl_fault_type(fault->kind)));
+	sl_json_str(&w, "message", fault->message);
+	sl_json_str(&w, "code", sl_fault_code(fault));
+	if (fault->param.len)
+		sl_json_str(&w, "param", fault->param);
+	if (fault->retry_after_s)
+		sl_json_int(&w, "retry_after_seconds", fault->retry_after_s);
+	sl_json_obj_end(&w);
+	sl_json_obj_end(&w);
+	sl_buf_append_char(out, '\n');
+}
+
+static void
+answer_fault_with(struct admin_call *call, const struct sl_fault *fault, const char *allow)
+{
+	int status = sl_fault_status(fault);
+	struct sl_header more[3];
+	char seconds[16];
+	size_t count = 0;
+	struct sl_buf body;
+
+	if (status == 401)
+		more[count++] =
+		    (struct sl_header){ SL_SLICE("www-authenticate"), SL_SLICE("Bearer") };
+	if (allow)
+		more[count++] = (struct sl_header){ SL_SLICE("allow"), sl_slice_str(allow) };
+	if (fault->retry_after_s) {
+		snprintf(seconds, sizeof(seconds), "%u", (unsigned)fault->retry_after_s);
+		more[count++] =
+		    (struct sl_header){ SL_SLICE("retry-after"), sl_slice_str(seconds) };
+	}
+	sl_buf_init(&body, 64 * 1024);
+	write_envelope(fault, &body);
+	admin_answer(call, status, "application/json", more, count, sl_buf_slice(&body));
+	sl_buf_release(&body);
+}
+
+void
+admin_answer_fault(struct admin_call *call, const struct sl_fault *fault)
+{
+	answer_fault_with(call, fault, NULL);
+}
+
+void
+admin_answer_fault_text(struct admin_call *call, enum sl_fault_kind kind, const char *message)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, kind, sl_slice_str(message));
+	answer_fault_with(call, &fault, NULL);
+}
+
+void
+admin_answer_method(struct admin_call *call, const char *allow)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, SL_FAULT_METHOD,
+	             SL_SLICE("This path does not have this method: see the Allow header."));
+	answer_fault_with(call, &fault, allow);
+}
+
+void
+admin_answer_store(struct admin_call *call, enum sl_err err)
+{
+	struct sl_fault fault;
+
+	if (err == SL_ENOTFOUND) {
+		admin_answer_fault_text(call, SL_FAULT_NOT_FOUND,
+		                        "There is no key with this id, or it was revoked.");
+		return;
+	}
+	sl_fault_set(&fault, SL_FAULT_UNAVAILABLE,
+	             err == SL_EFULL
+	                 ? SL_SLICE("Nothing was changed: the disk of the store is full.")
+	                 : SL_SLICE("Nothing was changed: the store did not take it. See the log."));
+	fault.retry_after_s = 1;
+	answer_fault_with(call, &fault, NULL);
+}
+
+/* --- waiting for records --------------------------------------------------------- */
+
+static void
+look_again(struct sl_timer *timer)
+{
+	struct admin_call *call = SL_CONTAINER(timer, struct admin_call, timer);
+	struct sl_telemetry *telemetry = call->admin->services.telemetry;
+
+	if (telemetry && sl_telemetry_pending(telemetry) > 0 && call->waits++ < SETTLE_STEPS)
+		sl_timer_set(call->admin->loop, &call->timer, SETTLE_STEP_MS);
+	else
+		call->then(call);
+}
+
+void
+admin_settled(struct admin_call *call, void (*then)(struct admin_call *call))
+{
+	call->then = then;
+	call->timer.on_due = look_again;
+	look_again(&call->timer);
+}
