@@ -11,7 +11,7 @@ Q       := $(if $(V),,@)
 
 WARN    := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
            -Wmissing-prototypes -Wvla -Werror=implicit-function-declaration
-BASEFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen -isystem /usr/share/include/llhttp \
+BASEFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen -isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 \
            -g -fno-omit-frame-pointer -fPIE -pthread
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
            -D_FORTIFY_SOURCE=2 $(if $(findstring clang,$(CC)),,-ftrivial-auto-var-init=zero)

@@ -98,10 +98,6 @@ run_deferred(struct sl_task *task)
 	struct sl_client *client = SL_CONTAINER(task, struct sl_client, task);
 
 	client->task_pending = false;
-	if (client->freed) {
-		free(client);
-		return;
-	}
 	while (!sl_list_empty(&client->resumed)) {
 		struct sl_flight *flight =
 		    SL_CONTAINER(client->resumed.next, struct sl_flight, resumed);
@@ -616,9 +612,8 @@ sl_client_free(struct sl_client *client)
 	sweep_pools(client);
 	sl_dialer_free(client->dialer);
 	sl_reply_head_free(client->spare_head);
-	/* A task that is queued still points here. */
-	if (!client->task_pending)
-		free(client);
+	sl_loop_undefer(client->loop, &client->task);
+	free(client);
 }
 
 void

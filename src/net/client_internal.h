@@ -104,7 +104,7 @@ struct sl_flight {
 	struct sl_fetch_timeouts  timeouts;
 	struct sl_fetch_error     error;
 	enum sl_fetch_stage       stage;
-	int                       stream_id; /* HTTP/2 */
+	int32_t                   stream_id; /* HTTP/2; 0: none */
 	bool                      is_head, paused, got_head, sent, failing;
 	uint8_t                   retry_count;
 	/* The request: parts[0] is the head as HTTP/1.1 text, the rest the body.
@@ -116,9 +116,10 @@ struct sl_flight {
 	char                     *copied_body; /* rest of the body, see sl_flight_copy_unsent */
 	/* HTTP/2: reply bytes that came while paused, and the end. */
 	struct sl_buf             held;
-	bool                      ended;
+	bool                      ended, body_dropped;
 	struct sl_reply_head     *head;
 	int                       status;
+	uint8_t                   interim_count;
 };
 
 /* Connections of one origin identity. Its copy of the origin outlives the

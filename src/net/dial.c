@@ -59,7 +59,6 @@ struct sl_dialer {
 	struct sl_list      finished; /* to be told by the task */
 	struct sl_task      task;
 	bool                task_pending;
-	bool                freed;    /* by its owner; the task frees the memory */
 };
 
 static void
@@ -68,10 +67,6 @@ run_finished(struct sl_task *task)
 	struct sl_dialer *dialer = SL_CONTAINER(task, struct sl_dialer, task);
 
 	dialer->task_pending = false;
-	if (dialer->freed) {
-		free(dialer);
-		return;
-	}
 	while (!sl_list_empty(&dialer->finished)) {
 		struct sl_dial *dial = SL_CONTAINER(dialer->finished.next, struct sl_dial, node);
 		sl_dial_done *done = dial->done;
@@ -392,8 +387,6 @@ sl_dialer_free(struct sl_dialer *dialer)
 	while (!sl_list_empty(&dialer->finished))
 		sl_dial_cancel(SL_CONTAINER(dialer->finished.next, struct sl_dial, node));
 	sl_resolver_free(dialer->resolver);
-	/* A task that is queued still points here. */
-	dialer->freed = true;
-	if (!dialer->task_pending)
-		free(dialer);
+	sl_loop_undefer(dialer->loop, &dialer->task);
+	free(dialer);
 }

@@ -18,7 +18,7 @@ enum {
 	HEAD_MAX = 256 * 1024,
 };
 
-/* --- timers ----------------------------------------------------------------------- */
+/* --- ends and timers ----------------------------------------------------------------------- */
 
 static void
 detach(struct sl_flight *flight)
@@ -31,13 +31,11 @@ detach(struct sl_flight *flight)
 		sl_list_remove(&flight->node);
 		return;
 	}
-	flight->up = NULL;
 	if (up->h2) {
-		flight->up = up;
 		sl_h2_detach(flight);
-		flight->up = NULL;
 		return;
 	}
+	flight->up = NULL;
 	up->flight = NULL;
 	sl_upstream_close(up);
 }

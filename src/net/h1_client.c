@@ -100,6 +100,9 @@ read_framing(struct sl_h1 *h1, const struct sl_headers *headers, bool is_http10,
 	for (size_t i = 0; i < headers->count; i++) {
 		struct sl_slice value = headers->items[i].value;
 
+		/* What llhttp lets pass and our own promise (headers.h) forbids. */
+		if (!sl_header_is_valid(headers->items[i].name, value))
+			return "invalid field in the reply";
 		if (sl_slice_is(headers->items[i].name, "content-length")) {
 			lengths++;
 			if (value.len == 0 || value.ptr[0] == '-' ||
@@ -160,6 +163,8 @@ on_body(llhttp_t *parser, const char *at, size_t len)
 	struct sl_upstream *up = parser->data;
 	struct sl_flight *flight = up->flight;
 
+	if (len == 0)
+		return 0;
 	sl_flight_on_data(flight, sl_slice_make(at, len));
 	if (up->flight != flight)
 		return HPE_USER;
@@ -347,7 +352,8 @@ parse(struct sl_upstream *up, const char *data, size_t size)
 	if (up->flight != flight)
 		return -1;
 	if (code == HPE_PAUSED) {
-		size = (size_t)(llhttp_get_error_pos(&h1->parser) - data);
+		if (size > 0)
+			size = (size_t)(llhttp_get_error_pos(&h1->parser) - data);
 		llhttp_resume(&h1->parser);
 		return (ptrdiff_t)size;
 	}
@@ -538,7 +544,8 @@ sl_h1_resume(struct sl_upstream *up)
 
 	up->h1.held = NULL;
 	up->h1.held_len = 0;
-	if (held || up->h1.complete)
+	/* Paused on the last byte, the parser has its end still before it. */
+	if (held_len || !up->h1.head_done || up->h1.complete || parse(up, "", 0) >= 0)
 		feed(up, held, held_len);
 	free(held);
 	if (up->flight != flight || flight->paused)

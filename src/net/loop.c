@@ -295,15 +295,30 @@ sl_loop_post(struct sl_loop *loop, struct sl_task *task)
 	(void)written;
 }
 
+void
+sl_loop_undefer(struct sl_loop *loop, struct sl_task *task)
+{
+	for (struct sl_task **at = &loop->deferred; *at; at = &(*at)->next) {
+		if (*at != task)
+			continue;
+		*at = task->next;
+		if (loop->deferred_tail == &task->next)
+			loop->deferred_tail = at;
+		return;
+	}
+}
+
+/* One by one, so that a task can take another one back. */
 static void
 run_deferred(struct sl_loop *loop)
 {
 	while (loop->deferred) {
 		struct sl_task *task = loop->deferred;
 
-		loop->deferred = NULL;
-		loop->deferred_tail = &loop->deferred;
-		run_tasks(task);
+		loop->deferred = task->next;
+		if (!loop->deferred)
+			loop->deferred_tail = &loop->deferred;
+		task->run(task);
 	}
 }
 
@@ -353,4 +368,5 @@ sl_loop_run(struct sl_loop *loop)
 		run_timers(loop);
 		run_deferred(loop);
 	}
+	atomic_store(&loop->stopping, false);
 }

@@ -42,7 +42,7 @@ struct sl_task {
 /* index is the loop's number, 0 for the first. NULL when out of memory or fds. */
 struct sl_loop *sl_loop_new(unsigned index);
 void sl_loop_free(struct sl_loop *loop);
-/* Runs until sl_loop_stop. */
+/* Runs until sl_loop_stop; may be run again. */
 void sl_loop_run(struct sl_loop *loop);
 /* Any thread. */
 void sl_loop_stop(struct sl_loop *loop);
@@ -67,6 +67,8 @@ bool sl_timer_is_set(const struct sl_timer *timer);
 
 /* Runs the task at the end of the current turn, on this thread. */
 void sl_loop_defer(struct sl_loop *loop, struct sl_task *task);
+/* Takes a deferred task back that has not run; harmless when there is none. */
+void sl_loop_undefer(struct sl_loop *loop, struct sl_task *task);
 /* Runs the task on the loop's thread soon. Any thread, also the loop's own. */
 void sl_loop_post(struct sl_loop *loop, struct sl_task *task);
 
