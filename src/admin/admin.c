@@ -78,28 +78,28 @@ method_fits(const char *method, struct sl_slice asked)
 	       (sl_slice_is(asked, "HEAD") && strcmp(method, "GET") == 0);
 }
 
-/* The route of a request, or NULL; allow (64 bytes) lists the methods that the
- * path has, empty when it has none. */
+/* The route of a request, or NULL; *allow lists the methods that the path has,
+ * empty when it has none. */
 static const struct admin_route *
-find_route(const struct sl_request *request, char id[ADMIN_ID_MAX + 1], char *allow)
+find_route(struct sl_exchange *exchange, char id[ADMIN_ID_MAX + 1], struct sl_slice *allow)
 {
+	const struct sl_request *request = &exchange->request;
 	const struct admin_route *found = NULL;
 
-	allow[0] = '\0';
+	*allow = SL_SLICE_NONE;
 	for (size_t i = 0; i < admin_route_count; i++) {
 		const struct admin_route *route = &admin_routes[i];
+		bool is_get = strcmp(route->method, "GET") == 0;
 
 		if (!match(route->pattern, request->path, id))
 			continue;
 		if (method_fits(route->method, request->method))
 			found = route;
-		if (strcmp(route->method, "GET") == 0)
-			strcat(allow, "GET, HEAD, ");
-		else
-			strcat(strcat(allow, route->method), ", ");
+		*allow = sl_arena_printf(&exchange->arena, "%.*s%s, ", SL_ARG(*allow),
+		                         is_get ? "GET, HEAD" : route->method);
 	}
-	if (allow[0])
-		strcat(allow, "OPTIONS");
+	if (allow->len)
+		*allow = sl_arena_printf(&exchange->arena, "%.*sOPTIONS", SL_ARG(*allow));
 	return found;
 }
 
@@ -174,11 +174,11 @@ is_json(struct sl_slice content_type)
 }
 
 static void
-refuse_route(struct admin_call *call, const char *allow)
+refuse_route(struct admin_call *call, struct sl_slice allow)
 {
-	const struct sl_header field = { SL_SLICE("allow"), sl_slice_str(allow) };
+	const struct sl_header field = { SL_SLICE("allow"), allow };
 
-	if (!allow[0])
+	if (!allow.len)
 		admin_answer_fault_text(call, SL_FAULT_NOT_FOUND, "There is nothing at this path.");
 	else if (sl_slice_is(call->exchange->request.method, "OPTIONS"))
 		admin_answer(call, 204, NULL, &field, 1, SL_SLICE_NONE);
@@ -206,7 +206,7 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 {
 	const struct sl_request *request = &exchange->request;
 	struct admin_call *call = new_call(context, exchange);
-	char allow[64];
+	struct sl_slice allow;
 
 	if (*body_max > ADMIN_BODY_MAX)
 		*body_max = ADMIN_BODY_MAX;
@@ -214,7 +214,7 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		sl_exchange_abort(exchange);
 		return;
 	}
-	call->route = find_route(request, call->id, allow);
+	call->route = find_route(exchange, call->id, &allow);
 	if (below_admin(request->path)) {
 		if (sl_slice_is(sl_headers_get(&request->headers, "sec-fetch-site"), "cross-site")) {
 			admin_answer_fault_text(call, SL_FAULT_FORBIDDEN,

@@ -151,7 +151,7 @@ write_envelope(const struct sl_fault *fault, struct sl_buf *out)
 }
 
 static void
-answer_fault_with(struct admin_call *call, const struct sl_fault *fault, const char *allow)
+answer_fault_with(struct admin_call *call, const struct sl_fault *fault, struct sl_slice allow)
 {
 	int status = sl_fault_status(fault);
 	struct sl_header more[3];
@@ -162,8 +162,8 @@ answer_fault_with(struct admin_call *call, const struct sl_fault *fault, const c
 	if (status == 401)
 		more[count++] =
 		    (struct sl_header){ SL_SLICE("www-authenticate"), SL_SLICE("Bearer") };
-	if (allow)
-		more[count++] = (struct sl_header){ SL_SLICE("allow"), sl_slice_str(allow) };
+	if (allow.len)
+		more[count++] = (struct sl_header){ SL_SLICE("allow"), allow };
 	if (fault->retry_after_s) {
 		snprintf(seconds, sizeof(seconds), "%u", (unsigned)fault->retry_after_s);
 		more[count++] =
@@ -178,7 +178,7 @@ answer_fault_with(struct admin_call *call, const struct sl_fault *fault, const c
 void
 admin_answer_fault(struct admin_call *call, const struct sl_fault *fault)
 {
-	answer_fault_with(call, fault, NULL);
+	answer_fault_with(call, fault, SL_SLICE_NONE);
 }
 
 void
@@ -187,11 +187,11 @@ admin_answer_fault_text(struct admin_call *call, enum sl_fault_kind kind, const 
 	struct sl_fault fault;
 
 	sl_fault_set(&fault, kind, sl_slice_str(message));
-	answer_fault_with(call, &fault, NULL);
+	answer_fault_with(call, &fault, SL_SLICE_NONE);
 }
 
 void
-admin_answer_method(struct admin_call *call, const char *allow)
+admin_answer_method(struct admin_call *call, struct sl_slice allow)
 {
 	struct sl_fault fault;
 
@@ -215,7 +215,7 @@ admin_answer_store(struct admin_call *call, enum sl_err err)
 	                 ? SL_SLICE("Nothing was changed: the disk of the store is full.")
 	                 : SL_SLICE("Nothing was changed: the store did not take it. See the log."));
 	fault.retry_after_s = 1;
-	answer_fault_with(call, &fault, NULL);
+	answer_fault_with(call, &fault, SL_SLICE_NONE);
 }
 
 /* --- waiting for records --------------------------------------------------------- */

@@ -80,7 +80,7 @@ void admin_answer_fault(struct admin_call *call, const struct sl_fault *fault);
 void admin_answer_fault_text(struct admin_call *call, enum sl_fault_kind kind,
                              const char *message);
 /* 405, with the path's methods. */
-void admin_answer_method(struct admin_call *call, const char *allow);
+void admin_answer_method(struct admin_call *call, struct sl_slice allow);
 /* What a failed store job means to the caller: never 401, 403 or 404. */
 void admin_answer_store(struct admin_call *call, enum sl_err err);
 
