@@ -1,0 +1,214 @@
+/* plan_test.c - names resolve to the right targets in the right order, and a
+ * refusal says what was missing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "routing/plan.h"
+
+#define S(text) { text, sizeof(text) - 1 }
+
+static struct sl_config_provider providers[] = {
+	{ .name = S("openai"), .kind = S("openai"), .enabled = true },
+	{ .name = S("anthropic"), .kind = S("anthropic"), .enabled = true },
+	{ .name = S("local"), .kind = S("vllm"), .enabled = true },
+	{ .name = S("dark"), .kind = S("openai"), .enabled = false },
+};
+static struct sl_config_deployment weighted[] = {
+	{ .id = S("mix/openai/a"), .provider = S("openai"), .model = S("a"), .weight = 3 },
+	{ .id = S("mix/local/b"), .provider = S("local"), .model = S("b"), .weight = 1 },
+};
+static struct sl_config_deployment ranked[] = {
+	{ .id = S("rank/local/b"), .provider = S("local"), .model = S("b"), .priority = 2 },
+	{ .id = S("rank/openai/a"), .provider = S("openai"), .model = S("a"), .priority = 1 },
+};
+static struct sl_config_deployment claude[] = {
+	{ .id = S("c/anthropic/x"), .provider = S("anthropic"), .model = S("x"), .weight = 1 },
+};
+static struct sl_slice to_rank[] = { S("rank") };
+static struct sl_slice to_ring[] = { S("ring") };
+static struct sl_config_model models[] = {
+	{ .name = S("mix"), .strategy = S("weighted"), .deployments = weighted,
+	  .deployment_count = 2, .fallbacks = { to_rank, 1 } },
+	{ .name = S("rank"), .strategy = S("priority"), .deployments = ranked,
+	  .deployment_count = 2 },
+	{ .name = S("turns"), .strategy = S("round_robin"), .deployments = weighted,
+	  .deployment_count = 2 },
+	{ .name = S("claude"), .strategy = S("weighted"), .deployments = claude,
+	  .deployment_count = 1 },
+	{ .name = S("ring"), .strategy = S("weighted"), .deployments = claude,
+	  .deployment_count = 1, .fallbacks = { to_ring, 1 } },
+};
+static const struct sl_config config = {
+	.providers = providers, .provider_count = 4, .models = models, .model_count = 5,
+	.router_auto = S("rank"),
+};
+
+struct world {
+	struct sl_arena    arena;
+	struct sl_catalog *catalog;
+	const char        *allowed; /* NULL: every name */
+	size_t             mute;    /* provider that does not speak the shape */
+	uint64_t           chance, turn;
+};
+
+static bool
+serves(void *context, size_t provider)
+{
+	return provider != ((struct world *)context)->mute;
+}
+
+static bool
+allows(void *context, struct sl_slice name)
+{
+	const char *allowed = ((struct world *)context)->allowed;
+
+	return !allowed || sl_slice_is(name, allowed);
+}
+
+static bool
+accepts_any(void *context, size_t provider)
+{
+	(void)context;
+	(void)provider;
+	return false;
+}
+
+static bool
+plan(struct world *world, const char *model, struct sl_plan *out, struct sl_fault *fault)
+{
+	const struct sl_plan_query query = {
+		.config = &config, .catalog = world->catalog, .model = sl_slice_str(model),
+		.chance = world->chance, .turn = world->turn, .context = world, .serves = serves,
+		.allows = allows, .accepts_any = accepts_any,
+	};
+
+	return sl_plan_make(&query, &world->arena, out, fault);
+}
+
+static int
+setup(void **state)
+{
+	static struct world world;
+	struct sl_catalog_error error;
+
+	world = (struct world){ .mute = SIZE_MAX };
+	sl_arena_init(&world.arena, 4096, 0);
+	world.catalog = sl_catalog_parse(sl_catalog_builtin_text(), &world.arena, &error);
+	*state = &world;
+	return world.catalog ? 0 : -1;
+}
+
+static int
+teardown(void **state)
+{
+	sl_arena_release(&((struct world *)*state)->arena);
+	return 0;
+}
+
+static void
+weights_hold_over_many_draws(void **state)
+{
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+	int first_is_openai = 0;
+
+	for (uint64_t i = 0; i < 4000; i++) {
+		world->chance = i;
+		assert_true(plan(world, "mix", &out, &fault));
+		/* The fallback alias names the same targets: nothing is tried twice. */
+		assert_int_equal(out.count, 2);
+		first_is_openai += out.targets[0].provider == 0;
+	}
+	assert_int_equal(first_is_openai, 3000);
+}
+
+static void
+priority_and_turns(void **state)
+{
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	assert_true(plan(world, "rank", &out, &fault));
+	assert_int_equal(out.targets[0].provider, 0);
+	assert_int_equal(out.targets[1].provider, 2);
+	assert_true(plan(world, "auto", &out, &fault));
+	assert_true(sl_slice_is(out.targets[0].deployment, "rank/openai/a"));
+	for (world->turn = 0; world->turn < 6; world->turn++) {
+		assert_true(plan(world, "turns", &out, &fault));
+		assert_int_equal(out.targets[0].provider, world->turn % 2 ? 2 : 0);
+	}
+}
+
+static void
+names_of_providers_and_of_the_catalogue(void **state)
+{
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	assert_true(plan(world, "local/some/model:8b", &out, &fault));
+	assert_int_equal(out.targets[0].provider, 2);
+	assert_true(sl_slice_is(out.targets[0].model, "some/model:8b"));
+	assert_true(plan(world, "gpt-4o-mini", &out, &fault));
+	assert_int_equal(out.count, 1);
+	assert_int_equal(out.targets[0].provider, 0);
+	assert_non_null(out.targets[0].card);
+}
+
+static void
+refusals_say_what_was_missing(void **state)
+{
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	assert_false(plan(world, "no-such-model", &out, &fault));
+	assert_int_equal(fault.kind, SL_FAULT_NO_ROUTE);
+	assert_true(sl_slice_search(fault.message, SL_SLICE("no-such-model")) > 0);
+	assert_false(plan(world, "", &out, &fault));
+	assert_int_equal(fault.kind, SL_FAULT_BAD_REQUEST);
+	assert_false(plan(world, "dark/gpt-4o", &out, &fault));
+	assert_int_equal(fault.kind, SL_FAULT_NO_ROUTE);
+	world->mute = 1;
+	assert_false(plan(world, "claude", &out, &fault));
+	assert_int_equal(fault.kind, SL_FAULT_UNSUPPORTED);
+	world->mute = SIZE_MAX;
+	world->allowed = "other";
+	assert_false(plan(world, "claude", &out, &fault));
+	assert_int_equal(fault.kind, SL_FAULT_MODEL_DENIED);
+	/* A key may name the target instead of the alias. */
+	world->allowed = "openai/a";
+	assert_true(plan(world, "mix", &out, &fault));
+	assert_int_equal(out.count, 1);
+}
+
+static void
+a_ring_of_fallbacks_ends(void **state)
+{
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	assert_true(plan(*state, "ring", &out, &fault));
+	assert_int_equal(out.count, 1);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(weights_hold_over_many_draws, setup, teardown),
+		cmocka_unit_test_setup_teardown(priority_and_turns, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_of_providers_and_of_the_catalogue, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(refusals_say_what_was_missing, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_ring_of_fallbacks_ends, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
