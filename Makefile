@@ -88,11 +88,12 @@ $(BUILD)/obj/%.o: %.c | $(BUILD)/stamp
 $(BUILD)/obj/src/model/catalog_text.o: catalog/models.csv
 
 # Debian ships llhttp as C sources (package node-llhttp); its code is compiled
-# as it is, without our warnings.
+# as it is, without our warnings. Strict mode is off by default there; without
+# it any two bytes may stand where a chunk's CR LF belongs.
 $(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c | $(BUILD)/stamp
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(BASEFLAGS) $(OPT_$(VARIANT)) -w -c -o $@ $<
+	$(Q)$(CC) $(BASEFLAGS) $(OPT_$(VARIANT)) -DLLHTTP_STRICT_MODE=1 -w -c -o $@ $<
 
 $(BUILD)/stamp:
 	@mkdir -p $(BUILD)/gen && touch $@

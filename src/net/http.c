@@ -78,7 +78,6 @@ sl_http_reason(int status)
 	case 428: return "Precondition Required";
 	case 429: return "Too Many Requests";
 	case 431: return "Request Header Fields Too Large";
-	case 446: return "Guardrail Blocked";
 	case 451: return "Unavailable For Legal Reasons";
 	case 499: return "Client Closed Request";
 	case 500: return "Internal Server Error";

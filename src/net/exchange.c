@@ -1,0 +1,117 @@
+/* exchange.c - an exchange, whichever protocol carries it. */
+#include <stdlib.h>
+
+#include "net/server_internal.h"
+
+void *
+sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops *ops,
+                size_t head_size)
+{
+	struct sl_exchange *exchange = calloc(1, size);
+
+	if (!exchange)
+		return NULL;
+	exchange->ops = ops;
+	exchange->loop = conn->server->loop;
+	exchange->request.peer = sl_slice_make(conn->peer, conn->peer_len);
+	exchange->request.secure = conn->sock.ssl != NULL;
+	exchange->request.content_length = -1;
+	/* The head and what the handler usually needs share the first chunk. */
+	sl_arena_init(&exchange->arena, head_size + SL_ARENA_FIRST, SL_ARENA_MAX);
+	sl_buf_init(&exchange->body, SL_BODY_FIRST);
+	conn->server->exchange_count++;
+	return exchange;
+}
+
+void
+sl_exchange_free(struct sl_conn *conn, struct sl_exchange *exchange, enum sl_gone_reason why)
+{
+	struct sl_server *server = conn->server;
+
+	server->exchange_count--;
+	server->handler.on_gone(server->handler.context, exchange, why);
+	sl_buf_release(&exchange->body);
+	sl_arena_release(&exchange->arena);
+	free(exchange);
+}
+
+enum sl_err
+sl_request_set_target(struct sl_request *request, struct sl_slice target)
+{
+	struct sl_slice rest = target;
+	ptrdiff_t at;
+
+	/* RFC 3986: visible ASCII, and a fragment is never sent. */
+	for (size_t i = 0; i < target.len; i++)
+		if ((unsigned char)target.ptr[i] <= ' ' || (unsigned char)target.ptr[i] >= 0x7f ||
+		    target.ptr[i] == '#')
+			return SL_ESYNTAX;
+	request->target = target;
+	if (target.len == 0)
+		return SL_ESYNTAX;
+	if (target.ptr[0] != '/' && !sl_slice_is(target, "*")) {
+		at = sl_slice_search(target, SL_SLICE("://"));
+		if (at <= 0)
+			return SL_ESYNTAX;
+		rest = sl_slice_from(target, (size_t)at + 3);
+		at = sl_slice_find(rest, '/');
+		if (at < 0)
+			return SL_ESYNTAX;
+		rest = sl_slice_from(rest, (size_t)at);
+	}
+	request->path = sl_slice_cut(&rest, '?');
+	request->query = rest;
+	return SL_OK;
+}
+
+enum sl_err
+sl_exchange_start(struct sl_exchange *exchange, int status, const struct sl_header *headers,
+                  size_t count, int64_t body_length, struct sl_slice trailer_names)
+{
+	return exchange->ops->start(exchange, status, headers, count, body_length,
+	                            trailer_names);
+}
+
+enum sl_err
+sl_exchange_write(struct sl_exchange *exchange, struct sl_slice bytes)
+{
+	return exchange->ops->write(exchange, bytes);
+}
+
+enum sl_err
+sl_exchange_finish(struct sl_exchange *exchange, const struct sl_header *trailers, size_t count)
+{
+	return exchange->ops->finish(exchange, trailers, count);
+}
+
+enum sl_err
+sl_exchange_send(struct sl_exchange *exchange, int status, const struct sl_header *headers,
+                 size_t count, struct sl_slice body)
+{
+	enum sl_err err = sl_exchange_start(exchange, status, headers, count,
+	                                    (int64_t)body.len, SL_SLICE_NONE);
+
+	if (err == SL_OK && body.len)
+		err = sl_exchange_write(exchange, body);
+	if (err == SL_OK)
+		err = sl_exchange_finish(exchange, NULL, 0);
+	return err;
+}
+
+void
+sl_exchange_abort(struct sl_exchange *exchange)
+{
+	exchange->ops->abort(exchange);
+}
+
+size_t
+sl_exchange_backlog(const struct sl_exchange *exchange)
+{
+	return exchange->ops->backlog(exchange);
+}
+
+bool
+sl_exchange_started(const struct sl_exchange *exchange)
+{
+	return exchange->ops->started(exchange);
+}
