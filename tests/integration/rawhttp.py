@@ -112,14 +112,16 @@ class Connection:
         return response
 
     def _read_chunks(self, response):
-        while True:
-            size = int(self._until(b"\r\n"), 16)
-            if size == 0:
-                break
-            piece = self._exactly(size)
-            assert self._exactly(2) == b"\r\n"
-            response.body += piece
-            response.pieces.append((time.monotonic(), piece))
+        try:
+            while True:
+                size = int(self._until(b"\r\n"), 16)
+                if size == 0:
+                    break
+                piece = self._exactly(size)
+                assert self._exactly(2) == b"\r\n"
+                response.pieces.append((time.monotonic(), piece))
+        finally:
+            response.body = b"".join(piece for _, piece in response.pieces)
         lines = []
         while True:
             line = self._until(b"\r\n")

@@ -156,7 +156,7 @@ def test_large_bodies(gateway, key, fleet):
     assert response.status == 200, response
     assert len(fleet.journal.last().body) > 2000000
     with Connection(gateway.connect(30)) as connection:
-        connection.send(shape.ask(key, prompt="@words=100000", stream=True,
+        connection.send(shape.ask(key, prompt="@words=30000", stream=True,
                                   extra={"stream_options": {"include_usage": True}}))
         response = connection.read()
     assert response.complete and response.body == fleet.journal.last().reply
