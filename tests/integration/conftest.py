@@ -1,4 +1,6 @@
 """Fixtures: the emulators for the session, one gateway for each module."""
+import os
+
 import pytest
 
 from tests.integration import gateway as gateway_module
@@ -27,6 +29,8 @@ def nothing_leaks(fleet):
 @pytest.fixture(scope="session")
 def binary():
     reason = gateway_module.can_serve()
+    if reason and "SLUICE_BIN" in os.environ:
+        pytest.fail(reason)
     if reason:
         pytest.skip(reason)
     return gateway_module.BINARY

@@ -201,7 +201,7 @@ def can_serve():
     """Why the binary cannot be tested, or None."""
     if not BINARY.exists():
         return "%s does not exist; run make" % BINARY
-    answer = subprocess.run([str(BINARY), "--help"], capture_output=True, timeout=10)
-    if b"serve" not in answer.stdout + answer.stderr:
-        return "%s has no 'serve' yet" % BINARY
+    answer = subprocess.run([str(BINARY), "serve", "--help"], capture_output=True, timeout=10)
+    if answer.returncode != 0 or b"--config" not in answer.stdout:
+        return "%s cannot serve yet" % BINARY
     return None

@@ -59,7 +59,7 @@ BROKEN = [
     ("extra", "limits: {body_bytes: much}\n"),
     ("extra", "router: {retries: 1}\n"),
     ("extra", "workspaces: [\n"),
-    ("extra", "log_level: ${SLUICE_TEST_NOT_SET}\n"),
+    ("extra", "log:\n  level: ${SLUICE_TEST_NOT_SET}\n"),
 ]
 
 

@@ -15,7 +15,7 @@ CANARY = "canary-prompt-7f3a9b"
 
 @pytest.fixture(scope="module")
 def gateway_options():
-    return {"extra": "log_level: debug\n"}
+    return {"extra": "log: {level: debug}\n"}
 
 
 def ask(gateway, key, shape=CHAT, headers=(), **options):
