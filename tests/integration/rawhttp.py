@@ -35,9 +35,11 @@ class Response:
 
 
 class Connection:
-    def __init__(self, sock):
+    def __init__(self, sock, limit_s=25):
         self.sock = sock
         self.data = b""
+        self.limit_s = limit_s
+        self.deadline = time.monotonic() + limit_s
 
     def __enter__(self):
         return self
@@ -46,9 +48,11 @@ class Connection:
         self.sock.close()
 
     def send(self, data):
+        self.deadline = time.monotonic() + self.limit_s
         self.sock.sendall(data)
 
     def _more(self):
+        assert time.monotonic() < self.deadline, "no end after %d s" % self.limit_s
         try:
             data = self.sock.recv(65536)
         except ConnectionResetError:
