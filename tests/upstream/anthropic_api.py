@@ -287,7 +287,7 @@ class Anthropic(Provider):
         return events
 
     # -- for faults ------------------------------------------------------------
-    def error_event(self):
+    def error_event(self, before):
         return b"event: error\ndata: " + dump({"type": "error", "error": {
             "type": "overloaded_error", "message": "Overloaded"}}) + b"\n\n"
 

@@ -199,7 +199,8 @@ async def play_errorevent(fault, provider, channel, reply):
         reply.body = spoiled.body
     else:
         keep = max(2, len(reply.events) // 2)
-        reply.events = reply.events[:keep] + [provider.error_event()]
+        before = reply.events[:keep]
+        reply.events = before + [provider.error_event(before)]
     await write_reply(channel, reply)
 
 

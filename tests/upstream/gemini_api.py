@@ -263,7 +263,7 @@ class Gemini(Provider):
                                                       for r in requests]})
 
     # -- for faults ------------------------------------------------------------
-    def error_event(self):
+    def error_event(self, before):
         return b"data: " + dump({"error": {"code": 503, "message": "The model is overloaded.",
                                            "status": "UNAVAILABLE"}}) + b"\r\n\r\n"
 

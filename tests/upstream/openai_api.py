@@ -545,10 +545,12 @@ class OpenAI(Provider):
         return self.json_reply(entry, {"text": text, "usage": usage}, usage)
 
     # -- for faults ------------------------------------------------------------
-    def error_event(self):
-        return b"data: " + dump({"error": {"message": "The server had an error.",
-                                           "type": "server_error", "param": None,
-                                           "code": "server_error"}}) + b"\n\n"
+    def error_event(self, before):
+        error = {"message": "The server had an error.", "param": None, "code": "server_error"}
+        if before[0].startswith(b"event: response."):
+            return b"event: error\ndata: " + dump(dict(
+                error, type="error", sequence_number=len(before))) + b"\n\n"
+        return b"data: " + dump({"error": dict(error, type="server_error")}) + b"\n\n"
 
     @staticmethod
     def without_terminal(events):
