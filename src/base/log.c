@@ -64,16 +64,15 @@ put_capped(struct sl_json_writer *w, struct sl_slice text)
 }
 
 static void
-put_time(struct sl_json_writer *w)
+put_time(struct sl_json_writer *w, int64_t wall_ms)
 {
-	int64_t now_ms = sl_clock_wall_ms();
-	time_t now_s = (time_t)(now_ms / 1000);
+	time_t wall_s = (time_t)(wall_ms / 1000);
 	struct tm tm;
 	char text[48];
 
-	gmtime_r(&now_s, &tm);
+	gmtime_r(&wall_s, &tm);
 	snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900,
-	         tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now_ms % 1000));
+	         tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(wall_ms % 1000));
 	sl_json_str(w, "ts", sl_slice_str(text));
 }
 
@@ -100,15 +99,14 @@ put_field(struct sl_json_writer *w, const struct sl_log_field *field)
 }
 
 static void
-build_line(struct sl_buf *line, enum sl_log_level level, const char *message,
-           const struct sl_log_field *fields)
+build_line(struct sl_buf *line, enum sl_log_level level, int64_t wall_ms,
+           const char *message, const struct sl_log_field *fields)
 {
 	struct sl_json_writer w;
 
-	sl_buf_clear(line);
 	sl_json_writer_init(&w, line);
 	sl_json_obj(&w);
-	put_time(&w);
+	put_time(&w, wall_ms);
 	sl_json_str(&w, "level", sl_slice_str(level_name(level)));
 	sl_json_key(&w, "msg");
 	put_capped(&w, sl_slice_str(message));
@@ -138,23 +136,43 @@ write_line(struct sl_slice line)
 	errno = saved_errno;
 }
 
+enum sl_err
+sl_log_append(struct sl_buf *lines, enum sl_log_level level, int64_t wall_ms,
+              const char *message, const struct sl_log_field *fields)
+{
+	size_t start = lines->len;
+
+	build_line(lines, level, wall_ms, message, fields);
+	if (lines->failed) {
+		lines->len = start;
+		lines->failed = false;
+		return SL_ELIMIT;
+	}
+	lines->len = start + sl_log_redact(lines->ptr + start, lines->len - start);
+	return SL_OK;
+}
+
+void
+sl_log_flush(struct sl_buf *lines)
+{
+	write_line(sl_buf_slice(lines));
+	sl_buf_clear(lines);
+}
+
 void
 sl_log_write(enum sl_log_level level, const char *message, const struct sl_log_field *fields)
 {
 	static const struct sl_log_field dropped[] = {
 		{ .name = "fields_dropped", .kind = SL_LOG_INT, .number = 1 }, { 0 },
 	};
+	int64_t wall_ms = sl_clock_wall_ms();
 	struct sl_buf line;
 
 	sl_buf_init(&line, LINE_MAX_SIZE);
 	sl_buf_reserve(&line, LINE_USUAL_SIZE);
-	build_line(&line, level, message, fields);
-	if (line.failed)
-		build_line(&line, level, message, dropped);
-	if (!line.failed) {
-		line.len = sl_log_redact(line.ptr, line.len);
-		write_line(sl_buf_slice(&line));
-	}
+	if (sl_log_append(&line, level, wall_ms, message, fields) != SL_OK)
+		sl_log_append(&line, level, wall_ms, message, dropped);
+	sl_log_flush(&line);
 	sl_buf_release(&line);
 }
 

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+#include "base/err.h"
 #include "base/slice.h"
 
 enum sl_log_level { SL_LOG_DEBUG, SL_LOG_INFO, SL_LOG_WARN, SL_LOG_ERROR, SL_LOG_OFF };
@@ -34,6 +36,13 @@ bool sl_log_enabled(enum sl_log_level level);
  * at most 2 KiB, cut silently; fields of a line over 32 KiB are dropped. */
 void sl_log_write(enum sl_log_level level, const char *message,
                   const struct sl_log_field *fields);
+
+/* The same in two steps, for many lines in one write: the line is built as of
+ * wall_ms, redacted and appended to `lines` (whatever the level), or not at all
+ * when it does not fit; then all are written and the buffer cleared. */
+enum sl_err sl_log_append(struct sl_buf *lines, enum sl_log_level level, int64_t wall_ms,
+                          const char *message, const struct sl_log_field *fields);
+void sl_log_flush(struct sl_buf *lines);
 
 /* sl_log(SL_LOG_WARN, "upstream failed", SL_LOG_Z("provider", name), ...) */
 #define sl_log(level, ...)                                                    \

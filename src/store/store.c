@@ -27,6 +27,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 
 enum { GROUP_MAX = 64 }; /* jobs in one transaction */
 
@@ -70,6 +71,8 @@ fall_ill(struct sl_store *store, enum sl_err err)
 	if (!atomic_exchange_explicit(&store->healthy, false, memory_order_relaxed))
 		return;
 	store->probe_due_ms = now_ms() + SL_STORE_PROBE_MS;
+	sl_log(SL_LOG_ERROR, "the store refuses writes; records wait in memory until it is well",
+	       SL_LOG_Z("store", store->ops->scheme), SL_LOG_Z("reason", sl_err_text(err)));
 }
 
 /* One small real write. */
@@ -92,6 +95,8 @@ probe(struct sl_store *store)
 	if (err != SL_OK)
 		return;
 	atomic_store_explicit(&store->healthy, true, memory_order_relaxed);
+	sl_log(SL_LOG_INFO, "the store takes writes again",
+	       SL_LOG_Z("store", store->ops->scheme));
 }
 
 static void

@@ -14,14 +14,21 @@
 #include "model/fault.h"
 #include "model/usage.h"
 
+/* id, name in records, logs and metrics */
+#define SL_OUTCOMES(X)                                                                 \
+	X(OK, "ok")                         /* answered completely */                  \
+	X(REFUSED, "refused")               /* refused before any upstream byte */     \
+	X(UPSTREAM_ERROR, "upstream_error") /* the provider's error, relayed */        \
+	X(FAILED, "failed")                 /* no usable answer from upstream */       \
+	X(CUT, "cut")                       /* the stream lacked its proper end */     \
+	X(CLIENT_GONE, "client_gone")       /* the caller hung up first */             \
+	X(SHUTDOWN, "shutdown")             /* the grace period ended */
+
 enum sl_outcome {
-	SL_OUTCOME_OK,            /* answered completely */
-	SL_OUTCOME_REFUSED,       /* refused before any upstream byte */
-	SL_OUTCOME_UPSTREAM_ERROR,/* the provider answered with an error, relayed */
-	SL_OUTCOME_FAILED,        /* no usable answer from upstream */
-	SL_OUTCOME_CUT,           /* the stream ended without its proper end */
-	SL_OUTCOME_CLIENT_GONE,   /* the caller hung up first */
-	SL_OUTCOME_SHUTDOWN,      /* the grace period ended */
+#define SL_OUTCOME_ENUM(id, name) SL_OUTCOME_##id,
+	SL_OUTCOMES(SL_OUTCOME_ENUM)
+#undef SL_OUTCOME_ENUM
+	SL_OUTCOME_COUNT,
 };
 const char *sl_outcome_name(enum sl_outcome outcome); /* "ok", "refused", ... */
 

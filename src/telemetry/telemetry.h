@@ -1,11 +1,10 @@
 /* telemetry.h - records, metrics and the access log. shared: atomic.
  *
  * sl_telemetry_finish is the only way a record leaves the pipeline. It updates
- * this loop's counters, writes the access-log line and queues the row for the
- * store's writer thread; it never waits for a disk. When the queue is full the
- * row is kept on an overflow list (bounded in bytes), so that a slow disk loses
- * nothing before it has cost real memory; what is dropped then is counted and
- * logged as an error.
+ * this loop's counters and queues the row; a thread of its own writes access-log
+ * lines and feeds the store every 40 ms. The loop never waits for a disk. While
+ * the store refuses writes, rows wait in memory (64 MiB in all); what is dropped
+ * beyond that is counted and logged as an error.
  */
 #ifndef SL_TELEMETRY_TELEMETRY_H
 #define SL_TELEMETRY_TELEMETRY_H
@@ -17,16 +16,21 @@ struct sl_store;
 struct sl_telemetry;
 
 struct sl_telemetry_config {
-	unsigned loops;
-	bool     access_log;
+	unsigned    loops;      /* at least 1 */
+	bool        access_log;
+	const char *version;    /* static, for sluice_build_info */
 };
 
+/* store NULL: nothing is stored, only counted and logged. NULL: no memory or no
+ * thread. */
 struct sl_telemetry *sl_telemetry_new(const struct sl_telemetry_config *config,
                                       struct sl_store *store);
-/* Flushes every queued row to the store first. After all loops stopped. */
+/* Writes every queued line and row first; gives a store that refuses writes three
+ * seconds to recover. After all loops stopped, before sl_store_free. NULL is
+ * allowed. */
 void sl_telemetry_free(struct sl_telemetry *telemetry);
 
-/* An ask began / ended: the in-flight gauge. */
+/* An ask began / ended. On the loop of that index. Every begin has one finish. */
 void sl_telemetry_begin(struct sl_telemetry *telemetry, unsigned loop_index);
 void sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
                          const struct sl_record *record);
@@ -38,7 +42,7 @@ struct sl_telemetry_gauges {
 	uint64_t keys;
 	uint64_t config_loaded_wall_ms;
 };
-/* Prometheus text format 0.0.4 of everything. Any thread. */
+/* Prometheus text format 0.0.4 of everything, appended to out. Any thread. */
 void sl_telemetry_metrics(struct sl_telemetry *telemetry,
                           const struct sl_telemetry_gauges *gauges, struct sl_buf *out);
 

@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/log.h"
 #include "store/store.h"
 
 static char directory[64];
@@ -825,5 +825,6 @@ main(void)
 		TEST(records_and_sums_stand_or_fall_together),
 	};
 
+	sl_log_init(SL_LOG_OFF, STDERR_FILENO);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

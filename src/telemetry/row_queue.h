@@ -1,0 +1,57 @@
+/* row_queue.h - encoded rows on their way from one loop to the telemetry thread.
+ *
+ * A list of chunks with one producer (the loop) and one consumer (the telemetry
+ * thread, or the store thread on its behalf). Rows are appended and never change;
+ * the consumer reads with cursors as often as it likes and frees whole chunks
+ * when their rows are durable. No memory before the first row, a bound on all.
+ */
+#ifndef SL_TELEMETRY_ROW_QUEUE_H
+#define SL_TELEMETRY_ROW_QUEUE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/store.h"
+
+enum { SL_ROW_CHUNK_SIZE = 32 * 1024 }; /* bytes of rows */
+
+struct sl_row_chunk {
+	struct sl_row_chunk *_Atomic next;
+	atomic_uint                  used; /* bytes; what lies below is frozen */
+	char                         bytes[SL_ROW_CHUNK_SIZE];
+};
+
+struct sl_row_queue {
+	struct sl_row_chunk *_Atomic first;  /* set once by the producer, then the consumer's */
+	struct sl_row_chunk         *tail;   /* owner: producer */
+	_Atomic uint64_t             pushed; /* rows ever, by the producer */
+	_Atomic uint64_t             dropped;/* rows refused, by the producer */
+	atomic_size_t                chunks; /* alive */
+	size_t                       max_chunks;
+};
+
+/* A place between two rows. chunk NULL: the very beginning. */
+struct sl_row_cursor {
+	struct sl_row_chunk *chunk;
+	size_t               offset; /* bytes */
+};
+
+/* max_size: bytes of chunks alive, at least one chunk. */
+void sl_row_queue_init(struct sl_row_queue *queue, size_t max_size);
+/* After both sides stopped. */
+void sl_row_queue_release(struct sl_row_queue *queue);
+
+/* Producer. Texts are cut to their columns' sizes. False: the queue is full or
+ * memory is out; the row is counted as dropped. */
+bool sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row);
+
+/* Consumer. The row at the cursor, which moves on; false at the end. The row's
+ * text lies in the chunk. row NULL: only moves. */
+bool sl_row_next(struct sl_row_queue *queue, struct sl_row_cursor *at,
+                 struct sl_record_row *row);
+/* Consumer. Frees the chunks before the cursor's. */
+void sl_row_free_before(struct sl_row_queue *queue, const struct sl_row_cursor *at);
+
+#endif
