@@ -255,6 +255,7 @@ start_next(struct sl_keyring *ring)
 {
 	for (;;) {
 		struct sl_keyring_change *change;
+		enum sl_err err;
 
 		pthread_mutex_lock(&ring->changing);
 		change = ring->first_change;
@@ -268,9 +269,11 @@ start_next(struct sl_keyring *ring)
 			return;
 		change->job.run = run_change;
 		change->job.done = done_change;
-		change->job.err = sl_store_submit(ring->store, &change->job);
-		if (change->job.err == SL_OK)
+		/* From here on the change is the store thread's, if it took it. */
+		err = sl_store_submit(ring->store, &change->job);
+		if (err == SL_OK)
 			return;
+		change->job.err = err;
 		finish_change(change);
 	}
 }
