@@ -72,7 +72,7 @@ run(const struct sl_command *command, int argc, char **argv)
 	sl_config_report_init(&report, sl_slice_str(path ? path : "environment"));
 	config = sl_config_load(&(struct sl_config_source){ .path = path, .env = getenv }, &report);
 	sl_buf_init(&text, TEXT_MAX);
-	sl_config_report_print(&report, &text);
+	sl_config_report_print(&report, true, &text);
 	fwrite(text.len ? text.ptr : "", 1, text.len, stdout);
 	if (config)
 		print_summary(path ? path : "environment", config);

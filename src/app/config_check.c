@@ -3,9 +3,11 @@
 #include "app/config_loader.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "model/catalog.h"
 #include "providers/provider.h"
 
 struct check {
@@ -13,6 +15,8 @@ struct check {
 	struct sl_config      *config;
 	struct sl_config_names providers, models, stacks;
 };
+
+enum { CATALOG_FILE_MAX = 8 * 1024 * 1024 };
 
 void
 sl_loader_check_readable(struct sl_loader *loader, const struct sl_slice *path, const char *what)
@@ -216,6 +220,43 @@ check_store(struct check *check)
 }
 
 static void
+check_catalog(struct check *check)
+{
+	struct sl_loader *loader = check->loader;
+	const struct sl_slice *path = &check->config->catalog;
+	struct sl_config_mark mark = sl_loader_where(loader, path);
+	struct sl_catalog_error error = { 0 };
+	struct sl_arena scratch;
+	struct sl_buf text;
+	ssize_t got = 0;
+	int fd;
+
+	if (!path->len)
+		return;
+	fd = open(path->ptr, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0) {
+		sl_config_error(loader->report, mark, "catalog: %s cannot be read: %s — check the "
+		                "path and its permissions", path->ptr, strerror(errno));
+		return;
+	}
+	sl_buf_init(&text, CATALOG_FILE_MAX);
+	sl_arena_init(&scratch, 64 * 1024, 8 * CATALOG_FILE_MAX);
+	while (sl_buf_reserve(&text, 64 * 1024) == SL_OK &&
+	       (got = read(fd, text.ptr + text.len, 64 * 1024)) > 0)
+		text.len += (size_t)got;
+	if (got < 0 || text.failed)
+		sl_config_error(loader->report, mark, "catalog: %s cannot be read whole — name an "
+		                "ordinary file of at most %d bytes", path->ptr, CATALOG_FILE_MAX);
+	else if (!sl_catalog_parse(sl_buf_slice(&text), &scratch, &error))
+		sl_config_error(loader->report, mark, "catalog: %s:%u:%u: %s — correct that line",
+		                path->ptr, error.line, error.column,
+		                error.reason ? error.reason : "out of memory");
+	close(fd);
+	sl_arena_release(&scratch);
+	sl_buf_release(&text);
+}
+
+static void
 check_deployment(struct check *check, const struct sl_config_model *model,
                  struct sl_config_deployment *deployment, size_t index)
 {
@@ -372,7 +413,7 @@ sl_loader_check(struct sl_loader *loader)
 		return;
 	check_listen(&check);
 	check_store(&check);
-	sl_loader_check_readable(loader, &config->catalog, "catalog");
+	check_catalog(&check);
 	sl_loader_check_providers(loader, &check.providers);
 	check_models(&check);
 	check_routes(&check);

@@ -114,12 +114,26 @@ make_room(struct sl_loader *loader, size_t more)
 	return true;
 }
 
+/* Only without a file: in one, `${SLUICE_MASTER_KEY}` says so. */
+static void
+set_master_key(struct sl_loader *loader)
+{
+	static const char *const names[] = { "SLUICE_MASTER_KEY" };
+	const char *name = sl_loader_env_first(loader, names, 1);
+
+	if (name && !loader->source->path &&
+	    sl_secret_set(&loader->config->master_key,
+	                  sl_slice_trim(sl_slice_str(loader->source->env(name)))) != SL_OK)
+		loader->out_of_memory = true;
+}
+
 void
 sl_loader_environment(struct sl_loader *loader)
 {
 	struct sl_config *config = loader->config;
 	bool listed = sl_loader_written(loader, &config->providers);
 
+	set_master_key(loader);
 	if (!sl_loader_written(loader, &config->providers_from_environment))
 		config->providers_from_environment = !listed;
 	if (!config->providers_from_environment ||

@@ -23,4 +23,8 @@ struct sl_config *sl_config_load(const struct sl_config_source *source,
  * address of the built-in simulated provider; NULL when not. */
 struct sl_config_provider *sl_config_mock(struct sl_config *config);
 
+/* "127.0.0.1:8080", "[::1]:8080", "localhost:8080", "8080" (this machine only);
+ * host borrows from text. Other names are refused: which address would it be? */
+bool sl_config_parse_address(struct sl_slice text, struct sl_slice *host, uint16_t *port);
+
 #endif

@@ -114,7 +114,6 @@ void sl_loader_listen(struct sl_loader *loader, yaml_node_t *node);
 void sl_loader_headers(struct sl_loader *loader, struct sl_config_provider *provider,
                        yaml_node_t *node);
 void sl_loader_prices(struct sl_loader *loader, yaml_node_t *node);
-bool sl_config_parse_address(struct sl_slice text, struct sl_slice *host, uint16_t *port);
 
 /* --- the whole --------------------------------------------------------------- */
 

@@ -93,7 +93,7 @@ by_place(const void *a, const void *b)
 }
 
 void
-sl_config_report_print(struct sl_config_report *report, struct sl_buf *out)
+sl_config_report_print(struct sl_config_report *report, bool with_warnings, struct sl_buf *out)
 {
 	size_t found = report->errors + report->warnings;
 
@@ -101,6 +101,8 @@ sl_config_report_print(struct sl_config_report *report, struct sl_buf *out)
 	for (size_t i = 0; i < report->count; i++) {
 		const struct sl_config_problem *problem = &report->problems[i];
 
+		if (problem->warning && !with_warnings)
+			continue;
 		sl_buf_append(out, report->path);
 		if (problem->mark.line)
 			sl_buf_printf(out, ":%u:%u", problem->mark.line, problem->mark.column);

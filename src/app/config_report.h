@@ -46,7 +46,8 @@ void sl_config_warn(struct sl_config_report *report, struct sl_config_mark mark,
                     const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* One line for each problem, by place: "FILE:LINE:COL: error: TEXT". */
-void sl_config_report_print(struct sl_config_report *report, struct sl_buf *out);
+void sl_config_report_print(struct sl_config_report *report, bool with_warnings,
+                            struct sl_buf *out);
 
 /* Among `count` names, the one that `word` most likely misspells; NULL when
  * none is near. Bounded work: words over 48 bytes have no neighbours. */

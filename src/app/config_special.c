@@ -5,7 +5,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#include "model/usage.h"
+#include "model/price.h"
 
 void
 sl_loader_strings(struct sl_loader *loader, struct sl_config_strings *out, yaml_node_t *node)
@@ -275,42 +275,13 @@ sl_loader_headers(struct sl_loader *loader, struct sl_config_provider *provider,
 
 /* --- prices ------------------------------------------------------------------- */
 
-/* Price fields are the usage classes without "_tokens". */
-static bool
-is_price_field(struct sl_slice name)
-{
-	for (int class_ = 0; class_ < SL_USAGE_COUNT; class_++) {
-		struct sl_slice full = sl_slice_str(sl_usage_class_name((enum sl_usage_class)class_));
-
-		if (sl_slice_ends(full, SL_SLICE("_tokens")))
-			full.len -= strlen("_tokens");
-		if (sl_slice_eq(name, full))
-			return true;
-	}
-	return false;
-}
-
-static void
-price_names(char *out, size_t size)
-{
-	size_t used = 0;
-
-	for (int class_ = 0; class_ < SL_USAGE_COUNT && used < size; class_++) {
-		struct sl_slice full = sl_slice_str(sl_usage_class_name((enum sl_usage_class)class_));
-
-		if (sl_slice_ends(full, SL_SLICE("_tokens")))
-			full.len -= strlen("_tokens");
-		used += (size_t)snprintf(out + used, size - used, "%s%.*s", class_ ? ", " : "",
-		                         SL_ARG(full));
-	}
-}
-
 static struct sl_slice
 price_fields(struct sl_loader *loader, yaml_node_t *node)
 {
 	struct sl_slice kept = SL_SLICE_NONE;
+	struct sl_price scratch = { 0 };
 	struct sl_buf json;
-	char known[300];
+	int64_t nanousd;
 
 	sl_buf_init(&json, SL_CONFIG_SCALAR_MAX);
 	sl_buf_append_char(&json, '{');
@@ -324,14 +295,17 @@ price_fields(struct sl_loader *loader, yaml_node_t *node)
 		if (!sl_loader_key(loader, node, pair, &key, &mark))
 			continue;
 		length = sl_loader_push(loader, key);
-		if (!is_price_field(key)) {
-			price_names(known, sizeof(known));
-			sl_config_error(loader->report, mark, "unknown price %s — known: %s",
-			                loader->path, known);
+		if (sl_price_set(&scratch, key, 0) != SL_OK) {
+			sl_config_error(loader->report, mark,
+			                "unknown price %s — known are input, output, cache_read, "
+			                "cache_write and the others of the catalogue",
+			                loader->path);
 		} else if (sl_loader_scalar(loader, yaml_document_get_node(loader->document,
 		                                                           pair->value),
 		                            "a number such as 0.15", &scalar)) {
-			if (sl_config_is_decimal(scalar.text))
+			/* It becomes JSON, which has no leading zeros. */
+			if (sl_config_is_decimal(scalar.text) &&
+			    sl_price_parse_usd(scalar.text, &nanousd))
 				sl_buf_printf(&json, "%s\"%.*s\":%.*s", json.len > 1 ? "," : "",
 				              SL_ARG(key), SL_ARG(scalar.text));
 			else

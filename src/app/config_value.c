@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "model/price.h"
+
 enum { SHOWN_MAX = 60 }; /* bytes of a value in a message */
 
 struct sl_slice
@@ -217,27 +219,6 @@ sl_config_is_decimal(struct sl_slice text)
 	return sl_slice_find(rest, '.') < 0;
 }
 
-/* Exact; false when it is no amount, is finer than a nano-dollar or too large. */
-static bool
-parse_nanousd(struct sl_slice text, int64_t *out)
-{
-	struct sl_slice fraction = text;
-	struct sl_slice whole = sl_slice_cut(&fraction, '.');
-	int64_t value;
-
-	if (!sl_config_is_decimal(text) || fraction.len > 9 || !sl_slice_i64(whole, &value))
-		return false;
-	for (size_t i = 0; i < 9; i++) {
-		int64_t digit = i < fraction.len ? fraction.ptr[i] - '0' : 0;
-
-		if (__builtin_mul_overflow(value, 10, &value) ||
-		    __builtin_add_overflow(value, digit, &value))
-			return false;
-	}
-	*out = value;
-	return true;
-}
-
 static void
 value_integer(struct sl_loader *loader, const struct sl_option *option, void *field,
               const struct sl_config_scalar *scalar)
@@ -403,7 +384,7 @@ sl_loader_value(struct sl_loader *loader, const struct sl_option *option, void *
 		value_number(loader, option, field, scalar);
 		return;
 	case SL_OPTION_USD:
-		if (!parse_nanousd(scalar->text, field))
+		if (!sl_price_parse_usd(scalar->text, field))
 			sl_config_error(loader->report, scalar->mark,
 			                "%s: `%s` is not an amount of US dollars — write it as 1.50, "
 			                "with at most nine decimal places",

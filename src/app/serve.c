@@ -1,0 +1,431 @@
+/* serve.c - the running process: assembled, told by signals, taken apart.
+ *
+ *   configuration -> world -> store -> keys -> telemetry -> workers -> listening
+ *                                                                  -> banner
+ *
+ *   RUNNING --SIGHUP--> reload, RUNNING
+ *      '-----SIGTERM, SIGINT--> DRAINING --all idle | grace over | second signal--> STOPPED
+ *
+ * While draining nothing new is accepted and what is in flight goes on. The end
+ * runs in the order that loses nothing: threads, then connections (which leave
+ * their records), then telemetry (which flushes them), then the store.
+ */
+#include "app/serve.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "app/cli.h"
+#include "app/version.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "ledger/key.h"
+#include "store/store.h"
+
+enum {
+	REPORT_MAX = 1024 * 1024,
+	DRAIN_LOOK_MS = 10,
+	/* Descriptors that are not callers' connections, and the share of those
+	 * that have one upstream. */
+	FDS_RESERVED = 64,
+	WORKERS_MAX = 256,
+};
+
+/* --- the process ---------------------------------------------------------------- */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+/* Keys are in this memory: no core file, no other process of the same user may
+ * look. The sanitizers need to. */
+static void
+harden(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	umask(077);
+	if (SANITIZED)
+		return;
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)setrlimit(RLIMIT_CORE, &none);
+}
+
+static void
+raise_fd_limit(uint64_t connections)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+		return;
+	if (limit.rlim_cur < connections * 2 + FDS_RESERVED)
+		sl_log(SL_LOG_WARN,
+		       "file descriptors may run out: each connection may need two; raise the "
+		       "limit (LimitNOFILE, ulimit -n) or lower limits.connections",
+		       SL_LOG_I("descriptors", limit.rlim_cur), SL_LOG_I("connections", connections));
+}
+
+/* Blocked everywhere and read from one descriptor; the threads inherit the mask. */
+static int
+open_signals(void)
+{
+	sigset_t set;
+
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0)
+		return -1;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The next signal, or 0 when none came within timeout_ms (-1: wait). */
+static int
+next_signal(int fd, int timeout_ms)
+{
+	struct pollfd wait = { .fd = fd, .events = POLLIN };
+	struct signalfd_siginfo info;
+
+	if (poll(&wait, 1, timeout_ms) <= 0 || read(fd, &info, sizeof(info)) != sizeof(info))
+		return 0;
+	return (int)info.ssi_signo;
+}
+
+/* --- start ----------------------------------------------------------------------- */
+
+static enum sl_log_level
+log_level(struct sl_slice name)
+{
+	static const char *const names[] = { "debug", "info", "warn", "error", "off" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (sl_slice_is(name, names[i]))
+			return (enum sl_log_level)i;
+	return SL_LOG_INFO;
+}
+
+static bool
+open_tls(struct sl_app *app, const struct sl_config *config, struct sl_buf *reason)
+{
+	app->listener_count = config->listen_count;
+	app->tls = SL_ARENA_ARRAY(&app->arena, struct sl_tls_context *, config->listen_count);
+	for (size_t i = 0; app->tls && i < config->listen_count; i++) {
+		const struct sl_config_listen *listen = &config->listen[i];
+		const char *why = NULL;
+
+		if (!listen->tls_cert.len)
+			continue;
+		app->tls[i] = sl_tls_server_new(sl_arena_strdup(&app->arena, listen->tls_cert),
+		                                sl_arena_strdup(&app->arena, listen->tls_key), &why);
+		if (!app->tls[i]) {
+			sl_buf_printf(reason, "TLS with %.*s: %s\n", SL_ARG(listen->tls_cert),
+			              why ? why : "out of memory");
+			return false;
+		}
+	}
+	return app->tls != NULL;
+}
+
+struct first_start {
+	struct sl_store_job job;
+	bool                first;
+};
+
+/* Whether the store has never seen a start. Marks it. */
+static void
+run_first_start(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct first_start *start = SL_CONTAINER(job, struct first_start, job);
+	struct sl_buf value;
+
+	sl_buf_init(&value, 64);
+	job->err = ops->meta_get(conn, "first_start", &value);
+	start->first = job->err == SL_ENOTFOUND;
+	if (start->first)
+		job->err = ops->meta_put(conn, "first_start", SL_SLICE(SL_VERSION));
+	sl_buf_release(&value);
+}
+
+static bool
+open_state(struct sl_app *app, struct sl_buf *master_key, struct sl_buf *first_key,
+           struct sl_buf *reason)
+{
+	const struct sl_config *config = sl_world_config(app->world);
+	struct first_start start = { .job.run = run_first_start };
+	const char *why = NULL;
+	enum sl_err err;
+
+	app->store = sl_store_new(config->store, &why);
+	if (!app->store) {
+		sl_buf_printf(reason, "store %.*s: %s\n", SL_ARG(config->store),
+		              why ? why : "cannot be opened");
+		return false;
+	}
+	app->keyring = sl_keyring_new();
+	err = app->keyring ? sl_keyring_load(app->keyring, app->store) : SL_ENOMEM;
+	if (err == SL_OK)
+		err = sl_keyring_set_master(app->keyring, app->store,
+		                            sl_secret_reveal(&config->master_key), master_key);
+	if (err == SL_OK)
+		err = sl_store_run(app->store, &start.job);
+	if (err == SL_OK && start.first && config->keys_required &&
+	    sl_keyring_count(app->keyring) == 0)
+		err = sl_keyring_create_first(app->keyring, SL_SLICE("first key"), first_key);
+	if (err != SL_OK) {
+		sl_buf_printf(reason, "store %.*s: %s\n", SL_ARG(config->store), sl_err_text(err));
+		return false;
+	}
+	return true;
+}
+
+static unsigned
+count_workers(const struct sl_config *config)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (config->workers)
+		return (unsigned)config->workers;
+	return cores < 1 ? 1 : cores > WORKERS_MAX ? WORKERS_MAX : (unsigned)cores;
+}
+
+/* What a person types: a wildcard address is reached as loopback. */
+static bool
+set_base_url(struct sl_app *app, const struct sl_config *config, uint16_t port)
+{
+	struct sl_slice host = config->listen[0].host;
+	bool v6;
+
+	if (sl_slice_is(host, "0.0.0.0"))
+		host = SL_SLICE("127.0.0.1");
+	else if (sl_slice_is(host, "::"))
+		host = SL_SLICE("::1");
+	v6 = sl_slice_find(host, ':') >= 0;
+	app->base_url = sl_arena_printf(&app->arena, "%s://%s%.*s%s:%u",
+	                                app->tls[0] ? "https" : "http", v6 ? "[" : "",
+	                                SL_ARG(host), v6 ? "]" : "", (unsigned)port);
+	return app->base_url.ptr != NULL;
+}
+
+static bool
+open_workers(struct sl_app *app, struct sl_buf *reason)
+{
+	const struct sl_config *config = sl_world_config(app->world);
+	uint16_t *ports = SL_ARENA_ARRAY(&app->arena, uint16_t, app->listener_count);
+	unsigned count = count_workers(config);
+
+	app->workers = calloc(count, sizeof(*app->workers));
+	if (!app->workers || !ports) {
+		sl_buf_append_str(reason, "out of memory\n");
+		return false;
+	}
+	app->worker_count = count;
+	for (size_t i = 0; i < app->listener_count; i++)
+		ports[i] = config->listen[i].port;
+	/* All listen before one runs: a failure then has nothing to undo. */
+	for (unsigned i = 0; i < count; i++)
+		if (!sl_worker_init(&app->workers[i], app, i, ports, reason))
+			return false;
+	if (!set_base_url(app, config, ports[0]))
+		return false;
+	for (unsigned i = 0; i < count; i++)
+		if (!sl_worker_start(&app->workers[i])) {
+			sl_buf_append_str(reason, "cannot start a thread\n");
+			return false;
+		}
+	return true;
+}
+
+static bool
+start(struct sl_app *app, struct sl_buf *reason)
+{
+	struct sl_telemetry_config telemetry;
+	struct sl_buf master_key, first_key;
+	const struct sl_config *config;
+	bool ok = false;
+
+	sl_buf_init(&master_key, 1024);
+	sl_buf_init(&first_key, 1024);
+	app->world = sl_app_load(app, reason);
+	if (!app->world)
+		goto out;
+	/* Warnings. */
+	fwrite(reason->ptr ? reason->ptr : "", 1, reason->len, stderr);
+	sl_buf_clear(reason);
+	config = sl_world_config(app->world);
+	app->keys_required = config->keys_required;
+	sl_log_init(log_level(config->log_level), STDERR_FILENO);
+	raise_fd_limit(config->limits.connections);
+	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());
+	if (!open_tls(app, config, reason) || !open_state(app, &master_key, &first_key, reason))
+		goto out;
+	telemetry = (struct sl_telemetry_config){ .loops = count_workers(config),
+		                                  .access_log = config->access_log };
+	app->telemetry = sl_telemetry_new(&telemetry, app->store);
+	if (!app->telemetry) {
+		sl_buf_append_str(reason, "out of memory\n");
+		goto out;
+	}
+	if (!open_workers(app, reason))
+		goto out;
+	sl_banner_print(app, sl_buf_slice(&master_key), sl_buf_slice(&first_key));
+	ok = true;
+out:
+	if (master_key.ptr)
+		explicit_bzero(master_key.ptr, master_key.len);
+	if (first_key.ptr)
+		explicit_bzero(first_key.ptr, first_key.len);
+	sl_buf_release(&master_key);
+	sl_buf_release(&first_key);
+	return ok;
+}
+
+/* --- run and stop ------------------------------------------------------------------ */
+
+static void
+reload_by_signal(struct sl_app *app)
+{
+	struct sl_buf report;
+	enum sl_err err;
+
+	sl_buf_init(&report, REPORT_MAX);
+	err = sl_app_reload(app, &report);
+	if (err == SL_OK)
+		sl_log(SL_LOG_INFO, "configuration reloaded",
+		       { .name = "report", .kind = SL_LOG_JSON, .text = sl_buf_slice(&report) });
+	else
+		sl_log(SL_LOG_ERROR, "configuration refused, the old one stays",
+		       SL_LOG_S("reason", sl_buf_slice(&report)));
+	sl_buf_release(&report);
+}
+
+static bool
+all_drained(struct sl_app *app)
+{
+	for (unsigned i = 0; i < app->worker_count; i++)
+		if (!atomic_load(&app->workers[i].drained))
+			return false;
+	return true;
+}
+
+static void
+drain(struct sl_app *app, int signals)
+{
+	uint64_t grace_ms, end_ns;
+	int signal_number;
+
+	pthread_mutex_lock(&app->lock);
+	grace_ms = sl_world_config(app->world)->shutdown_grace_ms;
+	pthread_mutex_unlock(&app->lock);
+	sl_log(SL_LOG_INFO, "stopping: nothing new is accepted, requests in flight go on",
+	       SL_LOG_I("grace_ms", grace_ms));
+	atomic_store(&app->draining, true);
+	for (unsigned i = 0; i < app->worker_count; i++)
+		sl_worker_drain(&app->workers[i]);
+	end_ns = sl_clock_mono_ns() + grace_ms * 1000000u;
+	while (!all_drained(app) && sl_clock_mono_ns() < end_ns) {
+		signal_number = next_signal(signals, DRAIN_LOOK_MS);
+		if (signal_number == SIGTERM || signal_number == SIGINT) {
+			sl_log(SL_LOG_WARN, "told twice: stopping now");
+			break;
+		}
+	}
+}
+
+static void
+wait_for_the_end(struct sl_app *app, int signals)
+{
+	for (;;) {
+		switch (next_signal(signals, -1)) {
+		case SIGHUP:
+			reload_by_signal(app);
+			break;
+		case SIGTERM:
+		case SIGINT:
+			drain(app, signals);
+			return;
+		default:
+			break;
+		}
+	}
+}
+
+static void
+stop(struct sl_app *app)
+{
+	for (unsigned i = 0; i < app->worker_count; i++)
+		if (app->workers[i].started)
+			sl_loop_stop(app->workers[i].loop);
+	for (unsigned i = 0; i < app->worker_count; i++)
+		if (app->workers[i].started)
+			pthread_join(app->workers[i].thread, NULL);
+	for (unsigned i = 0; i < app->worker_count; i++)
+		sl_worker_close(&app->workers[i]);
+	if (app->telemetry)
+		sl_telemetry_free(app->telemetry);
+	sl_store_free(app->store);
+	if (app->keyring)
+		sl_keyring_free(app->keyring);
+	/* Last: the store posts the end of its jobs to them. */
+	for (unsigned i = 0; i < app->worker_count; i++)
+		sl_worker_release(&app->workers[i]);
+	free(app->workers);
+	if (app->mock)
+		sl_mock_thread_stop(app->mock);
+	for (size_t i = 0; app->tls && i < app->listener_count; i++)
+		if (app->tls[i])
+			sl_tls_unref(app->tls[i]);
+	sl_world_unref(app->world);
+	sl_arena_release(&app->arena);
+}
+
+int
+sl_serve_run(const struct sl_serve_options *options)
+{
+	struct sl_app app = { .options = options };
+	pthread_condattr_t attributes;
+	struct sl_buf reason;
+	int signals, status = SL_EXIT_FAILED;
+
+	harden();
+	sl_arena_init(&app.arena, 4096, 1024 * 1024);
+	sl_buf_init(&reason, REPORT_MAX);
+	pthread_mutex_init(&app.lock, NULL);
+	pthread_mutex_init(&app.reload_lock, NULL);
+	pthread_condattr_init(&attributes);
+	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+	pthread_cond_init(&app.swapped, &attributes);
+	pthread_condattr_destroy(&attributes);
+	signals = open_signals();
+	if (signals < 0)
+		fprintf(stderr, "sluice serve: signals: %s\n", strerror(errno));
+	else if (!start(&app, &reason))
+		fprintf(stderr, "%.*ssluice serve: not started\n", (int)reason.len,
+		        reason.ptr ? reason.ptr : "");
+	else {
+		wait_for_the_end(&app, signals);
+		status = SL_EXIT_OK;
+	}
+	stop(&app);
+	if (signals >= 0)
+		close(signals);
+	pthread_cond_destroy(&app.swapped);
+	pthread_mutex_destroy(&app.reload_lock);
+	pthread_mutex_destroy(&app.lock);
+	sl_buf_release(&reason);
+	return status;
+}

@@ -1,0 +1,120 @@
+/* serve.h - the running process. Private to src/app/.
+ *
+ *   serve.c         assembled, taken apart: store, keys, workers, signals
+ *   worker.c        one event loop and its thread
+ *   reload.c        a new configuration, published to the workers
+ *   banner.c        what a person reads at the start
+ *   config_diff.c   which options a reload changed
+ *
+ * Threads: the main thread waits for signals; each worker runs a loop; the store
+ * and the simulated provider have threads of their own.
+ */
+#ifndef SL_APP_SERVE_H
+#define SL_APP_SERVE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "admin/admin.h"
+#include "app/config_load.h"
+#include "base/json.h"
+#include "mock/mock.h"
+#include "net/client.h"
+#include "net/server.h"
+#include "pipeline/gateway.h"
+#include "telemetry/telemetry.h"
+
+struct sl_app;
+
+/* What /metrics and the end of a drain read of another loop. shared: atomic. */
+struct sl_worker_gauges {
+	atomic_uint_fast64_t connections, exchanges, upstream_open, upstream_idle,
+	    upstream_opened, upstream_reused;
+};
+
+/* One event loop. owner: its thread, except where it says otherwise. */
+struct sl_worker {
+	struct sl_app       *app;
+	unsigned             index;
+	pthread_t            thread;
+	bool                 started;  /* main thread */
+	struct sl_loop      *loop;
+	struct sl_client    *client;
+	struct sl_admin     *admin;
+	struct sl_gateway   *gateway;
+	struct sl_server    *server;
+	struct sl_services   services;
+	struct sl_admin_services admin_services;
+	struct sl_world     *world;    /* a reference */
+	/* Under app->lock: the world to change to. Its task is queued while set. */
+	struct sl_world     *next_world;
+	struct sl_task       swap_task, drain_task;
+	struct sl_timer      gauge_timer;
+	struct sl_worker_gauges gauges;
+	bool                 draining;
+	atomic_bool          drained;  /* draining, and nothing is in flight */
+};
+
+struct sl_serve_options {
+	const char *config_path; /* NULL: none */
+	const char *listen;      /* NULL: as configured; else instead of it */
+};
+
+struct sl_app {
+	const struct sl_serve_options *options;
+	struct sl_store        *store;
+	struct sl_keyring      *keyring;
+	struct sl_telemetry    *telemetry;
+	struct sl_mock_thread  *mock;
+	uint16_t                mock_port;
+	struct sl_worker       *workers;
+	unsigned                worker_count;
+	struct sl_tls_context **tls;     /* one for each listener; NULL: cleartext */
+	size_t                  listener_count;
+	struct sl_slice         base_url; /* "http://127.0.0.1:8080" */
+	struct sl_arena         arena;   /* for the process's life */
+	bool                    keys_required;
+	atomic_bool             draining;
+	_Atomic(int64_t)        loaded_wall_ms;
+	pthread_mutex_t         lock;    /* guards what follows, and next_world */
+	pthread_cond_t          swapped;
+	struct sl_world        *world;   /* the newest, a reference */
+	unsigned                swaps_due; /* workers that have not changed over yet */
+	pthread_mutex_t         reload_lock; /* one reload at a time; never waited for */
+};
+
+/* Runs until it is told to stop. Returns the exit status. */
+int sl_serve_run(const struct sl_serve_options *options);
+
+/* Builds a loop with its parts and listens; the thread is not started. False:
+ * reason tells the operator. port[i] is the port of listener i: 0 is filled in. */
+bool sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index,
+                    uint16_t *ports, struct sl_buf *reason);
+bool sl_worker_start(struct sl_worker *worker);
+/* Any thread. */
+void sl_worker_drain(struct sl_worker *worker);
+/* Ends what is in flight; after the thread was joined. The loop stays. */
+void sl_worker_close(struct sl_worker *worker);
+void sl_worker_release(struct sl_worker *worker);
+
+/* Reads and checks the configuration as at the start: overrides applied, the
+ * simulated provider's address filled in. NULL: report holds the problems. */
+struct sl_world *sl_app_load(struct sl_app *app, struct sl_buf *report);
+/* A new configuration for all workers, or none: SL_ESYNTAX with the problems as
+ * text, SL_EBUSY while another reload runs or the process ends. SL_OK: report is
+ * {"changed":[...],"restart_needed":[...]}. Any thread; when it is a worker's,
+ * every loop has changed over when it returns. */
+enum sl_err sl_app_reload(struct sl_app *app, struct sl_buf *report);
+/* The worker whose thread this is; NULL elsewhere. */
+struct sl_worker *sl_worker_current(void);
+/* Changes to next_world. On the worker's thread. */
+void sl_worker_swap(struct sl_worker *worker);
+
+/* Names of the options that differ, as two JSON arrays of texts. */
+void sl_config_diff(const struct sl_config *before, const struct sl_config *after,
+                    struct sl_json_writer *out);
+
+/* What was made at this first start; empty: not made. */
+void sl_banner_print(struct sl_app *app, struct sl_slice master_key, struct sl_slice first_key);
+
+#endif

@@ -1,0 +1,301 @@
+/* worker.c - one event loop and its thread.
+ *
+ *   init (main thread) -> start -> runs -> [swap]* -> drain -> drained -> stop
+ *
+ * A worker owns its server, client, gateway and admin room; other threads reach
+ * it only by posted tasks and read only its gauges.
+ */
+#include "app/serve.h"
+
+#include "ledger/key.h"
+
+enum {
+	GAUGE_PERIOD_MS = 1000,
+	DRAIN_PERIOD_MS = 10,
+	STACK_SIZE = 512 * 1024, /* deep enough: nothing recurses on input */
+};
+
+static _Thread_local struct sl_worker *current;
+
+struct sl_worker *
+sl_worker_current(void)
+{
+	return current;
+}
+
+/* --- what the other rooms ask ------------------------------------------------- */
+
+static bool
+is_draining(void *context)
+{
+	struct sl_worker *worker = context;
+
+	return atomic_load_explicit(&worker->app->draining, memory_order_relaxed);
+}
+
+static enum sl_err
+reload(void *context, struct sl_buf *report)
+{
+	struct sl_worker *worker = context;
+
+	return sl_app_reload(worker->app, report);
+}
+
+static struct sl_slice
+base_url(void *context)
+{
+	struct sl_worker *worker = context;
+	struct sl_slice url = worker->app->base_url;
+
+	/* "host:port" */
+	return sl_slice_from(url, (size_t)sl_slice_search(url, SL_SLICE("://")) + 3);
+}
+
+static struct sl_slice
+sample_model(void *context)
+{
+	struct sl_worker *worker = context;
+
+	return sl_world_sample_model(worker->world);
+}
+
+static void
+publish_gauges(struct sl_worker *worker)
+{
+	struct sl_worker_gauges *gauges = &worker->gauges;
+	struct sl_client_stats stats;
+
+	sl_client_stats(worker->client, &stats);
+	atomic_store_explicit(&gauges->connections, sl_server_connection_count(worker->server),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&gauges->exchanges, sl_server_exchange_count(worker->server),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&gauges->upstream_open, stats.open, memory_order_relaxed);
+	atomic_store_explicit(&gauges->upstream_idle, stats.idle, memory_order_relaxed);
+	atomic_store_explicit(&gauges->upstream_opened, stats.opened, memory_order_relaxed);
+	atomic_store_explicit(&gauges->upstream_reused, stats.reused, memory_order_relaxed);
+}
+
+static uint64_t
+read_gauge(atomic_uint_fast64_t *gauge)
+{
+	return atomic_load_explicit(gauge, memory_order_relaxed);
+}
+
+/* This loop exactly, the others as of their last period. */
+static void
+sum_gauges(void *context, struct sl_telemetry_gauges *out)
+{
+	struct sl_worker *worker = context;
+	struct sl_app *app = worker->app;
+
+	publish_gauges(worker);
+	*out = (struct sl_telemetry_gauges){ 0 };
+	for (unsigned i = 0; i < app->worker_count; i++) {
+		struct sl_worker_gauges *gauges = &app->workers[i].gauges;
+
+		out->connections += read_gauge(&gauges->connections);
+		out->exchanges += read_gauge(&gauges->exchanges);
+		out->upstream_open += read_gauge(&gauges->upstream_open);
+		out->upstream_idle += read_gauge(&gauges->upstream_idle);
+		out->upstream_opened += read_gauge(&gauges->upstream_opened);
+		out->upstream_reused += read_gauge(&gauges->upstream_reused);
+	}
+	out->keys = sl_keyring_count(app->keyring);
+	out->config_loaded_wall_ms = (uint64_t)atomic_load(&app->loaded_wall_ms);
+}
+
+/* --- timers and tasks ---------------------------------------------------------- */
+
+static void
+on_gauge_timer(struct sl_timer *timer)
+{
+	struct sl_worker *worker = SL_CONTAINER(timer, struct sl_worker, gauge_timer);
+
+	publish_gauges(worker);
+	if (worker->draining && sl_server_exchange_count(worker->server) == 0)
+		atomic_store(&worker->drained, true);
+	sl_timer_set(worker->loop, timer, worker->draining ? DRAIN_PERIOD_MS : GAUGE_PERIOD_MS);
+}
+
+void
+sl_worker_swap(struct sl_worker *worker)
+{
+	struct sl_app *app = worker->app;
+	struct sl_server_limits limits;
+	struct sl_world *next, *old = NULL;
+
+	pthread_mutex_lock(&app->lock);
+	next = worker->next_world;
+	worker->next_world = NULL;
+	pthread_mutex_unlock(&app->lock);
+	if (next) {
+		old = worker->world;
+		worker->world = next;
+		sl_gateway_set_world(worker->gateway, next);
+		limits = sl_world_server_limits(next);
+		sl_server_set_limits(worker->server, &limits);
+		pthread_mutex_lock(&app->lock);
+		app->swaps_due--;
+		pthread_cond_broadcast(&app->swapped);
+		pthread_mutex_unlock(&app->lock);
+	}
+	sl_world_unref(old);
+}
+
+static void
+run_swap(struct sl_task *task)
+{
+	sl_worker_swap(SL_CONTAINER(task, struct sl_worker, swap_task));
+}
+
+static void
+run_drain(struct sl_task *task)
+{
+	struct sl_worker *worker = SL_CONTAINER(task, struct sl_worker, drain_task);
+
+	worker->draining = true;
+	sl_server_drain(worker->server);
+	sl_timer_set(worker->loop, &worker->gauge_timer, 0);
+}
+
+void
+sl_worker_drain(struct sl_worker *worker)
+{
+	sl_loop_post(worker->loop, &worker->drain_task);
+}
+
+/* --- life ----------------------------------------------------------------------- */
+
+static bool
+listen_on(struct sl_worker *worker, size_t at, uint16_t *port, struct sl_buf *reason)
+{
+	const struct sl_config_listen *listen = &sl_world_config(worker->world)->listen[at];
+	struct sl_arena *arena = &worker->app->arena;
+	struct sl_listen_config config = {
+		.host = sl_arena_strdup(arena, listen->host),
+		.port = *port,
+		.tls = worker->app->tls[at],
+	};
+	enum sl_err err = config.host ? sl_server_listen(worker->server, &config, port)
+	                              : SL_ENOMEM;
+
+	if (err == SL_OK)
+		return true;
+	sl_buf_printf(reason, "cannot listen on %.*s port %u: %s\n", SL_ARG(listen->host),
+	              (unsigned)config.port,
+	              err == SL_EBUSY ? "another program has it; stop that one, or choose another "
+	                                "address with --listen or `listen:`"
+	              : err == SL_EPOLICY ? "not permitted; ports under 1024 need a privilege, "
+	                                    "choose a higher one"
+	                                  : sl_err_text(err));
+	return false;
+}
+
+bool
+sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uint16_t *ports,
+               struct sl_buf *reason)
+{
+	struct sl_server_limits limits = sl_world_server_limits(app->world);
+
+	worker->app = app;
+	worker->index = index;
+	worker->swap_task.run = run_swap;
+	worker->drain_task.run = run_drain;
+	worker->gauge_timer.on_due = on_gauge_timer;
+	worker->world = sl_world_ref(app->world);
+	worker->loop = sl_loop_new(index);
+	if (!worker->loop)
+		goto fail;
+	worker->client = sl_client_new(worker->loop);
+	worker->admin_services = (struct sl_admin_services){
+		.store = app->store,
+		.keyring = app->keyring,
+		.telemetry = app->telemetry,
+		.keys_required = app->keys_required,
+		.reload = reload,
+		.gauges = sum_gauges,
+		.base_url = base_url,
+		.sample_model = sample_model,
+		.draining = is_draining,
+		.context = worker,
+	};
+	worker->admin = worker->client ? sl_admin_new(worker->loop, &worker->admin_services) : NULL;
+	if (!worker->admin)
+		goto fail;
+	worker->services = (struct sl_services){
+		.keyring = app->keyring,
+		.telemetry = app->telemetry,
+		.draining = is_draining,
+		.context = worker,
+		.site = sl_admin_handler(worker->admin),
+		.site_owns = sl_admin_owns,
+	};
+	worker->gateway =
+	    sl_gateway_new(worker->loop, worker->client, &worker->services, worker->world);
+	if (!worker->gateway)
+		goto fail;
+	worker->server = sl_server_new(worker->loop, &limits, sl_gateway_handler(worker->gateway));
+	if (!worker->server)
+		goto fail;
+	for (size_t i = 0; i < app->listener_count; i++)
+		if (!listen_on(worker, i, &ports[i], reason))
+			return false;
+	return true;
+fail:
+	sl_buf_append_str(reason, "out of memory or file descriptors\n");
+	return false;
+}
+
+static void *
+run_thread(void *context)
+{
+	struct sl_worker *worker = context;
+
+	current = worker;
+	sl_timer_set(worker->loop, &worker->gauge_timer, GAUGE_PERIOD_MS);
+	sl_loop_run(worker->loop);
+	sl_timer_clear(&worker->gauge_timer);
+	return NULL;
+}
+
+bool
+sl_worker_start(struct sl_worker *worker)
+{
+	pthread_attr_t attributes;
+
+	if (pthread_attr_init(&attributes) != 0)
+		return false;
+	pthread_attr_setstacksize(&attributes, STACK_SIZE);
+	worker->started = pthread_create(&worker->thread, &attributes, run_thread, worker) == 0;
+	pthread_attr_destroy(&attributes);
+	return worker->started;
+}
+
+void
+sl_worker_close(struct sl_worker *worker)
+{
+	if (worker->server)
+		sl_server_free(worker->server);
+	if (worker->gateway)
+		sl_gateway_free(worker->gateway);
+	if (worker->admin)
+		sl_admin_free(worker->admin);
+	if (worker->client)
+		sl_client_free(worker->client);
+	sl_world_unref(worker->world);
+	sl_world_unref(worker->next_world);
+	worker->server = NULL;
+	worker->gateway = NULL;
+	worker->admin = NULL;
+	worker->client = NULL;
+	worker->world = worker->next_world = NULL;
+}
+
+void
+sl_worker_release(struct sl_worker *worker)
+{
+	if (worker->loop)
+		sl_loop_free(worker->loop);
+	worker->loop = NULL;
+}
