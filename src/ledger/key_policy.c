@@ -303,7 +303,7 @@ read_count(struct job *job, const struct member *member, struct sl_json value)
 	if (value.type != SL_JSON_NUMBER)
 		return wrong_type(job, member, value, "a whole number");
 	if (!sl_json_i64(value, &count) || count < 1 || count > member->max) {
-		snprintf(must, sizeof(must), "a whole number from 1 to %lld; null means no limit",
+		snprintf(must, sizeof(must), "a whole number from 1 to %lld; 0 or null means no limit",
 		         (long long)member->max);
 		return wrong_value(job, member, must);
 	}
@@ -406,9 +406,17 @@ read_default(struct job *job, const struct member *member)
 }
 
 static bool
+is_zero(struct sl_json value)
+{
+	int64_t count;
+
+	return sl_json_i64(value, &count) && count == 0;
+}
+
+static bool
 read_member(struct job *job, const struct member *member, struct sl_json value)
 {
-	if (value.type == SL_JSON_NULL)
+	if (value.type == SL_JSON_NULL || (member->kind == COUNT && is_zero(value)))
 		return read_default(job, member);
 	if (member->unenforced && job->source != SL_POLICY_STORED)
 		return refuse(job, SL_FAULT_UNSUPPORTED, "unsupported", sl_slice_str(member->name),

@@ -130,7 +130,9 @@ null_restores_a_default(void **state)
 {
 	(void)state;
 	assert_true(apply("{\"rpm\":3,\"team\":\"t\",\"models\":[\"a\"],\"enabled\":false,"
-	                  "\"metadata\":{\"a\":1}}", SL_POLICY_CREATE));
+	                  "\"concurrency\":3,\"metadata\":{\"a\":1}}", SL_POLICY_CREATE));
+	assert_true(apply("{\"concurrency\":0,\"tpm\":0}", SL_POLICY_PATCH));
+	assert_int_equal(policy.concurrency, 0);
 	assert_true(apply("{\"rpm\":null,\"team\":null,\"models\":null,\"enabled\":null,"
 	                  "\"metadata\":null}", SL_POLICY_PATCH));
 	assert_int_equal(policy.rpm, 0);
@@ -151,7 +153,7 @@ refusals_name_the_member_and_the_remedy(void **state)
 		{ "{\"colour\":1}", "colour", "unknown_field", "A key has: name" },
 		{ "{\"id\":\"vk_1\"}", "id", "read_only", "leave it out" },
 		{ "{\"rpm\":\"5\"}", "rpm", "invalid_type", "not string" },
-		{ "{\"rpm\":0}", "rpm", "invalid_value", "null means no limit" },
+		{ "{\"rpm\":\"0\"}", "rpm", "invalid_type", "whole number" },
 		{ "{\"rpm\":1.5}", "rpm", "invalid_value", "whole number" },
 		{ "{\"rpm\":-1}", "rpm", "invalid_value", "from 1" },
 		{ "{\"rpm\":1e300}", "rpm", "invalid_value", "from 1" },
