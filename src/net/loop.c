@@ -338,6 +338,9 @@ wait_ms(const struct sl_loop *loop)
 {
 	uint64_t next_tick_ms = (loop->tick + 1) * WHEEL_TICK_MS;
 
+	/* Deferred before the loop ran, or between two runs. */
+	if (loop->deferred)
+		return 0;
 	/* Looks one turn of the wheel ahead at most; an empty wheel waits long. */
 	for (uint64_t i = 1; i <= WHEEL_SLOTS; i++)
 		if (!sl_list_empty(&loop->wheel[(loop->tick + i) % WHEEL_SLOTS])) {

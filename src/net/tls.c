@@ -79,12 +79,13 @@ init_once(void)
 	peer_slot = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_peer);
 }
 
-/* The last error of this thread's queue as text; empties the queue. */
+/* The first error of this thread's queue, the cause of those behind it, as text;
+ * empties the queue. */
 static const char *
-last_error(void)
+first_error(void)
 {
 	static _Thread_local char text[REASON_SIZE];
-	unsigned long code = ERR_peek_last_error();
+	unsigned long code = ERR_peek_error();
 	const char *reason = code ? ERR_reason_error_string(code) : NULL;
 
 	if (code && ERR_SYSTEM_ERROR(code))
@@ -232,7 +233,7 @@ context_new(bool is_server, const char **reason)
 	tls->is_server = is_server;
 	tls->ssl_ctx = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
 	if (!tls->ssl_ctx || peer_slot < 0 || !harden(tls->ssl_ctx)) {
-		*reason = last_error();
+		*reason = first_error();
 		sl_tls_unref(tls);
 		return NULL;
 	}
@@ -273,7 +274,7 @@ sl_tls_server_new(const char *cert_path, const char *key_path, const char **reas
 	if (!SSL_CTX_use_certificate_chain_file(tls->ssl_ctx, cert_path) ||
 	    !SSL_CTX_use_PrivateKey_file(tls->ssl_ctx, key_path, SSL_FILETYPE_PEM) ||
 	    !SSL_CTX_check_private_key(tls->ssl_ctx)) {
-		*reason = last_error();
+		*reason = first_error();
 		sl_tls_unref(tls);
 		return NULL;
 	}
@@ -302,7 +303,7 @@ sl_tls_client_new(const char *ca_file, bool offer_h2, const char **reason)
 		failed = ca_file ? !SSL_CTX_load_verify_file(tls->ssl_ctx, ca_file)
 		                 : !SSL_CTX_set_default_verify_paths(tls->ssl_ctx);
 	if (failed) {
-		*reason = last_error();
+		*reason = first_error();
 		sl_tls_unref(tls);
 		return NULL;
 	}
@@ -396,7 +397,7 @@ keep_reason(SSL *ssl, int ssl_error)
 		snprintf(text, sizeof(text), "certificate not trusted: %s",
 		         X509_verify_cert_error_string(verify));
 	else if (ERR_peek_last_error())
-		snprintf(text, sizeof(text), "%s", last_error());
+		snprintf(text, sizeof(text), "%s", first_error());
 	else if (ssl_error == SSL_ERROR_SYSCALL && system_error)
 		snprintf(text, sizeof(text), "%s", strerror(system_error));
 	else

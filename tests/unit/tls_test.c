@@ -1,0 +1,425 @@
+/* tls_test.c - who is trusted, what is spoken, what is remembered.
+ *
+ * Certificates are made here; client and server sit on a socket pair and are
+ * stepped in turn. Each case that must be refused is one that some client in
+ * the wild once accepted.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <malloc.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "net/tls.h"
+
+static char dir[] = "/tmp/sluice-tls-XXXXXX";
+
+struct identity {
+	EVP_PKEY *key;
+	X509     *cert;
+	char      cert_path[64], key_path[64];
+};
+
+static struct identity ca, other_ca, good, expired, self_signed, wildcard;
+
+static void
+write_files(struct identity *identity, const char *name)
+{
+	FILE *file;
+
+	snprintf(identity->cert_path, sizeof(identity->cert_path), "%s/%s.pem", dir, name);
+	snprintf(identity->key_path, sizeof(identity->key_path), "%s/%s.key", dir, name);
+	file = fopen(identity->cert_path, "w");
+	assert_non_null(file);
+	assert_int_equal(PEM_write_X509(file, identity->cert), 1);
+	fclose(file);
+	file = fopen(identity->key_path, "w");
+	assert_non_null(file);
+	assert_int_equal(PEM_write_PrivateKey(file, identity->key, NULL, NULL, 0, NULL, NULL), 1);
+	fclose(file);
+}
+
+static void
+add_extension(X509 *cert, int nid, const char *value)
+{
+	X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+
+	assert_non_null(extension);
+	X509_add_ext(cert, extension, -1);
+	X509_EXTENSION_free(extension);
+}
+
+/* issuer NULL: signs itself. names: subjectAltName, or NULL for an authority. */
+static void
+make_identity(struct identity *identity, const char *name, const char *names,
+              const struct identity *issuer, long from_s, long to_s)
+{
+	X509 *cert = X509_new();
+	EVP_PKEY *key = EVP_EC_gen("P-256");
+	static long serial = 1;
+
+	assert_non_null(cert);
+	assert_non_null(key);
+	X509_set_version(cert, 2);
+	ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++);
+	X509_gmtime_adj(X509_getm_notBefore(cert), from_s);
+	X509_gmtime_adj(X509_getm_notAfter(cert), to_s);
+	X509_set_pubkey(cert, key);
+	X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+	                           (const unsigned char *)name, -1, -1, 0);
+	X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer->cert : cert));
+	if (names)
+		add_extension(cert, NID_subject_alt_name, names);
+	else
+		add_extension(cert, NID_basic_constraints, "critical,CA:TRUE");
+	assert_true(X509_sign(cert, issuer ? issuer->key : key, EVP_sha256()) > 0);
+	identity->key = key;
+	identity->cert = cert;
+	write_files(identity, name);
+}
+
+static int
+make_all(void **state)
+{
+	const long day = 86400;
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	assert_non_null(mkdtemp(dir));
+	make_identity(&ca, "ca", NULL, NULL, -day, day);
+	make_identity(&other_ca, "other-ca", NULL, NULL, -day, day);
+	make_identity(&good, "good", "DNS:api.test,IP:127.0.0.1,IP:::1", &ca, -day, day);
+	make_identity(&expired, "expired", "DNS:api.test", &ca, -2 * day, -day);
+	make_identity(&self_signed, "self", "DNS:api.test", NULL, -day, day);
+	make_identity(&wildcard, "wild", "DNS:*.api.test,DNS:f*o.api2.test", &ca, -day, day);
+	return 0;
+}
+
+static int
+remove_all(void **state)
+{
+	struct identity *all[] = { &ca, &other_ca, &good, &expired, &self_signed, &wildcard };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		unlink(all[i]->cert_path);
+		unlink(all[i]->key_path);
+		X509_free(all[i]->cert);
+		EVP_PKEY_free(all[i]->key);
+	}
+	return rmdir(dir);
+}
+
+struct link {
+	struct sl_tls_context *client_tls, *server_tls;
+	struct sl_sock         client, server;
+};
+
+static void
+open_link(struct link *link)
+{
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	link->client = (struct sl_sock){ .fd = fds[0] };
+	link->server = (struct sl_sock){ .fd = fds[1] };
+}
+
+static enum sl_err
+shake(struct link *link)
+{
+	enum sl_err client = SL_AGAIN, server = SL_AGAIN;
+
+	for (int i = 0; i < 20 && (client == SL_AGAIN || server == SL_AGAIN); i++) {
+		if (client == SL_AGAIN)
+			client = sl_tls_handshake(&link->client);
+		if (client == SL_ETLS)
+			return client;
+		if (server == SL_AGAIN)
+			server = sl_tls_handshake(&link->server);
+	}
+	return client == SL_OK ? server : client;
+}
+
+/* One whole handshake with new contexts; the client's verdict. */
+static enum sl_err
+verdict(const struct identity *server, const char *ca_path, struct sl_slice host, char reason[200])
+{
+	struct link link;
+	const char *why;
+	enum sl_err err;
+
+	link.server_tls = sl_tls_server_new(server->cert_path, server->key_path, &why);
+	link.client_tls = sl_tls_client_new(ca_path, true, &why);
+	assert_non_null(link.server_tls);
+	assert_non_null(link.client_tls);
+	open_link(&link);
+	assert_int_equal(sl_tls_start(link.server_tls, &link.server, SL_SLICE_NONE, SL_SLICE_NONE),
+	                 SL_OK);
+	err = sl_tls_start(link.client_tls, &link.client, host, SL_SLICE_NONE);
+	if (err == SL_OK)
+		err = shake(&link);
+	snprintf(reason, 200, "%s", err == SL_ETLS ? sl_tls_reason(&link.client) : "");
+	sl_sock_close(&link.client, false);
+	sl_sock_close(&link.server, false);
+	sl_tls_unref(link.client_tls);
+	sl_tls_unref(link.server_tls);
+	return err;
+}
+
+static void
+only_the_right_certificate_is_trusted(void **state)
+{
+	const struct {
+		const struct identity *server;
+		const struct identity *trust;
+		const char            *host;
+		const char            *reason; /* NULL: accepted */
+	} cases[] = {
+		{ &good, &ca, "api.test", NULL },
+		{ &good, &ca, "127.0.0.1", NULL },
+		{ &good, &ca, "::1", NULL },
+		{ &wildcard, &ca, "a.api.test", NULL },
+		{ &good, &ca, "127.0.0.2", "IP address mismatch" },
+		{ &good, &ca, "other.test", "ostname mismatch" },
+		{ &wildcard, &ca, "a.b.api.test", "ostname mismatch" },
+		{ &wildcard, &ca, "foo.api2.test", "ostname mismatch" },
+		{ &expired, &ca, "api.test", "expired" },
+		{ &self_signed, &ca, "api.test", "self-signed" },
+		{ &good, &other_ca, "api.test", "unable to get local issuer" },
+		{ &good, NULL, "api.test", "unable to get local issuer" },
+	};
+	char reason[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		enum sl_err err = verdict(cases[i].server,
+		                          cases[i].trust ? cases[i].trust->cert_path : NULL,
+		                          sl_slice_str(cases[i].host), reason);
+
+		assert_int_equal(err, cases[i].reason ? SL_ETLS : SL_OK);
+		if (cases[i].reason && !strstr(reason, cases[i].reason)) {
+			print_error("%s: %s\n", cases[i].host, reason);
+			assert_true(false);
+		}
+	}
+	assert_int_equal(verdict(&good, ca.cert_path, SL_SLICE("api.test\0.evil"), reason),
+	                 SL_EINVAL);
+	assert_int_equal(verdict(&good, ca.cert_path, SL_SLICE(""), reason), SL_EINVAL);
+}
+
+static void
+old_versions_are_refused(void **state)
+{
+	SSL_CTX *old = SSL_CTX_new(TLS_server_method());
+	struct link link;
+	const char *why;
+
+	(void)state;
+	SSL_CTX_set_min_proto_version(old, TLS1_VERSION);
+	SSL_CTX_set_max_proto_version(old, TLS1_1_VERSION);
+	SSL_CTX_set_security_level(old, 0);
+	assert_int_equal(SSL_CTX_use_certificate_file(old, good.cert_path, SSL_FILETYPE_PEM), 1);
+	assert_int_equal(SSL_CTX_use_PrivateKey_file(old, good.key_path, SSL_FILETYPE_PEM), 1);
+	link.client_tls = sl_tls_client_new(ca.cert_path, false, &why);
+	open_link(&link);
+	link.server.ssl = SSL_new(old);
+	SSL_set_fd(link.server.ssl, link.server.fd);
+	SSL_set_accept_state(link.server.ssl);
+	assert_int_equal(sl_tls_start(link.client_tls, &link.client, SL_SLICE("api.test"),
+	                              SL_SLICE_NONE), SL_OK);
+	assert_int_equal(sl_tls_handshake(&link.client), SL_AGAIN);
+	assert_true(SSL_do_handshake(link.server.ssl) != 1);
+	assert_int_equal(sl_tls_handshake(&link.client), SL_ETLS);
+	sl_sock_close(&link.client, false);
+	sl_sock_close(&link.server, false);
+	sl_tls_unref(link.client_tls);
+	SSL_CTX_free(old);
+}
+
+static void
+open_good(struct link *link, bool h2)
+{
+	const char *why;
+
+	link->server_tls = sl_tls_server_new(good.cert_path, good.key_path, &why);
+	link->client_tls = sl_tls_client_new(ca.cert_path, h2, &why);
+	assert_non_null(link->server_tls);
+	assert_non_null(link->client_tls);
+}
+
+static void
+connect_good(struct link *link, struct sl_slice session_key)
+{
+	open_link(link);
+	assert_int_equal(sl_tls_start(link->server_tls, &link->server, SL_SLICE_NONE, SL_SLICE_NONE),
+	                 SL_OK);
+	assert_int_equal(sl_tls_start(link->client_tls, &link->client, SL_SLICE("api.test"),
+	                              session_key), SL_OK);
+	assert_int_equal(shake(link), SL_OK);
+}
+
+static void
+close_good(struct link *link)
+{
+	sl_tls_unref(link->client_tls);
+	sl_tls_unref(link->server_tls);
+}
+
+static void
+alpn_chooses_http2_when_offered(void **state)
+{
+	struct link link;
+
+	(void)state;
+	for (int h2 = 0; h2 < 2; h2++) {
+		open_good(&link, h2);
+		connect_good(&link, SL_SLICE_NONE);
+		assert_true(sl_slice_is(sl_tls_alpn(&link.client), h2 ? "h2" : "http/1.1"));
+		sl_sock_close(&link.client, false);
+		sl_sock_close(&link.server, false);
+		close_good(&link);
+	}
+}
+
+/* Connects, lets the ticket arrive, closes; whether it was a resumption. */
+static bool
+resumed(struct link *link, struct sl_slice session_key)
+{
+	struct iovec hello = { .iov_base = (char[]){ "x" }, .iov_len = 1 };
+	char byte;
+	bool was;
+
+	connect_good(link, session_key);
+	assert_int_equal(sl_sock_write(&link->server, &hello, 1), 1);
+	assert_int_equal(sl_sock_read(&link->client, &byte, 1), 1);
+	was = SSL_session_reused(link->client.ssl);
+	sl_sock_shutdown(&link->client);
+	sl_sock_close(&link->client, false);
+	sl_sock_close(&link->server, false);
+	return was;
+}
+
+static void
+sessions_are_resumed_within_one_key_only(void **state)
+{
+	struct link link, other;
+
+	(void)state;
+	open_good(&link, false);
+	assert_false(resumed(&link, SL_SLICE("one")));
+	assert_true(resumed(&link, SL_SLICE("one")));
+	assert_true(resumed(&link, SL_SLICE("one")));
+	assert_false(resumed(&link, SL_SLICE("two")));
+	assert_false(resumed(&link, SL_SLICE_NONE));
+	/* Other trust settings know nothing of it. */
+	open_good(&other, false);
+	sl_tls_unref(other.server_tls);
+	other.server_tls = sl_tls_ref(link.server_tls);
+	assert_false(resumed(&other, SL_SLICE("one")));
+	/* The table is bounded: many keys, and the newest still works. */
+	for (int i = 0; i < 600; i++) {
+		char key[16];
+
+		snprintf(key, sizeof(key), "key%d", i);
+		assert_false(resumed(&link, sl_slice_str(key)));
+	}
+	assert_true(resumed(&link, SL_SLICE("key599")));
+	assert_false(resumed(&link, SL_SLICE("one")));
+	close_good(&other);
+	close_good(&link);
+}
+
+static void
+an_end_without_close_notify_is_truncation(void **state)
+{
+	struct link link;
+	char byte;
+
+	(void)state;
+	open_good(&link, false);
+	connect_good(&link, SL_SLICE_NONE);
+	shutdown(link.server.fd, SHUT_WR);
+	assert_int_equal(sl_sock_read(&link.client, &byte, 1), SL_ECLOSED);
+	sl_sock_close(&link.client, false);
+	sl_sock_close(&link.server, false);
+	connect_good(&link, SL_SLICE_NONE);
+	sl_sock_shutdown(&link.server);
+	assert_int_equal(sl_sock_read(&link.client, &byte, 1), 0);
+	sl_sock_close(&link.client, false);
+	sl_sock_close(&link.server, false);
+	close_good(&link);
+}
+
+static void
+files_that_do_not_fit_are_explained(void **state)
+{
+	const char *why = NULL;
+
+	(void)state;
+	assert_null(sl_tls_server_new("/nonexistent.pem", good.key_path, &why));
+	assert_non_null(why);
+	assert_non_null(strstr(why, "No such file"));
+	assert_null(sl_tls_server_new(good.cert_path, ca.key_path, &why));
+	assert_non_null(strstr(why, "key values mismatch"));
+	assert_null(sl_tls_client_new("/nonexistent.pem", true, &why));
+	assert_non_null(why);
+}
+
+/* A quiet connection keeps no record buffers. Both ends of each are counted; an
+ * allocator with shadow memory (ASan) reports nothing here and is not judged. */
+static void
+a_quiet_connection_is_small(void **state)
+{
+	enum { LINKS = 64 };
+	struct link *links = calloc(LINKS, sizeof(*links)), first;
+	size_t before, after;
+
+	(void)state;
+	open_good(&first, false);
+	connect_good(&first, SL_SLICE_NONE);
+	before = mallinfo2().uordblks;
+	for (int i = 0; i < LINKS; i++) {
+		links[i] = first;
+		connect_good(&links[i], SL_SLICE_NONE);
+	}
+	after = mallinfo2().uordblks;
+	print_message("one TLS end: %zu bytes\n", (after - before) / LINKS / 2);
+	assert_true((after - before) / LINKS / 2 < (size_t)20 * 1024);
+	for (int i = 0; i < LINKS; i++) {
+		sl_sock_close(&links[i].client, false);
+		sl_sock_close(&links[i].server, false);
+	}
+	sl_sock_close(&first.client, false);
+	sl_sock_close(&first.server, false);
+	close_good(&first);
+	free(links);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(only_the_right_certificate_is_trusted),
+		cmocka_unit_test(old_versions_are_refused),
+		cmocka_unit_test(alpn_chooses_http2_when_offered),
+		cmocka_unit_test(sessions_are_resumed_within_one_key_only),
+		cmocka_unit_test(an_end_without_close_notify_is_truncation),
+		cmocka_unit_test(files_that_do_not_fit_are_explained),
+		cmocka_unit_test(a_quiet_connection_is_small),
+	};
+
+	return cmocka_run_group_tests(tests, make_all, remove_all);
+}
