@@ -99,6 +99,7 @@ const struct sl_shape_ops sl_shape_openai_speech = {
 	.read_request = read_request,
 	.forward = sl_steer_forward,
 	.read_reply = read_reply,
+	.relay_reply = true,
 	.read_frame = read_frame,
 	.write_fault = sl_openai_write_fault,
 	.write_stream_fault = sl_openai_write_stream_fault,

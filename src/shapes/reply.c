@@ -76,8 +76,10 @@ sl_reply_error(struct sl_reply_facts *facts, struct sl_json error, struct sl_are
 		message = text_or_raw(error, arena);
 	} else {
 		message = text_or_raw(sl_json_get(error, "message"), arena);
+		/* The type of an event that is an error says no more than that. */
 		for (size_t i = 0; i < sizeof(type_keys) / sizeof(type_keys[0]) && !type.len; i++)
-			type = text_or_raw(sl_json_get(error, type_keys[i]), arena);
+			if (!sl_json_is(sl_json_get(error, type_keys[i]), "error"))
+				type = text_or_raw(sl_json_get(error, type_keys[i]), arena);
 	}
 	sl_reply_fail(facts, arena, type, message);
 	return true;

@@ -58,8 +58,8 @@ struct sl_steer {
 	int64_t         max_output_tokens; /* -1: not given */
 	int64_t         choices;      /* n, candidateCount; 1 when not given */
 	struct sl_slice end_user;     /* user, metadata.user_id, safety_identifier; may be empty */
-	bool            reply_opaque; /* a successful reply is no JSON (audio, subtitles):
-	                               * it need not be held whole, read_reply takes an empty body */
+	bool            reply_opaque; /* a successful reply is no JSON (audio, subtitles) and
+	                               * read_reply does not look into it */
 	struct sl_usage counted;      /* what the request alone tells (characters of a speech);
 	                               * stands where the provider reports nothing */
 	/* For the shape's own use between read_request and forward. */

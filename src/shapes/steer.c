@@ -86,10 +86,14 @@ static bool
 wrong_type(struct sl_reading *reading, size_t want, const char *expected)
 {
 	const char *path = reading->wants[want].path;
+	enum sl_json_type type = reading->steer->found[want].type;
 
 	return refuse(reading, SL_FAULT_BAD_TYPE, sl_slice_str(path),
-	              sl_arena_printf(reading->arena, "'%s' must be %s, not %s.", path, expected,
-	                              sl_json_type_name(reading->steer->found[want].type)));
+	              type == SL_JSON_NUMBER && strcmp(expected, "an integer") == 0
+	                  ? sl_arena_printf(reading->arena, "'%s' must be an integer of at most "
+	                                                    "64 bits.", path)
+	                  : sl_arena_printf(reading->arena, "'%s' must be %s, not %s.", path,
+	                                    expected, sl_json_type_name(type)));
 }
 
 /* Whether the caller said anything: neither absent nor null. */
