@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,8 +34,7 @@ static const char *const migrations[] = {
 	"CREATE TABLE keys(id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE,"
 	" hint TEXT NOT NULL, policy_json TEXT NOT NULL, created_wall_ms INTEGER NOT NULL,"
 	" revoked_wall_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
-	"CREATE TABLE records(id INTEGER PRIMARY KEY, key_id TEXT) STRICT;"
-	"CREATE INDEX records_by_key ON records(key_id) WHERE key_id IS NOT NULL;"
+	"CREATE TABLE records(id INTEGER PRIMARY KEY) STRICT;"
 	"CREATE TABLE hours(hour INTEGER NOT NULL, key_id TEXT NOT NULL, team TEXT NOT NULL,"
 	" workspace TEXT NOT NULL, model TEXT NOT NULL, provider TEXT NOT NULL,"
 	" requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL,"
@@ -292,6 +292,13 @@ check(sqlite3 *db, struct sl_slice path, const char **reason)
 	              "read with `sqlite3 FILE .recover`");
 }
 
+/* Counting every allocation under a mutex helps nobody here. */
+static void
+set_up_library(void)
+{
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static enum sl_err
 open_locked(const char *path, sqlite3 **db, const char **reason)
 {
@@ -316,9 +323,11 @@ open_locked(const char *path, sqlite3 **db, const char **reason)
 enum sl_err
 sl_sqlite_open(struct sl_slice path, sqlite3 **db, int *lock_fd, const char **reason)
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	char name[PATH_MAX_SIZE];
 	enum sl_err err = SL_OK;
 
+	pthread_once(&once, set_up_library);
 	*db = NULL;
 	*lock_fd = -1;
 	if (path.len == 0 || path.len >= sizeof(name) || memchr(path.ptr, '\0', path.len)) {

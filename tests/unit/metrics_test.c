@@ -22,6 +22,8 @@ struct series {
 };
 
 static struct series all[SERIES_MAX];
+static char families[200][80];
+static size_t family_count;
 static size_t series_count;
 
 static bool
@@ -67,12 +69,10 @@ read_labels(const char *at)
 static void
 read_metrics(const struct sl_buf *text)
 {
-	static char families[200][80];
-	size_t family_count = 0;
 	struct sl_slice rest = sl_buf_slice(text);
 	char family[80] = "";
 
-	series_count = 0;
+	series_count = family_count = 0;
 	assert_false(text->failed);
 	while (rest.len) {
 		struct sl_slice cut = sl_slice_cut(&rest, '\n');
@@ -286,6 +286,27 @@ refusals_count_by_reason(void **state)
 	sl_metrics_shard_free(shard);
 }
 
+/* That docs/telemetry.md has the name, quoted as code. Unit tests run at the root of
+ * the tree. */
+static void
+expect_documented(const char *name)
+{
+	static char page[64 * 1024];
+	char quoted[100];
+
+	if (!page[0]) {
+		FILE *file = fopen("docs/telemetry.md", "r");
+
+		assert_non_null(file);
+		page[fread(page, 1, sizeof(page) - 1, file)] = '\0';
+		fclose(file);
+	}
+	snprintf(quoted, sizeof(quoted), "`%s`", name);
+	if (!strstr(page, quoted))
+		print_error("docs/telemetry.md lacks %s\n", quoted);
+	assert_non_null(strstr(page, quoted));
+}
+
 static void
 the_whole_page_is_well_formed(void **state)
 {
@@ -310,6 +331,23 @@ the_whole_page_is_well_formed(void **state)
 	assert_true(value_of("process_cpu_seconds_total") >= 0);
 	sl_buf_release(&text);
 	sl_telemetry_free(telemetry);
+	for (size_t i = 0; i < family_count; i++)
+		expect_documented(families[i]);
+}
+
+static void
+every_column_is_documented(void **state)
+{
+	(void)state;
+#define SL_RECORD_TEXT(name, max_size) expect_documented(#name);
+#define SL_RECORD_INT(name)            expect_documented(#name);
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		expect_documented(sl_usage_class_name((enum sl_usage_class)i));
+	for (int i = 0; i < SL_OUTCOME_COUNT; i++)
+		expect_documented(sl_outcome_name((enum sl_outcome)i));
 }
 
 int
@@ -321,6 +359,7 @@ main(void)
 		cmocka_unit_test(hostile_labels_are_printable),
 		cmocka_unit_test(refusals_count_by_reason),
 		cmocka_unit_test(the_whole_page_is_well_formed),
+		cmocka_unit_test(every_column_is_documented),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
