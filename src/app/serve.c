@@ -274,7 +274,8 @@ start(struct sl_app *app, struct sl_buf *reason)
 	if (!open_tls(app, config, reason) || !open_state(app, &master_key, &first_key, reason))
 		goto out;
 	telemetry = (struct sl_telemetry_config){ .loops = count_workers(config),
-		                                  .access_log = config->access_log };
+		                                  .access_log = config->access_log,
+		                                  .version = SL_VERSION };
 	app->telemetry = sl_telemetry_new(&telemetry, app->store);
 	if (!app->telemetry) {
 		sl_buf_append_str(reason, "out of memory\n");

@@ -36,12 +36,16 @@ read_file(const char *path, char *text, size_t size)
 static void
 put_memory(struct sl_buf *out)
 {
-	unsigned long long virtual_pages, resident_pages;
+	int64_t virtual_pages, resident_pages;
 	double page_size = (double)sysconf(_SC_PAGESIZE);
+	struct sl_slice rest;
 	char text[128];
 
-	if (!read_file("/proc/self/statm", text, sizeof(text)) ||
-	    sscanf(text, "%llu %llu", &virtual_pages, &resident_pages) != 2)
+	if (!read_file("/proc/self/statm", text, sizeof(text)))
+		return;
+	rest = sl_slice_str(text);
+	if (!sl_slice_i64(sl_slice_cut(&rest, ' '), &virtual_pages) ||
+	    !sl_slice_i64(sl_slice_cut(&rest, ' '), &resident_pages))
 		return;
 	sl_metrics_put(out, "process_resident_memory_bytes", "gauge", "Resident memory.",
 	               (double)resident_pages * page_size);
