@@ -16,8 +16,9 @@
 
 /* 0: no limit, except connect_ms and first_byte_ms, which must be set. */
 struct sl_fetch_timeouts {
-	uint32_t connect_ms;    /* resolve, connect, TLS together, per address tried */
-	uint32_t first_byte_ms; /* request sent to reply head */
+	uint32_t connect_ms;    /* waiting for a free connection, or resolve, connect (all
+	                         * addresses, raced) and TLS together */
+	uint32_t first_byte_ms; /* last progress of sending to the reply head */
 	uint32_t idle_ms;       /* between bytes of the reply */
 	uint32_t total_ms;      /* start to end */
 };
@@ -38,7 +39,9 @@ struct sl_origin {
 	struct sl_fetch_timeouts timeouts;
 	enum sl_http2_mode       http2;
 	/* Address policy (dial.h): an IP literal written by the operator is allowed
-	 * as it is; names must resolve to public addresses unless covered here. */
+	 * as it is (host_is_literal, set by the caller; on a name it opens nothing);
+	 * "localhost" is always loopback and allowed without the flag; other names
+	 * must resolve to public addresses unless covered here. */
 	bool                     host_is_literal;
 	const struct sl_cidr    *allow;
 	size_t                   allow_count;
@@ -107,7 +110,9 @@ void sl_client_free(struct sl_client *client);
 
 /* Limits on what an upstream may send; fixed: head 64 KiB and 200 fields, 8
  * interim replies. Returns SL_OK, then exactly one of on_end / on_fail follows
- * unless cancelled; or an error at once (SL_ENOMEM, SL_EINVAL). */
+ * unless cancelled; or an error at once: SL_ENOMEM, SL_EINVAL (a method, target
+ * or field that cannot be sent), SL_ELIMIT (8192 fetches wait for this origin),
+ * SL_ECANCELLED (the client is being freed). */
 enum sl_err sl_fetch_start(struct sl_client *client, const struct sl_origin *origin,
                            struct sl_fetch *fetch, const struct sl_fetch_request *request);
 /* Stops reading (back-pressure); the idle timeout stops too. */

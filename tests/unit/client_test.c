@@ -53,6 +53,7 @@ struct server {
 	enum after       after;
 	bool             answer_early; /* before the body came */
 	bool             silent;
+	size_t           total_received, spoiled; /* spoiled: reads with an 'X' */
 	struct sl_buf    last_request;
 };
 
@@ -144,6 +145,8 @@ peer_ready(struct sl_io *io, uint32_t events)
 		peer_free(peer, false);
 		return;
 	}
+	server->total_received += (size_t)got;
+	server->spoiled += memchr(bytes, 'X', (size_t)got) != NULL;
 	sl_buf_append(&peer->got, sl_slice_make(bytes, (size_t)got));
 	if (peer->answering || server->silent || !request_complete(peer))
 		return;
@@ -224,6 +227,7 @@ struct call {
 	size_t                header_count, heads, ends, fails;
 	struct sl_fetch_error error;
 	size_t                cancel_after; /* body bytes; SIZE_MAX: in on_head */
+	char                 *spoil;        /* the request's body, overwritten in on_head */
 	bool                  pause_often;
 	struct sl_timer       resume;
 	struct call          *then; /* started by on_end */
@@ -266,6 +270,8 @@ call_head(struct sl_fetch *fetch, int status, const struct sl_headers *headers, 
 	call->content_length = length;
 	call->header_count = headers->count;
 	copy_field(headers, "x-canary", call->field);
+	if (call->spoil)
+		memset(call->spoil, 'X', strlen(call->spoil));
 	if (call->cancel_after == SIZE_MAX) {
 		sl_fetch_cancel(fetch);
 		done(call);
@@ -823,10 +829,13 @@ an_early_success_gets_the_whole_body(void **state)
 	    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
 	    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789";
 	world.server.reply_count = 1;
-	start(&world, &call, "POST", body);
 	/* Borrowed until on_head only: afterwards the client must have its own. */
+	call.spoil = body;
+	start(&world, &call, "POST", body);
 	run(&world);
 	assert_int_equal(call.ends, 1);
+	assert_true(world.server.total_received > 0);
+	assert_int_equal(world.server.spoiled, 0);
 	assert_int_equal(call.body.len, 200);
 	free(body);
 	sl_buf_release(&call.body);
