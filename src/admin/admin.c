@@ -241,6 +241,17 @@ on_request(void *context, struct sl_exchange *exchange)
 	call->route->handle(call);
 }
 
+static enum sl_fault_kind
+kind_of_status(int status)
+{
+	switch (status) {
+	case 408: return SL_FAULT_TIMEOUT;
+	case 413: return SL_FAULT_TOO_LARGE;
+	case 431: return SL_FAULT_HEADERS_TOO_LARGE;
+	default:  return status >= 500 ? SL_FAULT_INTERNAL : SL_FAULT_BAD_REQUEST;
+	}
+}
+
 static void
 on_bad_request(void *context, struct sl_exchange *exchange, int status, const char *reason)
 {
@@ -251,8 +262,7 @@ on_bad_request(void *context, struct sl_exchange *exchange, int status, const ch
 		sl_exchange_abort(exchange);
 		return;
 	}
-	sl_fault_set(&fault, status >= 500 ? SL_FAULT_UNSUPPORTED : SL_FAULT_BAD_REQUEST,
-	             sl_slice_str(reason));
+	sl_fault_set(&fault, kind_of_status(status), sl_slice_str(reason));
 	fault.status = status;
 	admin_answer_fault(call, &fault);
 }

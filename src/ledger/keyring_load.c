@@ -17,6 +17,8 @@
 static const char meta_pepper[] = "key_pepper";
 static const char meta_master[] = "master_key_digest";
 
+enum { MASTER_SAFE_LEN = 16 }; /* bytes; 64 bits as hexadecimal digits */
+
 /* One synchronous piece of work on the store. */
 struct startup {
 	struct sl_store_job job;
@@ -206,6 +208,9 @@ sl_keyring_set_master(struct sl_keyring *ring, struct sl_store *store,
 
 	if (configured.len > SL_SECRET_MAX)
 		return SL_ELIMIT;
+	if (configured.len && configured.len < MASTER_SAFE_LEN)
+		sl_log(SL_LOG_WARN, "the configured master key is short enough to be guessed: use 32 "
+		                    "or more random characters", SL_LOG_I("bytes", configured.len));
 	if (configured.len)
 		err = sl_digest(&ring->digester, configured, ring->master) ? SL_OK : SL_ENOMEM;
 	else if (store)

@@ -329,6 +329,10 @@ refusals_are_clear(void **state)
 	                     "Content-Type: text/plain\r\nContent-Length: 2\r\n", NULL) , 415);
 	assert_int_equal(ask("GET", "/admin/keys", AS_MASTER "Sec-Fetch-Site: cross-site\r\n",
 	                     NULL), 403);
+	/* Over the room's own limit of a body, far below the server's. */
+	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER "Content-Type: application/json\r\n"
+	                     "Content-Length: 1048577\r\n", NULL), 413);
+	assert_true(answered("request_too_large"));
 	assert_int_equal(ask("GET", "/admin/keys/%2e%2e%2fkeys", AS_MASTER, NULL), 404);
 	assert_int_equal(ask("GET", "/admin/keys/%zz", AS_MASTER, NULL), 404);
 }

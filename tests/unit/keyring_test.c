@@ -11,12 +11,14 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
 
-#include "base/clock.h"
 #include "base/rand.h"
 #include "ledger/keyring.h"
 #include "store/store.h"
@@ -523,6 +525,68 @@ the_first_key_works_and_is_kept(void **state)
 	sl_keyring_free(ring);
 }
 
+static void
+limit_files(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static enum sl_err
+try_to_create(struct sl_keyring *ring)
+{
+	struct sl_fault fault;
+	struct sl_arena arena;
+	struct waited waited;
+	enum sl_err err;
+
+	sl_arena_init(&arena, 1024, 0);
+	prepare(&waited);
+	assert_true(sl_keyring_create(ring, json("{}"), &arena, &waited.change, &fault));
+	err = await(&waited);
+	/* A secret that opens nothing is not handed out. */
+	if (err != SL_OK)
+		assert_int_equal(waited.change.json.len, 0);
+	sl_buf_release(&waited.change.json);
+	sl_arena_release(&arena);
+	return err;
+}
+
+static void
+a_store_that_refuses_writes_changes_nothing_in_memory(void **state)
+{
+	struct sl_keyring *ring = sl_keyring_new();
+	struct sl_store *store = open_store();
+	struct sl_fault fault;
+	struct sl_key *key;
+	struct made made;
+
+	(void)state;
+	assert_int_equal(sl_keyring_load(ring, store), SL_OK);
+	made = make_key(ring, "{\"rpm\":5}");
+	signal(SIGXFSZ, SIG_IGN);
+	limit_files(1);
+	assert_int_not_equal(try_to_create(ring), SL_OK);
+	assert_int_not_equal(patch_key(ring, made.id, "{\"rpm\":9}"), SL_OK);
+	assert_int_not_equal(revoke_key(ring, made.id), SL_OK);
+	assert_int_equal(sl_keyring_count(ring), 1);
+	assert_int_equal(sl_keyring_find(ring, sl_slice_str(made.secret), &key, &fault), SL_OK);
+	assert_int_equal(sl_key_policy(key)->rpm, 5);
+	sl_key_unref(key);
+	limit_files(RLIM_INFINITY);
+	signal(SIGXFSZ, SIG_DFL);
+	/* And all of it works again without a restart. */
+	assert_int_equal(try_to_create(ring), SL_OK);
+	assert_int_equal(patch_key(ring, made.id, "{\"rpm\":9}"), SL_OK);
+	assert_int_equal(revoke_key(ring, made.id), SL_OK);
+	assert_int_equal(sl_keyring_count(ring), 1);
+	sl_store_free(store);
+	sl_keyring_free(ring);
+}
+
 /* --- threads -------------------------------------------------------------------- */
 
 enum { READERS = 3, ROUNDS = 40 };
@@ -649,44 +713,46 @@ patches_that_meet_lose_nothing(void **state)
 
 /* --- cost ------------------------------------------------------------------------ */
 
+/* Processor time of this thread: what others do on the machine counts little. */
 static uint64_t
-nanoseconds_per_look_up(struct sl_keyring *ring, const char *secret)
+look_up_often(struct sl_keyring *ring, const char *secret)
 {
-	uint64_t best = UINT64_MAX;
+	enum { TIMES = 500 };
+	struct timespec begin, end;
 
-	for (int round = 0; round < 5; round++) {
-		uint64_t begin = sl_clock_mono_ns(), took;
-
-		for (int i = 0; i < 2000; i++)
-			look_up(ring, secret);
-		took = (sl_clock_mono_ns() - begin) / 2000;
-		if (took < best)
-			best = took;
-	}
-	return best;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+	for (int i = 0; i < TIMES; i++)
+		look_up(ring, secret);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+	return (uint64_t)((end.tv_sec - begin.tv_sec) * 1000000000 + end.tv_nsec -
+	                  begin.tv_nsec) / TIMES;
 }
 
-/* A guess that shares all but its last digits with a key costs what one costs
- * that shares nothing. Wide bounds: this machine is shared. */
+/* A guess that shares all but its last digit with a key costs what one costs that
+ * shares nothing. Measured in turns, the best of many; wide bounds. */
 static void
 look_ups_are_cheap_and_their_time_tells_nothing(void **state)
 {
 	struct sl_keyring *ring = sl_keyring_new();
 	struct made made = make_key(ring, "{}");
-	uint64_t near_ns, far_ns, hit_ns;
-	char guess[SECRET_LEN + 1];
+	uint64_t best[3] = { UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	char near[SECRET_LEN + 1], far[SECRET_LEN + 1];
+	const char *const secrets[3] = { made.secret, near, far };
 
 	(void)state;
-	memcpy(guess, made.secret, sizeof(guess));
-	guess[SECRET_LEN - 1] = guess[SECRET_LEN - 1] == '0' ? '1' : '0';
-	near_ns = nanoseconds_per_look_up(ring, guess);
-	sl_secret_mint("gw_virt_", guess);
-	far_ns = nanoseconds_per_look_up(ring, guess);
-	hit_ns = nanoseconds_per_look_up(ring, made.secret);
-	print_message("look-up: hit %d ns, near miss %d ns, far miss %d ns\n", (int)hit_ns,
-	              (int)near_ns, (int)far_ns);
-	assert_true(near_ns < 2 * far_ns && far_ns < 2 * near_ns);
-	assert_true(hit_ns < 100000);
+	memcpy(near, made.secret, sizeof(near));
+	near[SECRET_LEN - 1] = near[SECRET_LEN - 1] == '0' ? '1' : '0';
+	sl_secret_mint("gw_virt_", far);
+	for (int round = 0; round < 60; round++) {
+		uint64_t took = look_up_often(ring, secrets[round % 3]);
+
+		if (took < best[round % 3])
+			best[round % 3] = took;
+	}
+	print_message("look-up: hit %d ns, near miss %d ns, far miss %d ns\n", (int)best[0],
+	              (int)best[1], (int)best[2]);
+	assert_true(best[1] < 2 * best[2] && best[2] < 2 * best[1]);
+	assert_true(best[0] < 100000);
 	sl_keyring_free(ring);
 }
 
@@ -705,6 +771,7 @@ main(void)
 		ON_DISK(neither_secret_nor_plain_digest_reaches_the_disk),
 		ON_DISK(the_master_key_is_made_once_and_a_configured_one_rules),
 		ON_DISK(the_first_key_works_and_is_kept),
+		ON_DISK(a_store_that_refuses_writes_changes_nothing_in_memory),
 		ON_DISK(look_ups_and_changes_do_not_disturb_each_other),
 		ON_DISK(patches_that_meet_lose_nothing),
 		cmocka_unit_test(look_ups_are_cheap_and_their_time_tells_nothing),
