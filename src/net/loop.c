@@ -23,6 +23,7 @@ enum {
 	WHEEL_SLOTS = 512,
 	WHEEL_TICK_MS = 16,
 	EVENTS_PER_TURN = 256,
+	IDLE_WAIT_MS = 60000,
 };
 
 struct sl_loop {
@@ -32,6 +33,7 @@ struct sl_loop {
 	int64_t            wall_ms;
 	uint64_t           tick;         /* last tick that was swept */
 	struct sl_list     wheel[WHEEL_SLOTS];
+	uint64_t           occupied[WHEEL_SLOTS / 64]; /* a bit per slot; may be stale */
 	struct sl_task    *deferred;
 	struct sl_task   **deferred_tail;
 	pthread_mutex_t    posted_lock;  /* guards posted */
@@ -197,6 +199,7 @@ file_timer(struct sl_loop *loop, struct sl_timer *timer)
 		timer->filed_ms = (loop->tick + 1) * WHEEL_TICK_MS;
 	slot = timer->filed_ms / WHEEL_TICK_MS % WHEEL_SLOTS;
 	sl_list_push_back(&loop->wheel[slot], &timer->node);
+	loop->occupied[slot / 64] |= UINT64_C(1) << slot % 64;
 }
 
 void
@@ -229,10 +232,12 @@ sl_timer_is_set(const struct sl_timer *timer)
 }
 
 static void
-sweep_slot(struct sl_loop *loop, struct sl_list *slot)
+sweep_slot(struct sl_loop *loop, uint64_t index)
 {
+	struct sl_list *slot = &loop->wheel[index];
 	struct sl_list due;
 
+	loop->occupied[index / 64] &= ~(UINT64_C(1) << index % 64);
 	if (sl_list_empty(slot))
 		return;
 	/* Moved aside whole: timers filed again may land in the same slot. */
@@ -267,7 +272,7 @@ run_timers(struct sl_loop *loop)
 	}
 	while (ticks-- > 0) {
 		loop->tick++;
-		sweep_slot(loop, &loop->wheel[loop->tick % WHEEL_SLOTS]);
+		sweep_slot(loop, loop->tick % WHEEL_SLOTS);
 	}
 }
 
@@ -333,23 +338,33 @@ sl_loop_stop(struct sl_loop *loop)
 	(void)written;
 }
 
+/* Ticks from now to the next slot that may hold a timer; 0: no slot does. A slot
+ * whose timers were all cleared costs one needless wake-up. */
+static uint64_t
+ticks_to_next(const struct sl_loop *loop)
+{
+	uint64_t first = (loop->tick + 1) % WHEEL_SLOTS;
+
+	for (uint64_t ahead = 0; ahead < WHEEL_SLOTS;) {
+		uint64_t slot = (first + ahead) % WHEEL_SLOTS;
+		uint64_t bits = loop->occupied[slot / 64] >> slot % 64;
+
+		if (bits)
+			return ahead + (uint64_t)__builtin_ctzll(bits) + 1;
+		ahead += 64 - slot % 64;
+	}
+	return 0;
+}
+
 static int
 wait_ms(const struct sl_loop *loop)
 {
-	uint64_t next_tick_ms = (loop->tick + 1) * WHEEL_TICK_MS;
+	uint64_t ticks = ticks_to_next(loop);
+	uint64_t next_ms = (loop->tick + ticks) * WHEEL_TICK_MS;
 
-	/* Deferred before the loop ran, or between two runs. */
-	if (loop->deferred)
-		return 0;
-	/* Looks one turn of the wheel ahead at most; an empty wheel waits long. */
-	for (uint64_t i = 1; i <= WHEEL_SLOTS; i++)
-		if (!sl_list_empty(&loop->wheel[(loop->tick + i) % WHEEL_SLOTS])) {
-			next_tick_ms = (loop->tick + i) * WHEEL_TICK_MS;
-			return next_tick_ms > loop->now_ms
-			           ? (int)(next_tick_ms - loop->now_ms)
-			           : 0;
-		}
-	return 60000;
+	if (ticks == 0)
+		return IDLE_WAIT_MS;
+	return next_ms > loop->now_ms ? (int)(next_ms - loop->now_ms) : 0;
 }
 
 void
