@@ -23,6 +23,16 @@ import re
 import sys
 from decimal import Decimal
 
+# The simulated provider answers to every name and costs nothing; some names stand
+# here so that a list of models shows a newcomer what to ask for.
+SIMULATED = [
+    ("*", "any model, simulated", "text", "text"),
+    ("claude-haiku-4-5", "Claude Haiku 4.5, simulated", "text", "text"),
+    ("gemini-2.5-flash", "Gemini 2.5 Flash, simulated", "text", "text"),
+    ("gpt-4o-mini", "GPT-4o mini, simulated", "text", "text"),
+    ("text-embedding-3-small", "text-embedding-3-small, simulated", "text", "embedding"),
+]
+
 # Our name of a provider, its name in MODELS, its name in PRICES.
 PROVIDERS = [
     ("anthropic", "anthropic", "anthropic"),
@@ -294,6 +304,11 @@ def build(models, prices, models_date, prices_date):
             rows.setdefault(("azure", ident), facts)
         if provider == "anthropic":
             finish_anthropic(facts)
+    for ident, name, reads, writes in SIMULATED:
+        rows["mock", ident] = {
+            "name": name, "context": None, "max_output": None, "input": [reads],
+            "output": [writes], "capabilities": [], "released": "", "priced": models_date,
+            "prices": {"input": Decimal(0), "output": Decimal(0)}, "tiers": []}
     return rows
 
 

@@ -404,6 +404,8 @@ sl_catalog_find(const struct sl_catalog *catalog, struct sl_slice provider,
 
 	if (!card && base.len < model.len)
 		card = *slot(catalog->table, catalog->size, provider, base);
+	if (!card)
+		card = *slot(catalog->table, catalog->size, provider, SL_SLICE("*"));
 	return card;
 }
 

@@ -79,7 +79,8 @@ struct sl_catalog *sl_catalog_parse(struct sl_slice text, struct sl_arena *arena
 /* The catalogue compiled into the binary, as text. */
 struct sl_slice sl_catalog_builtin_text(void);
 
-/* Exact id, then the id without a date or "-latest" suffix; NULL when unknown. */
+/* Exact id, then the id without a date or "-latest" suffix, then the provider's
+ * row "*" for every other model; NULL when unknown. */
 const struct sl_model_card *sl_catalog_find(const struct sl_catalog *catalog,
                                             struct sl_slice provider, struct sl_slice model);
 size_t sl_catalog_count(const struct sl_catalog *catalog);

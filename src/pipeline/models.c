@@ -54,6 +54,8 @@ for_each_model(const struct sl_ask *ask, each_model *each, void *context)
 			if (!sl_slice_eq(card->provider, provider->kind) &&
 			    !sl_slice_eq(card->provider, provider->name))
 				continue;
+			if (sl_slice_is(card->model, "*"))
+				continue;
 			len = snprintf(id, sizeof(id), "%.*s/%.*s", SL_ARG(provider->name),
 			               SL_ARG(card->model));
 			if (len < 0 || (size_t)len >= sizeof(id))

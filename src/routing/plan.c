@@ -45,6 +45,15 @@ find_card(const struct sl_plan_query *query, size_t provider, struct sl_slice mo
 	return card ? card : sl_catalog_find(query->catalog, config->kind, model);
 }
 
+/* A provider's "*" row prices any name; it does not say that the model exists. */
+static bool
+is_known(const struct sl_plan_query *query, size_t provider, struct sl_slice model)
+{
+	const struct sl_model_card *card = find_card(query, provider, model);
+
+	return card && !sl_slice_is(card->model, "*");
+}
+
 static bool
 key_allows(const struct sl_plan_query *query, struct sl_arena *arena, size_t provider,
            struct sl_slice model)
@@ -195,7 +204,7 @@ add_by_name(const struct sl_plan_query *query, struct sl_arena *arena, struct sl
 		return;
 	}
 	for (size_t i = 0; i < query->config->provider_count; i++)
-		if (find_card(query, i, name))
+		if (is_known(query, i, name))
 			add_target(query, arena, plan, i, name, SL_SLICE_NONE, "catalogue");
 	if (plan->count > 0 || plan->dropped > 0)
 		return;
