@@ -120,7 +120,8 @@ check_credential(struct sl_loader *loader, struct sl_config_provider *provider,
 	borrow_key(loader, provider, kind);
 	if (!provider->enabled)
 		return;
-	if (needs && sl_secret_empty(&provider->api_key))
+	if (needs && sl_secret_empty(&provider->api_key) &&
+	    !sl_config_report_has(loader->report, sl_loader_where(loader, &provider->api_key)))
 		sl_config_warn(loader->report, mark_or_element(loader, &provider->api_key, provider),
 		               "provider %.*s has no credential: it will refuse every request — set "
 		               "%s, or auth: none or passthrough",

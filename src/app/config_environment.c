@@ -95,17 +95,17 @@ make_room(struct sl_loader *loader, size_t more)
 	struct sl_config_provider *providers =
 	    SL_ARENA_ARRAY(loader->arena, struct sl_config_provider, count + more);
 	const char *old_start = (const char *)config->providers;
-	const char *old_end = (const char *)(config->providers + count);
+	size_t old_size = count * sizeof(providers[0]);
 
 	if (!providers) {
 		loader->out_of_memory = true;
 		return false;
 	}
 	for (size_t i = 0; i < loader->place_count; i++) {
-		const char *field = loader->places[i].field;
+		uintptr_t at = (uintptr_t)loader->places[i].field - (uintptr_t)old_start;
 
-		if (count && field >= old_start && field < old_end)
-			loader->places[i].field = (const char *)providers + (field - old_start);
+		if (at < old_size)
+			loader->places[i].field = (const char *)providers + at;
 	}
 	if (count)
 		memcpy(providers, config->providers, count * sizeof(providers[0]));

@@ -149,6 +149,36 @@ report_syntax(struct sl_loader *loader, const yaml_parser_t *parser, struct sl_s
 	                parser->problem ? parser->problem : "out of memory", remedy);
 }
 
+/* The two things that cost libyaml the square of their number, looked for in
+ * the bytes alone: brackets open at once, and anchors. What stands in quotes or
+ * comments is counted too; no sane file comes near. */
+static bool
+costs_little(struct sl_loader *loader, struct sl_slice text)
+{
+	enum { OPEN_MAX = 200, ANCHORS_MAX = 2000 };
+	int open_brackets = 0, anchors = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i];
+
+		if (c == '[' || c == '{')
+			open_brackets++;
+		else if ((c == ']' || c == '}') && open_brackets > 0)
+			open_brackets--;
+		else if (c == '&')
+			anchors++;
+		if (open_brackets > OPEN_MAX || anchors > ANCHORS_MAX) {
+			sl_config_error(loader->report, mark_of_offset(text, i),
+			                "more than %d %s — is it the right file?",
+			                open_brackets > OPEN_MAX ? OPEN_MAX : ANCHORS_MAX,
+			                open_brackets > OPEN_MAX ? "brackets are open here"
+			                                         : "anchors (&)");
+			return false;
+		}
+	}
+	return true;
+}
+
 static void
 parse_file(struct sl_loader *loader, struct sl_slice text)
 {
@@ -156,6 +186,8 @@ parse_file(struct sl_loader *loader, struct sl_slice text)
 	yaml_parser_t parser;
 	yaml_node_t *root;
 
+	if (!costs_little(loader, text))
+		return;
 	if (!yaml_parser_initialize(&parser)) {
 		loader->out_of_memory = true;
 		return;

@@ -80,6 +80,16 @@ sl_config_warn(struct sl_config_report *report, struct sl_config_mark mark, cons
 	va_end(args);
 }
 
+bool
+sl_config_report_has(const struct sl_config_report *report, struct sl_config_mark mark)
+{
+	for (size_t i = 0; mark.line && i < report->count; i++)
+		if (report->problems[i].mark.line == mark.line &&
+		    report->problems[i].mark.column == mark.column)
+			return true;
+	return false;
+}
+
 static int
 by_place(const void *a, const void *b)
 {

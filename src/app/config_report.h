@@ -45,6 +45,8 @@ void sl_config_error(struct sl_config_report *report, struct sl_config_mark mark
 void sl_config_warn(struct sl_config_report *report, struct sl_config_mark mark,
                     const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Whether a problem was reported for this place; false for line 0. */
+bool sl_config_report_has(const struct sl_config_report *report, struct sl_config_mark mark);
 /* One line for each problem, by place: "FILE:LINE:COL: error: TEXT". */
 void sl_config_report_print(struct sl_config_report *report, bool with_warnings,
                             struct sl_buf *out);

@@ -403,6 +403,9 @@ sl_loader_value(struct sl_loader *loader, const struct sl_option *option, void *
 		value_auth(loader, field, (void *)((char *)base + option->count_offset), scalar);
 		return;
 	default: /* TEXT, URL: as they are; what they mean is checked with the whole */
+		if (option->required && !scalar->text.len)
+			sl_config_error(loader->report, scalar->mark, "%s is empty — give a value",
+			                loader->path);
 		*(struct sl_slice *)field = scalar->text;
 		return;
 	}

@@ -33,9 +33,7 @@
 enum {
 	REPORT_MAX = 1024 * 1024,
 	DRAIN_LOOK_MS = 10,
-	/* Descriptors that are not callers' connections, and the share of those
-	 * that have one upstream. */
-	FDS_RESERVED = 64,
+	FDS_RESERVED = 64, /* descriptors that are no connections */
 	WORKERS_MAX = 256,
 };
 
@@ -61,21 +59,28 @@ harden(void)
 	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
+/* As many descriptors as the process may have, and no more connections of
+ * callers than they allow: each may need one upstream. */
 static void
-raise_fd_limit(uint64_t connections)
+raise_fd_limit(struct sl_app *app, uint64_t connections)
 {
 	struct rlimit limit;
 
+	app->connections_max = UINT32_MAX;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
 	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		(void)getrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= connections * 2 + FDS_RESERVED)
 		return;
-	if (limit.rlim_cur < connections * 2 + FDS_RESERVED)
-		sl_log(SL_LOG_WARN,
-		       "file descriptors may run out: each connection may need two; raise the "
-		       "limit (LimitNOFILE, ulimit -n) or lower limits.connections",
-		       SL_LOG_I("descriptors", limit.rlim_cur), SL_LOG_I("connections", connections));
+	app->connections_max = limit.rlim_cur > 2 * FDS_RESERVED
+	                           ? (uint32_t)((limit.rlim_cur - FDS_RESERVED) / 2)
+	                           : FDS_RESERVED / 2;
+	sl_log(SL_LOG_INFO,
+	       "connections are limited by file descriptors; raise LimitNOFILE or ulimit -n for more",
+	       SL_LOG_I("descriptors", limit.rlim_cur),
+	       SL_LOG_I("connections", app->connections_max));
 }
 
 /* Blocked everywhere and read from one descriptor; the threads inherit the mask. */
@@ -269,7 +274,7 @@ start(struct sl_app *app, struct sl_buf *reason)
 	config = sl_world_config(app->world);
 	app->keys_required = config->keys_required;
 	sl_log_init(log_level(config->log_level), STDERR_FILENO);
-	raise_fd_limit(config->limits.connections);
+	raise_fd_limit(app, config->limits.connections);
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());
 	if (!open_tls(app, config, reason) || !open_state(app, &master_key, &first_key, reason))
 		goto out;

@@ -74,6 +74,7 @@ struct sl_app {
 	struct sl_slice         base_url; /* "http://127.0.0.1:8080" */
 	struct sl_arena         arena;   /* for the process's life */
 	bool                    keys_required;
+	uint32_t                connections_max; /* that the descriptors allow */
 	atomic_bool             draining;
 	_Atomic(int64_t)        loaded_wall_ms;
 	pthread_mutex_t         lock;    /* guards what follows, and next_world */

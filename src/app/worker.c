@@ -105,6 +105,17 @@ sum_gauges(void *context, struct sl_telemetry_gauges *out)
 	out->config_loaded_wall_ms = (uint64_t)atomic_load(&app->loaded_wall_ms);
 }
 
+/* As configured, as far as the descriptors go. */
+static struct sl_server_limits
+server_limits(const struct sl_app *app, const struct sl_world *world)
+{
+	struct sl_server_limits limits = sl_world_server_limits(world);
+
+	if (limits.connections > app->connections_max)
+		limits.connections = app->connections_max;
+	return limits;
+}
+
 /* --- timers and tasks ---------------------------------------------------------- */
 
 static void
@@ -133,7 +144,7 @@ sl_worker_swap(struct sl_worker *worker)
 		old = worker->world;
 		worker->world = next;
 		sl_gateway_set_world(worker->gateway, next);
-		limits = sl_world_server_limits(next);
+		limits = server_limits(app, next);
 		sl_server_set_limits(worker->server, &limits);
 		pthread_mutex_lock(&app->lock);
 		app->swaps_due--;
@@ -196,7 +207,7 @@ bool
 sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uint16_t *ports,
                struct sl_buf *reason)
 {
-	struct sl_server_limits limits = sl_world_server_limits(app->world);
+	struct sl_server_limits limits = server_limits(app, app->world);
 
 	worker->app = app;
 	worker->index = index;
