@@ -42,6 +42,12 @@ models:
     deployments: [{{provider: gemini, model: gemini-2.5-flash}}]
   - name: azure-mini
     deployments: [{{provider: azure, model: gpt-4o-mini}}]
+  - name: omni-moderation-latest
+    deployments: [{{provider: openai, model: omni-moderation-latest}}]
+  - name: whisper-1
+    deployments: [{{provider: openai, model: whisper-1}}]
+  - name: tts-1
+    deployments: [{{provider: openai, model: tts-1}}]
 {models}
 router:
   retries: {retries}
