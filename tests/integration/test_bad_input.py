@@ -171,7 +171,7 @@ def test_encoded_requests_are_refused(gateway, key, coding):
     ("POST", "/nothing/at/all", (404,)), ("POST", "/v1/messages/nothing", (404,)),
     ("POST", "/v1beta/models/gemini-2.5-flash:dance", (404,)),
     ("POST", "/v1beta/models/gemini-2.5-flash", (404, 405)),
-    ("POST", "/v1/models", (405,)), ("PATCH", "/v1/models/gpt-4o-mini", (405,)),
+    ("POST", "/v1/models", (404, 405)), ("PATCH", "/v1/models/gpt-4o-mini", (404, 405)),
 ])
 def test_wrong_method_or_path(gateway, key, method, path, statuses):
     headers = [("Authorization", "Bearer " + key)]
@@ -199,7 +199,7 @@ def test_odd_paths(gateway, key, path, fleet):
 
 @pytest.mark.parametrize("model", ["openai/../../admin", "openai/x?y=z", "openai/x#y",
                                    "openai/a\r\nX-Evil: 1", "openai/\u0000", "azure/../x",
-                                   "gemini/../../x", "gemini/a:b", "azure/a/b", "azure/a?b"])
+                                   "azure/..", "azure/.", "azure/a/b", "azure/a?b"])
 def test_model_names_cannot_steer_the_target(gateway, key, model, fleet):
     """A model name may be refused, here or upstream, but never moves the path."""
     with Connection(gateway.connect()) as connection:
@@ -209,7 +209,8 @@ def test_model_names_cannot_steer_the_target(gateway, key, model, fleet):
         assert entry.target.partition("?")[0].startswith(
             ("/v1/chat/completions", "/openai/deployments/"))
         assert entry.target.count("/") <= 5 and "X-Evil" not in dict(entry.headers)
-        assert ".." not in entry.target and entry.target.count("?") <= 1
+        assert not {".", "..", ""} & set(entry.target.partition("?")[0].split("/")[1:])
+        assert entry.target.count("?") <= 1
 
 
 def test_multipart_rubbish(gateway, key):

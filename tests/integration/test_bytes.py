@@ -65,7 +65,7 @@ def test_messages_request_bytes(gateway, key, fleet, stream):
 @pytest.mark.parametrize("path,model", [
     ("/v1beta/models/gemini-2.5-flash:generateContent", "gemini-2.5-flash"),
     ("/v1/models/gemini-2.5-flash:streamGenerateContent?alt=sse", "gemini-2.5-flash"),
-    ("/v1beta/models/gemini-2.5-flash%3AstreamGenerateContent", "gemini-2.5-flash"),
+    ("/v1beta/models/gemini%2Flax-tuned%3A7:generateContent", "lax-tuned:7"),
     ("/v1beta/models/gemini%2Flax-model:generateContent", "lax-model"),
 ])
 def test_gemini_request_bytes(gateway, key, fleet, path, model):

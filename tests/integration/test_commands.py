@@ -112,10 +112,10 @@ def test_check_shows_no_secret(tmp_path):
 
 def test_keys_commands(gateway):
 
-    where = dict(os.environ, SLUICE_MASTER_KEY=MASTER_KEY, SLUICE_URL=gateway.url)
+    where = dict(os.environ, SLUICE_MASTER_KEY=MASTER_KEY)
 
     def keys(*arguments):
-        done = run("keys", *arguments, env=where, cwd=gateway.directory)
+        done = run("keys", *arguments, "--url", gateway.url, env=where, cwd=gateway.directory)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
     made = keys("create", "--name", "from the shell", "--rpm", "60", "--models", "gpt-4o-mini")
@@ -127,7 +127,7 @@ def test_keys_commands(gateway):
     assert gateway.request("POST", "/v1/chat/completions", body, key=secret).status == 200
     keys("revoke", ident)
     assert gateway.request("POST", "/v1/chat/completions", body, key=secret).status == 401
-    wrong = run("keys", "list", env=dict(where, SLUICE_MASTER_KEY="wrong"), cwd=gateway.directory)
+    wrong = run("keys", "list", "--url", gateway.url, env=dict(where, SLUICE_MASTER_KEY="wrong"), cwd=gateway.directory)
     assert wrong.returncode == 1 and wrong.stderr
 
 

@@ -247,21 +247,27 @@ def test_header_timeout(connection):
 def test_slow_header_bytes_do_not_reset_the_clock(connection):
     started = time.monotonic()
     connection.send(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: ")
-    try:
-        while time.monotonic() - started < 6:
+    connection.sock.settimeout(0.2)
+    data = b""
+    while not data and time.monotonic() - started < 6:
+        try:
             connection.send(b"y")
-            time.sleep(0.2)
-        pytest.fail("a trickle kept the connection for 6 s")
-    except OSError:
-        pass
+            data = connection.sock.recv(1000)
+        except socket.timeout:
+            continue
+        except OSError:
+            break
+    assert data == b"" or data.startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - started < 4
 
 
-def test_percent_encoded_colon(connection, key, fleet):
+@pytest.mark.parametrize("path", ["/v1beta/models/gemini%2Flax-a%3Ab:generateContent",
+                                  "/v1/models/gemini/lax-a%3ab:generateContent"])
+def test_percent_encoding_in_the_path(connection, key, fleet, path):
     body = SHAPES["gemini"].body("", "x", False)
-    connection.send(request_bytes("/v1beta/models/gemini-2.5-flash%3AgenerateContent", body,
-                                  SHAPES["gemini"].headers(key)))
+    connection.send(request_bytes(path, body, SHAPES["gemini"].headers(key)))
     assert connection.read().status == 200
-    assert fleet.journal.last().target == "/v1beta/models/gemini-2.5-flash:generateContent"
+    assert fleet.journal.last().model == "lax-a:b"
 
 
 def test_client_departure_cancels_upstream(gateway, key, fleet):

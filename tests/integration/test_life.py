@@ -1,6 +1,7 @@
 """Life cycle: start, reload, drain, restart."""
 import json
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -143,13 +144,15 @@ def test_second_signal_ends_at_once(binary, fleet, tmp_path):
     gateway.process = None
 
 
-def test_port_in_use_is_said(own, tmp_path):
-    other = tmp_path / "other.yaml"
-    other.write_text(own.config.read_text().replace("sluice.db", "other.db"))
-    done = subprocess.run([str(BINARY), "serve", "--config", str(other)], capture_output=True,
-                          text=True, timeout=20, cwd=tmp_path)
+def test_port_in_use_is_said(binary, fleet, tmp_path):
+    gateway = Gateway(tmp_path, fleet)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", gateway.port))
+        other.listen()
+        done = subprocess.run([str(BINARY), "serve", "--config", str(gateway.config)],
+                              capture_output=True, text=True, timeout=20, cwd=tmp_path)
     assert done.returncode == 1
-    assert str(own.port) in done.stderr + done.stdout
+    assert str(gateway.port) in done.stderr + done.stdout
 
 
 def first_start(tmp_path, port):

@@ -106,7 +106,7 @@ async def play(fault, provider, entry, channel, reply):
         entry.usage = provider.spoil_usage(name, reply)
         return await finish(channel, entry, reply)
     await PLAYERS[name](fault, provider, channel, reply)
-    return False
+    return name == "drip"
 
 
 async def finish(channel, entry, reply):
@@ -173,15 +173,15 @@ async def play_fin(fault, provider, channel, reply):
 
 
 async def play_clshort(fault, provider, channel, reply):
-    await channel.send(reply.head([("Content-Length", len(reply.payload) + 1000)]))
-    await channel.send(reply.payload)
+    await channel.send(reply.head([("Content-Length", len(reply.payload))]))
+    await channel.send(reply.payload[:len(reply.payload) * 2 // 3])
     await settle(channel)
 
 
 async def play_chunkshort(fault, provider, channel, reply):
     await channel.send(reply.head([("Transfer-Encoding", "chunked")]))
-    await channel.send(b"%x\r\n" % (len(reply.payload) + 1000))
-    await channel.send(reply.payload)
+    await channel.send(b"%x\r\n" % len(reply.payload))
+    await channel.send(reply.payload[:len(reply.payload) * 2 // 3])
     await settle(channel)
 
 
@@ -252,7 +252,6 @@ async def play_drip(fault, provider, channel, reply):
     for index in range(len(data)):
         await channel.send(data[index:index + 1])
         await asyncio.sleep(0)
-    await settle(channel)
 
 
 async def play_gzip(fault, provider, channel, reply):

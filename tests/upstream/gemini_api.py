@@ -5,6 +5,7 @@ The real service refuses every member it does not know, at any level, so the
 emulator knows the members of the request types and refuses the rest.
 """
 import re
+import urllib.parse
 
 from . import rules
 from .app import Provider, dump, parse_object
@@ -144,7 +145,7 @@ class Gemini(Provider):
         return [("x-goog-request-id", entry.request_id), ("server-timing", "gfet4t7; dur=12")]
 
     def handle(self, request, entry):
-        match = CALL.match(request.path)
+        match = CALL.match(request.raw_path)
         verbs = {"generateContent": self.generate, "streamGenerateContent": self.generate,
                  "countTokens": self.count, "embedContent": self.embed,
                  "batchEmbedContents": self.batch_embed}
@@ -152,7 +153,7 @@ class Gemini(Provider):
             raise Broken("Requested entity was not found.", None, None, 404)
         if request.method != "POST":
             raise Broken("Requested entity was not found.", None, None, 404)
-        entry.model = match.group(2)
+        entry.model = urllib.parse.unquote(match.group(2))
         entry.stream = match.group(3) == "streamGenerateContent"
         self.check_model(entry.model)
         return verbs[match.group(3)](request, parse_object(request.body), entry)
