@@ -116,15 +116,27 @@ set_up(void **state)
 	return pthread_create(&gateway.thread, NULL, run_loop, NULL);
 }
 
+static void
+stop_loop(struct sl_task *task)
+{
+	(void)task;
+	sl_loop_stop(gateway.loop);
+}
+
 static int
 tear_down(void **state)
 {
+	struct sl_task last = { .run = stop_loop };
+
 	(void)state;
 	sl_loop_stop(gateway.loop);
 	pthread_join(gateway.thread, NULL);
 	sl_server_free(gateway.server);
 	sl_telemetry_free(gateway.telemetry);
 	sl_store_free(gateway.store);
+	/* What the store did in its last moments is still to be told. */
+	sl_loop_post(gateway.loop, &last);
+	sl_loop_run(gateway.loop);
 	sl_admin_free(gateway.admin);
 	sl_keyring_free(gateway.keyring);
 	sl_loop_free(gateway.loop);
