@@ -197,7 +197,7 @@ put_authority(char *at, const struct sl_origin *origin)
 	if (is_ipv6)
 		*at++ = ']';
 	if (origin->port != (origin->tls ? 443 : 80))
-		at += sprintf(at, ":%u", (unsigned)origin->port);
+		at += snprintf(at, sizeof(":65535"), ":%u", (unsigned)origin->port);
 	return at;
 }
 
@@ -225,8 +225,8 @@ put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origi
 	 * (RFC 9110 8.6). */
 	if (flight->body_len || sl_slice_is(request->method, "POST") ||
 	    sl_slice_is(request->method, "PUT") || sl_slice_is(request->method, "PATCH"))
-		at += sprintf(at, "content-length: %llu\r\n",
-		              (unsigned long long)flight->body_len);
+		at += snprintf(at, sizeof("content-length: \r\n") + 20, "content-length: %llu\r\n",
+		               (unsigned long long)flight->body_len);
 	return put(at, SL_SLICE("\r\n"));
 }
 

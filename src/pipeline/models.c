@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/timestamp.h"
+
 enum { LIST_BYTES_MAX = 4 * 1024 * 1024 };
 
 enum dialect { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECT_GEMINI };
@@ -73,14 +75,11 @@ for_each_model(const struct sl_ask *ask, each_model *each, void *context)
 static int64_t
 released_s(const struct model *model)
 {
-	struct tm date = { .tm_mday = 1 };
+	int64_t wall_ms;
 
-	if (!model->card || model->card->released.len < 10)
+	if (!model->card || !sl_timestamp_parse(model->card->released, &wall_ms))
 		return 0;
-	date.tm_year = atoi(model->card->released.ptr) - 1900;
-	date.tm_mon = atoi(model->card->released.ptr + 5) - 1;
-	date.tm_mday = atoi(model->card->released.ptr + 8);
-	return (int64_t)timegm(&date);
+	return wall_ms / 1000;
 }
 
 static void
