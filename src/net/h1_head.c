@@ -323,17 +323,18 @@ sl_h1_head_read(struct sl_h1_head *head, struct sl_slice bytes, bool *done, cons
 	head->chunk = input.ptr;
 	llhttp_resume(&head->parser);
 	err = llhttp_execute(&head->parser, input.ptr, input.len);
-	if (err == HPE_PAUSED || err == HPE_PAUSED_UPGRADE) {
-		*done = true;
+	if (err != HPE_OK)
 		used = (size_t)(llhttp_get_error_pos(&head->parser) - input.ptr);
-	} else if (err != HPE_OK) {
-		*reason = head->too_large ? "the header fields are too large"
-		                          : llhttp_get_error_reason(&head->parser);
-		return head->too_large ? SL_ELIMIT : SL_ESYNTAX;
-	}
+	/* First, because an odd line may stand before what llhttp stopped at. */
 	if (!check_lines(head->last, sl_slice_upto(input, used))) {
 		*reason = "a line is folded, or does not end in CR LF";
 		return SL_ESYNTAX;
+	}
+	*done = err == HPE_PAUSED || err == HPE_PAUSED_UPGRADE;
+	if (err != HPE_OK && !*done) {
+		*reason = head->too_large ? "the header fields are too large"
+		                          : llhttp_get_error_reason(&head->parser);
+		return head->too_large ? SL_ELIMIT : SL_ESYNTAX;
 	}
 	remember_end(head, sl_slice_upto(input, used));
 	head->bytes_left -= used;

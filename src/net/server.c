@@ -480,9 +480,9 @@ name_peer(struct sl_conn *conn, const struct sockaddr_storage *address)
 
 /* Takes the descriptor over; it is closed when memory or epoll refuses. */
 static void
-add_conn(struct listener *listener, int fd, const struct sockaddr_storage *address)
+add_conn(struct sl_server *server, struct sl_tls_context *tls, int fd,
+         const struct sockaddr_storage *address)
 {
-	struct sl_server *server = listener->server;
 	struct sl_conn *conn = calloc(1, sizeof(*conn));
 
 	if (!conn) {
@@ -496,18 +496,26 @@ add_conn(struct listener *listener, int fd, const struct sockaddr_storage *addre
 	conn->task.run = run_conn_task;
 	conn->timer.on_due = on_timer;
 	conn->stall_timer.on_due = on_stall;
-	conn->phase = listener->tls ? SL_CONN_HANDSHAKE : SL_CONN_PREFACE;
+	conn->phase = tls ? SL_CONN_HANDSHAKE : SL_CONN_PREFACE;
 	sl_buf_init(&conn->out, SL_OUT_MAX);
 	name_peer(conn, address);
 	sl_list_push_back(&server->conns, &conn->node);
 	server->conn_count++;
 	if (sl_loop_add(server->loop, &conn->io, EPOLLIN | EPOLLRDHUP) != SL_OK ||
-	    (listener->tls && sl_tls_start(listener->tls, &conn->sock, SL_SLICE_NONE,
-	                                   SL_SLICE_NONE) != SL_OK)) {
+	    (tls && sl_tls_start(tls, &conn->sock, SL_SLICE_NONE, SL_SLICE_NONE) != SL_OK)) {
 		sl_conn_close(conn, SL_GONE_ABORTED, true);
 		return;
 	}
 	sl_timer_set(server->loop, &conn->timer, server->limits.header_timeout_ms);
+}
+
+void
+sl_server_adopt(struct sl_server *server, int fd)
+{
+	struct sockaddr_storage unknown = { 0 };
+
+	atomic_fetch_add_explicit(&open_connections, 1, memory_order_relaxed);
+	add_conn(server, NULL, fd, &unknown);
 }
 
 static bool
@@ -539,7 +547,7 @@ on_acceptable(struct sl_io *io, uint32_t events)
 		fd = accept4(io->fd, (struct sockaddr *)&address, &size,
 		             SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			add_conn(listener, fd, &address);
+			add_conn(listener->server, listener->tls, fd, &address);
 			continue;
 		}
 		atomic_fetch_sub_explicit(&open_connections, 1, memory_order_relaxed);

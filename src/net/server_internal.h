@@ -126,6 +126,9 @@ struct sl_buf *sl_conn_out(struct sl_conn *conn);
  * not take is kept. SL_ECLOSED, SL_ENOMEM: the connection is closed. */
 enum sl_err sl_conn_send(struct sl_conn *conn, struct iovec *parts, int count);
 
+/* Serves a connected, non-blocking stream socket, cleartext; the server owns it. */
+void sl_server_adopt(struct sl_server *server, int fd);
+
 /* A new exchange of `size` bytes (struct sl_exchange first), counted. */
 void *sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops *ops,
                       size_t head_size);
