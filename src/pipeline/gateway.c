@@ -241,6 +241,8 @@ on_request(void *context, struct sl_exchange *exchange)
 	ask->framing = ask->front->steer.framing;
 	ask->record.model_requested = sl_arena_dup(&exchange->arena, ask->front->steer.model);
 	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->front->steer.end_user);
+	if (ask->record.end_user.len == 0 && ask->key)
+		ask->record.end_user = sl_key_policy(ask->key)->user;
 	if (!make_plan(ask))
 		return;
 	sl_ask_set_state(ask, SL_ASK_PLANNED);

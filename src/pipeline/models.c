@@ -3,12 +3,12 @@
  * GET /v1/models[/{id}] is shared by three APIs: Anthropic's SDK sends
  * anthropic-version, Google's sends x-goog-api-key (or asks under /v1beta), all
  * others get OpenAI's list. What is listed: aliases, then the catalogue's models
- * of every provider in use as provider/model; filtered by the key.
+ * of every provider in use as provider/model; only what the key may use, and
+ * under the bare name where the key is allowed just that.
  */
 #include "pipeline/ask.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "base/timestamp.h"
@@ -31,13 +31,57 @@ allowed(const struct sl_ask *ask, struct sl_slice id)
 	return !ask->key || sl_key_allows_model(ask->key, id);
 }
 
+static bool
+serves_card(const struct sl_config_provider *provider, const struct sl_model_card *card)
+{
+	return provider->enabled && !sl_slice_is(card->model, "*") &&
+	       (sl_slice_eq(card->provider, provider->kind) ||
+	        sl_slice_eq(card->provider, provider->name));
+}
+
+/* A bare name is listed once, for the first provider that has it, and not when
+ * an alias of that name stands above. */
+static bool
+bare_is_first(const struct sl_ask *ask, size_t provider, const struct sl_model_card *card)
+{
+	const struct sl_config *config = ask->world->config;
+
+	for (size_t i = 0; i < config->model_count; i++)
+		if (sl_slice_eq(config->models[i].name, card->model))
+			return false;
+	for (size_t i = 0; i < provider; i++)
+		if (config->providers[i].enabled &&
+		    sl_catalog_find(ask->world->catalog, config->providers[i].kind, card->model))
+			return false;
+	return true;
+}
+
+static bool
+offer(const struct sl_ask *ask, size_t provider, const struct sl_model_card *card,
+      each_model *each, void *context)
+{
+	struct sl_slice owner = ask->world->config->providers[provider].name;
+	struct model model = { .owner = owner, .card = card };
+	char id[512];
+	int len = snprintf(id, sizeof(id), "%.*s/%.*s", SL_ARG(owner), SL_ARG(card->model));
+
+	if (len < 0 || (size_t)len >= sizeof(id))
+		return true;
+	model.id = sl_slice_make(id, (size_t)len);
+	if (allowed(ask, model.id))
+		return each(context, &model);
+	model.id = card->model;
+	if (allowed(ask, model.id) && bare_is_first(ask, provider, card))
+		return each(context, &model);
+	return true;
+}
+
 /* Calls each() for every model the caller may use until it returns false. */
 static void
 for_each_model(const struct sl_ask *ask, each_model *each, void *context)
 {
 	const struct sl_config *config = ask->world->config;
 	const struct sl_catalog *catalog = ask->world->catalog;
-	char id[512];
 
 	for (size_t i = 0; i < config->model_count; i++) {
 		struct model alias = { .id = config->models[i].name, .owner = SL_SLICE("sluice") };
@@ -45,29 +89,14 @@ for_each_model(const struct sl_ask *ask, each_model *each, void *context)
 		if (allowed(ask, alias.id) && !each(context, &alias))
 			return;
 	}
-	for (size_t p = 0; p < config->provider_count; p++) {
-		const struct sl_config_provider *provider = &config->providers[p];
-
-		for (size_t i = 0; provider->enabled && i < sl_catalog_count(catalog); i++) {
+	for (size_t p = 0; p < config->provider_count; p++)
+		for (size_t i = 0; i < sl_catalog_count(catalog); i++) {
 			const struct sl_model_card *card = sl_catalog_at(catalog, i);
-			struct model model = { .owner = provider->name, .card = card };
-			int len;
 
-			if (!sl_slice_eq(card->provider, provider->kind) &&
-			    !sl_slice_eq(card->provider, provider->name))
-				continue;
-			if (sl_slice_is(card->model, "*"))
-				continue;
-			len = snprintf(id, sizeof(id), "%.*s/%.*s", SL_ARG(provider->name),
-			               SL_ARG(card->model));
-			if (len < 0 || (size_t)len >= sizeof(id))
-				continue;
-			model.id = sl_slice_make(id, (size_t)len);
-			if ((allowed(ask, model.id) || allowed(ask, card->model)) &&
-			    !each(context, &model))
+			if (serves_card(&config->providers[p], card) &&
+			    !offer(ask, p, card, each, context))
 				return;
 		}
-	}
 }
 
 /* --- one entry, in each dialect ------------------------------------------- */
@@ -271,8 +300,9 @@ answer_one(struct sl_ask *ask, struct sl_slice segment, enum dialect dialect,
 	                       "it. GET /v1/models lists what it can use.", SL_ARG(search.id)));
 }
 
-bool
-sl_models_answer(struct sl_ask *ask)
+/* Whether the path is a model list's; *rest is what stands behind it. */
+static bool
+is_models_path(struct sl_slice path, struct sl_slice *rest, bool *beta)
 {
 	static const struct {
 		struct sl_slice path;
@@ -282,24 +312,36 @@ sl_models_answer(struct sl_ask *ask)
 		{ { "/openai/v1/models", 17 }, false },
 		{ { "/v1beta/models", 14 }, true },
 	};
-	const struct sl_request *request = &ask->exchange->request;
-	enum dialect dialect = DIALECT_OPENAI;
-	struct sl_slice rest = SL_SLICE_NONE;
-	struct sl_buf body;
-	bool ours = false;
 
-	if (!sl_slice_is(request->method, "GET") && !sl_slice_is(request->method, "HEAD"))
-		return false;
-	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]) && !ours; i++) {
-		if (!sl_slice_starts(request->path, roots[i].path))
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
+		if (!sl_slice_starts(path, roots[i].path))
 			continue;
-		rest = sl_slice_from(request->path, roots[i].path.len);
-		ours = rest.len == 0 || rest.ptr[0] == '/';
-		dialect = dialect_of(ask, roots[i].beta);
+		*rest = sl_slice_from(path, roots[i].path.len);
+		*beta = roots[i].beta;
+		return rest->len == 0 || rest->ptr[0] == '/';
 	}
-	if (!ours)
+	return false;
+}
+
+bool
+sl_models_answer(struct sl_ask *ask)
+{
+	const struct sl_request *request = &ask->exchange->request;
+	struct sl_slice rest;
+	enum dialect dialect;
+	struct sl_buf body;
+	bool beta;
+
+	/* Gemini's generating paths stand below the same root. */
+	if (ask->shape || !is_models_path(request->path, &rest, &beta))
 		return false;
+	dialect = dialect_of(ask, beta);
 	ask->shape = envelope_of(dialect);
+	if (!sl_slice_is(request->method, "GET") && !sl_slice_is(request->method, "HEAD")) {
+		sl_ask_refuse_with(ask, SL_FAULT_METHOD,
+		                   SL_SLICE("This path takes GET requests only."));
+		return true;
+	}
 	sl_buf_init(&body, LIST_BYTES_MAX);
 	if (rest.len > 1) {
 		answer_one(ask, sl_slice_from(rest, 1), dialect, &body);
