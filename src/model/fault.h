@@ -66,6 +66,7 @@ struct sl_fault {
 	struct sl_slice    param;    /* offending parameter, may be empty */
 	uint32_t           retry_after_s; /* 0: none */
 	const char        *limit_kind;    /* "rpm", "tpm", "budget", ... or NULL */
+	struct sl_slice    allow;    /* METHOD: what would do, as in an Allow field */
 };
 
 int         sl_fault_status(const struct sl_fault *fault);

@@ -146,6 +146,8 @@ send_fault(struct sl_ask *ask, const struct sl_fault *fault)
 		out[count++] = (struct sl_header){ SL_SLICE("retry-after"),
 			                           sl_arena_printf(arena, "%u",
 			                                           fault->retry_after_s) };
+	if (fault->allow.len > 0)
+		out[count++] = (struct sl_header){ SL_SLICE("allow"), fault->allow };
 	/* What was sent may have been bought: an SDK must not buy it again. */
 	if (ask->maybe_bought)
 		out[count++] = (struct sl_header){ SL_SLICE("x-should-retry"), SL_SLICE("false") };
@@ -194,6 +196,18 @@ sl_ask_refuse_with(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice 
 	struct sl_fault fault;
 
 	sl_fault_set(&fault, kind, message);
+	sl_ask_refuse(ask, &fault);
+}
+
+void
+sl_ask_refuse_method(struct sl_ask *ask, struct sl_slice allow)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, SL_FAULT_METHOD,
+	             sl_arena_printf(&ask->exchange->arena, "This path takes %.*s only.",
+	                             SL_ARG(allow)));
+	fault.allow = allow;
 	sl_ask_refuse(ask, &fault);
 }
 

@@ -112,8 +112,7 @@ check_path(struct sl_ask *ask)
 	if (is_method(ask->exchange, "POST"))
 		return true;
 	if (!refuse_upgrade(ask))
-		sl_ask_refuse_with(ask, SL_FAULT_METHOD,
-		                   SL_SLICE("This path takes POST requests only."));
+		sl_ask_refuse_method(ask, SL_SLICE("POST"));
 	return false;
 }
 

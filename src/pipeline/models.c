@@ -338,8 +338,7 @@ sl_models_answer(struct sl_ask *ask)
 	dialect = dialect_of(ask, beta);
 	ask->shape = envelope_of(dialect);
 	if (!sl_slice_is(request->method, "GET") && !sl_slice_is(request->method, "HEAD")) {
-		sl_ask_refuse_with(ask, SL_FAULT_METHOD,
-		                   SL_SLICE("This path takes GET requests only."));
+		sl_ask_refuse_method(ask, SL_SLICE("GET, HEAD"));
 		return true;
 	}
 	sl_buf_init(&body, LIST_BYTES_MAX);
