@@ -74,41 +74,65 @@ sl_openai_usage(struct sl_json usage, struct sl_usage *out)
 	return sl_usage_has(out, SL_USAGE_INPUT) || sl_usage_has(out, SL_USAGE_OUTPUT);
 }
 
-/* What a choice may carry besides its bookkeeping: in a delta, in a message,
- * or (completions) beside them. */
+/* The members of a choice that say something here. */
+struct choice {
+	struct sl_json reason, piece, text, usage;
+};
+
+/* One walk, because this runs for every frame of every stream. */
+static struct choice
+read_choice(struct sl_json value)
+{
+	struct choice choice = { .piece = { .type = SL_JSON_NONE } };
+
+	for (struct sl_json_iter it = sl_json_iter(value); sl_json_next(&it);) {
+		if (sl_slice_is(it.key, "finish_reason"))
+			choice.reason = it.value;
+		else if (sl_slice_is(it.key, "delta") || sl_slice_is(it.key, "message"))
+			choice.piece = it.value;
+		else if (sl_slice_is(it.key, "text"))
+			choice.text = it.value;
+		else if (sl_slice_is(it.key, "usage"))
+			choice.usage = it.value;
+	}
+	return choice;
+}
+
+/* Everything that an answer may consist of. */
 static bool
-choice_has_content(struct sl_json choice)
+has_content(const struct choice *choice)
 {
 	static const char *const pieces[] = {
 		"content", "tool_calls", "reasoning_content", "reasoning", "thinking",
 		"reasoning_details", "refusal", "function_call", "audio",
 	};
-	struct sl_json delta = sl_json_get(choice, "delta");
 
-	if (delta.type == SL_JSON_NONE)
-		delta = sl_json_get(choice, "message");
 	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
-		if (sl_reply_has(sl_json_get(delta, pieces[i])))
+		if (sl_reply_has(sl_json_get(choice->piece, pieces[i])))
 			return true;
-	return sl_reply_has(sl_json_get(choice, "text"));
+	return sl_reply_has(choice->text);
 }
 
-void
-sl_openai_read_choices(struct sl_json choices, struct sl_reply_facts *facts, bool *stop_seen)
+/* Returns usage that rides on a choice (Moonshot), if any. */
+static struct sl_json
+read_choices(struct sl_json choices, struct sl_reply_facts *facts, bool *stop_seen)
 {
 	struct sl_json_iter it = sl_json_iter(choices);
+	struct sl_json usage = { 0 };
 
 	while (choices.type == SL_JSON_ARRAY && sl_json_next(&it)) {
-		struct sl_json reason = sl_json_get(it.value, "finish_reason");
+		struct choice choice = read_choice(it.value);
 
-		if (reason.type == SL_JSON_STRING && reason.raw.len > 2) {
+		if (choice.reason.type == SL_JSON_STRING && choice.reason.raw.len > 2) {
 			*stop_seen = true;
-			if (sl_json_is(reason, "content_filter"))
+			if (sl_json_is(choice.reason, "content_filter"))
 				facts->content_filter = true;
 		}
 		if (!facts->content)
-			facts->content = choice_has_content(it.value);
+			facts->content = has_content(&choice);
+		usage = choice.usage;
 	}
+	return usage;
 }
 
 void
@@ -131,7 +155,7 @@ sl_openai_read_reply(const struct sl_steer *steer, struct sl_slice body, struct 
 		return;
 	if (sl_openai_usage(sl_reply_value(body, &found[USAGE]), &usage))
 		sl_usage_merge(&facts->usage, &usage);
-	sl_openai_read_choices(sl_reply_value(body, &found[CHOICES]), facts, &stop_seen);
+	read_choices(sl_reply_value(body, &found[CHOICES]), facts, &stop_seen);
 	facts->content = true;
 	facts->finished = true;
 }
@@ -181,17 +205,6 @@ sl_openai_write_stream_fault(const struct sl_stream_state *state, const struct s
 
 /* --- chunks of chat and completions ----------------------------------------- */
 
-/* Usage that rides on a choice (Moonshot). */
-static struct sl_json
-choice_usage(struct sl_json choices)
-{
-	struct sl_json_iter it = sl_json_iter(choices);
-
-	if (choices.type == SL_JSON_ARRAY && sl_json_next(&it))
-		return sl_json_get(it.value, "usage");
-	return (struct sl_json){ 0 };
-}
-
 enum sl_frame_verdict
 sl_openai_read_chunk(struct sl_stream_state *state, struct sl_slice event, struct sl_slice data,
                      struct sl_arena *arena)
@@ -203,7 +216,7 @@ sl_openai_read_chunk(struct sl_stream_state *state, struct sl_slice event, struc
 	struct sl_reply_facts *facts = &state->facts;
 	struct sl_json_found found[WANTS];
 	struct sl_usage usage = { .source = SL_USAGE_NONE };
-	struct sl_json choices;
+	struct sl_json choices, choice_usage;
 	bool own_usage;
 
 	(void)event;
@@ -222,11 +235,11 @@ sl_openai_read_chunk(struct sl_stream_state *state, struct sl_slice event, struc
 	sl_reply_model(facts, sl_reply_value(data, &found[MODEL]), arena);
 	sl_reply_error(facts, sl_reply_value(data, &found[ERROR]), arena);
 	choices = sl_reply_value(data, &found[CHOICES]);
-	sl_openai_read_choices(choices, facts, &state->stop_seen);
+	choice_usage = read_choices(choices, facts, &state->stop_seen);
 
 	own_usage = sl_openai_usage(sl_reply_value(data, &found[USAGE]), &usage);
 	if (own_usage || sl_openai_usage(sl_reply_value(data, &found[GROQ]), &usage) ||
-	    sl_openai_usage(choice_usage(choices), &usage)) {
+	    sl_openai_usage(choice_usage, &usage)) {
 		usage.source = state->stop_seen ? SL_USAGE_REPORTED : SL_USAGE_PARTIAL;
 		sl_usage_merge(&facts->usage, &usage);
 	}

@@ -34,8 +34,6 @@ void sl_openai_put_error(struct sl_json_writer *w, const struct sl_fault *fault)
 enum sl_frame_verdict sl_openai_read_chunk(struct sl_stream_state *state, struct sl_slice event,
                                            struct sl_slice data, struct sl_arena *arena);
 void sl_openai_end_chunks(struct sl_stream_state *state);
-void sl_openai_read_choices(struct sl_json choices, struct sl_reply_facts *facts,
-                            bool *stop_seen);
 /* forward() of both: model, and stream_options where it streams. */
 struct sl_openai_stream_wants {
 	size_t stream_options;
