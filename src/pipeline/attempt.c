@@ -85,6 +85,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	request.body = front->forward.body;
 	request.body_count = front->forward.body_count;
 	ask->reply.hide_usage = front->forward.usage_injected;
+	ask->reply.facts.usage = front->steer.counted;
 	ask->fetch = (struct sl_fetch){ .ops = &sl_relay_ops };
 	ask->attempt_ns = sl_loop_now_ns(ask->gateway->loop);
 	if (ask->record.attempts == 0)

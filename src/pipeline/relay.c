@@ -335,14 +335,40 @@ stream_data(struct sl_ask *ask, struct sl_slice bytes)
 		begin_answer(ask);
 }
 
+/* What the readers still hold: a last frame without its blank line, or bytes
+ * behind the last one that are only to be passed on. False: the frame is cut off,
+ * and its bytes stay here so that an error event can follow the last whole one. */
+static bool
+flush_reader(struct sl_ask *ask)
+{
+	struct sl_sse_frame frame;
+	bool was_broken = ask->reply.facts.broken, pass;
+
+	if (ask->framing == SL_FRAMING_JSON_ARRAY) {
+		if (sl_json_array_closed(&ask->reader.array))
+			put_out(ask, sl_buf_slice(&ask->reader.array.pending));
+		return true;
+	}
+	if (sl_sse_finish(&ask->reader.sse, &frame) != SL_OK) {
+		/* The LF of a CRLF whose CR completed the last frame. */
+		put_out(ask, sl_buf_slice(&ask->reader.sse.pending));
+		return true;
+	}
+	pass = read_frame(ask, &frame);
+	if (ask->reply.facts.broken && !was_broken)
+		return false;
+	if (pass)
+		put_out(ask, frame.raw);
+	return true;
+}
+
 static void
 stream_end(struct sl_ask *ask)
 {
-	struct sl_sse_frame frame;
-
-	if (ask->framing != SL_FRAMING_JSON_ARRAY &&
-	    sl_sse_finish(&ask->reader.sse, &frame) == SL_OK && read_frame(ask, &frame))
-		put_out(ask, frame.raw);
+	if (!flush_reader(ask)) {
+		fail(ask, SL_FAULT_UPSTREAM_CUT, say(ask, "ended its stream inside an event."));
+		return;
+	}
 	if (ask->shape->end_stream &&
 	    (ask->framing != SL_FRAMING_JSON_ARRAY || sl_json_array_closed(&ask->reader.array)))
 		ask->shape->end_stream(&ask->reply);

@@ -92,7 +92,8 @@ struct sl_reply_facts {
 	struct sl_slice model;     /* as the provider names what served; on the arena */
 	bool            content;   /* the first real content was seen */
 	bool            finished;  /* the grammar's proper end was seen */
-	bool            failed;    /* an error object or event was seen */
+	bool            failed;    /* an error object or event was seen, or: */
+	bool            broken;    /* what came is no JSON (then failed as well) */
 	bool            content_filter; /* stopped by a filter */
 	struct sl_slice error_type;    /* on the arena, may be empty */
 	struct sl_slice error_message; /* on the arena, may be empty */
