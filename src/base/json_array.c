@@ -144,7 +144,8 @@ sl_json_array_read(struct sl_json_array_reader *reader, struct sl_slice *input,
 		if (sl_slice_trim(raw).len > 0)
 			return SL_ESYNTAX;
 		*input = SL_SLICE_NONE;
-		return SL_MORE;
+		*item = (struct sl_json_array_item){ .raw = raw };
+		return raw.len ? SL_OK : SL_MORE;
 	}
 	held = reader->pending.len;
 	if (held > 0) {

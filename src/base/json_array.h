@@ -34,7 +34,7 @@ void sl_json_array_init(struct sl_json_array_reader *reader, size_t max_item_siz
 void sl_json_array_release(struct sl_json_array_reader *reader);
 
 /* Takes the next item out of *input, advancing it. SL_OK: *item is set (its data
- * is empty when it is the array's end). SL_MORE: all input consumed. SL_ESYNTAX:
+ * is empty when it is the array's end, or white space behind that). SL_MORE: all input consumed. SL_ESYNTAX:
  * not an array, or bytes after its end. SL_ELIMIT, SL_ENOMEM. Slices are valid
  * until the next call. */
 enum sl_err sl_json_array_read(struct sl_json_array_reader *reader, struct sl_slice *input,

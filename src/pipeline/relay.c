@@ -296,6 +296,11 @@ relay_frames(struct sl_ask *ask, struct sl_slice bytes)
 	while ((err = next_frame(ask, &bytes, &frame)) == SL_OK) {
 		bool pass = read_frame(ask, &frame);
 
+		/* Garbage is not passed on: an error event follows what was whole. */
+		if (ask->reply.facts.broken) {
+			put_out(ask, run);
+			return SL_EPROTO;
+		}
 		if (pass && continues(run, frame.raw)) {
 			run.len += frame.raw.len;
 			continue;
@@ -335,8 +340,8 @@ stream_data(struct sl_ask *ask, struct sl_slice bytes)
 		begin_answer(ask);
 }
 
-/* What the readers still hold: a last frame without its blank line, or bytes
- * behind the last one that are only to be passed on. False: the frame is cut off,
+/* What the reader still holds: a last frame without its blank line, or a byte
+ * behind the last one that is only to be passed on. False: the frame is cut off,
  * and its bytes stay here so that an error event can follow the last whole one. */
 static bool
 flush_reader(struct sl_ask *ask)
@@ -344,11 +349,8 @@ flush_reader(struct sl_ask *ask)
 	struct sl_sse_frame frame;
 	bool was_broken = ask->reply.facts.broken, pass;
 
-	if (ask->framing == SL_FRAMING_JSON_ARRAY) {
-		if (sl_json_array_closed(&ask->reader.array))
-			put_out(ask, sl_buf_slice(&ask->reader.array.pending));
+	if (ask->framing == SL_FRAMING_JSON_ARRAY)
 		return true;
-	}
 	if (sl_sse_finish(&ask->reader.sse, &frame) != SL_OK) {
 		/* The LF of a CRLF whose CR completed the last frame. */
 		put_out(ask, sl_buf_slice(&ask->reader.sse.pending));

@@ -34,9 +34,10 @@ check(const size_t *cuts, size_t cut_count)
 
 		memcpy(piece, stream + from, to - from);
 		while ((err = sl_json_array_read(&reader, &input, &item)) == SL_OK) {
-			assert_true(seen < 6);
-			assert_true(sl_slice_is(item.data, elements[seen]));
-			seen++;
+			/* White space behind the end comes as further empty items. */
+			assert_true(seen < 6 || item.data.len == 0);
+			if (seen < 6)
+				assert_true(sl_slice_is(item.data, elements[seen++]));
 			sl_buf_append(&raw, item.raw);
 		}
 		assert_int_equal(err, SL_MORE);
@@ -45,8 +46,8 @@ check(const size_t *cuts, size_t cut_count)
 	}
 	assert_int_equal(seen, 6);
 	assert_true(sl_json_array_closed(&reader));
-	/* Everything up to the closing bracket was handed out, nothing twice. */
-	assert_int_equal(raw.len, sizeof(stream) - 2);
+	/* Everything was handed out, nothing twice. */
+	assert_int_equal(raw.len, sizeof(stream) - 1);
 	assert_memory_equal(raw.ptr, stream, raw.len);
 	sl_buf_release(&raw);
 	sl_json_array_release(&reader);

@@ -216,8 +216,6 @@ end(struct replay *r, struct vector *v)
 	if (v->steer.framing == SL_FRAMING_JSON_ARRAY) {
 		if (sl_json_array_closed(&r->reader.array) && v->shape->end_stream)
 			v->shape->end_stream(&r->state);
-		if (sl_json_array_closed(&r->reader.array)) /* white space behind ']' */
-			sl_buf_append(&r->relayed, sl_buf_slice(&r->reader.array.pending));
 		sl_json_array_release(&r->reader.array);
 		return;
 	}
