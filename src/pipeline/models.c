@@ -335,6 +335,9 @@ sl_models_answer(struct sl_ask *ask)
 	/* Gemini's generating paths stand below the same root. */
 	if (ask->shape || !is_models_path(request->path, &rest, &beta))
 		return false;
+	/* A verb that no shape knows is no model to be asked about. */
+	if (sl_slice_is(request->method, "POST") && sl_slice_find(rest, ':') >= 0)
+		return false;
 	dialect = dialect_of(ask, beta);
 	ask->shape = envelope_of(dialect);
 	if (!sl_slice_is(request->method, "GET") && !sl_slice_is(request->method, "HEAD")) {
