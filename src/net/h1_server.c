@@ -15,56 +15,18 @@
  * before the body came, the reader goes on in its state without an exchange,
  * dropping at most SL_DISCARD_MAX bytes.
  *
- * Read feed() for the way in, send_* for the way out, end_answer for what
+ * Read feed() for the way in, h1_answer.c for the way out, end_answer() for what
  * follows. Nothing but the exchange is held while it waits for its answer.
  */
 #include <stdlib.h>
 
-#include "net/h1_head.h"
-#include "net/server_internal.h"
+#include "net/h1_server.h"
 
 enum {
 	DIRECT_READ = 16 * 1024,   /* larger rests of a body are read in place */
 	DIRECT_MAX = 256 * 1024,   /* bytes asked of one read */
 	FRAMING_MAX = 16 * 1024,   /* bytes of chunk framing beyond what data pays for */
 };
-
-enum h1_state { H1_IDLE, H1_HEAD, H1_LENGTH, H1_CHUNKED, H1_TRAILERS, H1_WAIT, H1_SINK };
-
-/* What conn->timer is running for. It is left running when its reason is gone,
- * because re-arming is cheaper than clearing. */
-enum h1_timer { H1_TIMER_NONE, H1_TIMER_IDLE, H1_TIMER_HEAD, H1_TIMER_BODY, H1_TIMER_DISCARD };
-
-struct h1;
-
-struct h1_exchange {
-	struct sl_exchange base;
-	struct h1         *h1;
-};
-
-struct h1 {
-	struct sl_conn     *conn;
-	struct h1_exchange *exchange;  /* NULL between two */
-	struct sl_h1_head  *head;      /* while a request is being read */
-	struct sl_buf       pending;   /* bytes of the next requests */
-	uint64_t            begin_ns;
-	size_t              body_max;
-	size_t              body_left; /* H1_LENGTH: bytes to come */
-	size_t              framing;   /* H1_CHUNKED: bytes that are not data */
-	size_t              received;  /* H1_CHUNKED: bytes of data */
-	size_t              discarded;
-	int64_t             answer_left; /* bytes declared and not written; -1: streamed */
-	uint32_t            requests;
-	enum h1_state       state;
-	enum h1_timer       timer;
-	bool keep_alive;  /* the connection may serve another request */
-	bool http10;
-	bool expecting;   /* the client waits for 100 Continue */
-	bool started, finished, chunked, bodiless; /* the answer */
-	bool limited;     /* a write was refused; on_drain is owed */
-};
-
-static const struct sl_exchange_ops exchange_ops;
 
 static void
 set_timer(struct h1 *h1, enum h1_timer timer, uint32_t delay_ms)
@@ -111,7 +73,7 @@ begin_exchange(struct h1 *h1)
 	const struct sl_h1_head *head = h1->head;
 	size_t head_size = head ? head->text.len + head->count * sizeof(struct sl_header) : 0;
 
-	h1->exchange = sl_exchange_new(h1->conn, sizeof(*h1->exchange), &exchange_ops, head_size);
+	h1->exchange = sl_exchange_new(h1->conn, sizeof(*h1->exchange), &sl_h1_exchange_ops, head_size);
 	if (!h1->exchange) {
 		sl_conn_close(h1->conn, SL_GONE_ABORTED, true);
 		return false;
@@ -466,10 +428,7 @@ feed(struct h1 *h1, struct sl_slice bytes)
 static void
 end_input(struct h1 *h1)
 {
-	bool in_body = h1->state == H1_LENGTH || h1->state == H1_CHUNKED ||
-	               h1->state == H1_TRAILERS;
-
-	if (in_body && body_wanted(h1))
+	if (sl_h1_reading_body(h1) && body_wanted(h1))
 		bad_request(h1, 400, "the connection ended inside the request body");
 	else
 		sl_conn_close(h1->conn, SL_GONE_PEER, false);
@@ -523,246 +482,6 @@ on_bytes(struct sl_conn *conn, struct sl_slice bytes)
 	feed(conn->state, bytes);
 }
 
-/* --- answering --------------------------------------------------------------------------- */
-
-static struct h1 *
-h1_of(const struct sl_exchange *exchange)
-{
-	return ((const struct h1_exchange *)(const void *)exchange)->h1;
-}
-
-static bool
-reading_body(const struct h1 *h1)
-{
-	return h1->state == H1_LENGTH || h1->state == H1_CHUNKED || h1->state == H1_TRAILERS;
-}
-
-/* Whether another request may follow this answer. A client that waits for 100
- * may or may not send its body now, so nobody could tell where the next request
- * begins (RFC 9110 10.1.1). */
-static bool
-may_go_on(const struct h1 *h1)
-{
-	if (!h1->keep_alive || h1->conn->server->draining)
-		return false;
-	if (!reading_body(h1))
-		return true;
-	return !h1->expecting && h1->body_left <= SL_DISCARD_MAX;
-}
-
-static void
-put_number(struct sl_buf *out, uint64_t number)
-{
-	char digits[20];
-	size_t at = sizeof(digits);
-
-	do
-		digits[--at] = (char)('0' + number % 10);
-	while (number /= 10);
-	sl_buf_append(out, sl_slice_make(digits + at, sizeof(digits) - at));
-}
-
-static void
-put_field(struct sl_buf *out, struct sl_slice name, struct sl_slice value)
-{
-	sl_buf_append(out, name);
-	sl_buf_append(out, SL_SLICE(": "));
-	sl_buf_append(out, value);
-	sl_buf_append(out, SL_SLICE("\r\n"));
-}
-
-static enum sl_err
-check_fields(const struct sl_header *fields, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (!sl_header_is_valid(fields[i].name, fields[i].value))
-			return SL_EINVAL;
-	return SL_OK;
-}
-
-static void
-put_status(struct h1 *h1, struct sl_buf *out, int status)
-{
-	sl_buf_append(out, SL_SLICE("HTTP/1.1 "));
-	put_number(out, (uint64_t)status);
-	sl_buf_append_char(out, ' ');
-	sl_buf_append_str(out, sl_http_reason(status));
-	sl_buf_append(out, SL_SLICE("\r\ndate: "));
-	sl_buf_append(out, sl_server_date(h1->conn->server));
-	sl_buf_append(out, SL_SLICE("\r\n"));
-}
-
-static void
-put_framing(struct h1 *h1, struct sl_buf *out, int status, int64_t body_length,
-            struct sl_slice trailer_names)
-{
-	if (status != 204 && status != 304) {
-		if (body_length >= 0) {
-			sl_buf_append(out, SL_SLICE("content-length: "));
-			put_number(out, (uint64_t)body_length);
-			sl_buf_append(out, SL_SLICE("\r\n"));
-		} else if (h1->chunked) {
-			sl_buf_append(out, SL_SLICE("transfer-encoding: chunked\r\n"));
-			if (trailer_names.len)
-				put_field(out, SL_SLICE("trailer"), trailer_names);
-		}
-	}
-	if (!h1->keep_alive)
-		sl_buf_append(out, SL_SLICE("connection: close\r\n"));
-	else if (h1->http10)
-		sl_buf_append(out, SL_SLICE("connection: keep-alive\r\n"));
-	sl_buf_append(out, SL_SLICE("\r\n"));
-}
-
-static enum sl_err
-send_start(struct sl_exchange *exchange, int status, const struct sl_header *headers,
-           size_t count, int64_t body_length, struct sl_slice trailer_names)
-{
-	struct h1 *h1 = h1_of(exchange);
-	struct sl_buf *out;
-
-	if (h1->conn->phase != SL_CONN_OPEN)
-		return SL_ECLOSED;
-	if (h1->started || status < 200 || status > 999 ||
-	    check_fields(headers, count) != SL_OK ||
-	    (trailer_names.len && !sl_header_is_valid(SL_SLICE("trailer"), trailer_names)))
-		return SL_EINVAL;
-	h1->keep_alive = may_go_on(h1);
-	h1->bodiless = exchange->request.is_head || status == 204 || status == 304;
-	h1->answer_left = body_length;
-	h1->chunked = body_length < 0 && !h1->http10;
-	/* HTTP/1.0 has no other end for a body of unknown length than the
-	 * connection's. */
-	if (body_length < 0 && h1->http10)
-		h1->keep_alive = false;
-	out = sl_conn_out(h1->conn);
-	put_status(h1, out, status);
-	for (size_t i = 0; i < count; i++)
-		put_field(out, headers[i].name, headers[i].value);
-	put_framing(h1, out, status, body_length, trailer_names);
-	if (out->failed) {
-		sl_conn_close(h1->conn, SL_GONE_ABORTED, true);
-		return SL_ENOMEM;
-	}
-	h1->started = true;
-	return SL_OK;
-}
-
-static size_t
-put_hex(char *out, size_t number)
-{
-	char digits[16];
-	size_t at = sizeof(digits);
-
-	do
-		digits[--at] = "0123456789abcdef"[number % 16];
-	while (number /= 16);
-	memcpy(out, digits + at, sizeof(digits) - at);
-	return sizeof(digits) - at;
-}
-
-static enum sl_err
-send_bytes(struct sl_exchange *exchange, struct sl_slice bytes)
-{
-	struct h1 *h1 = h1_of(exchange);
-	struct sl_conn *conn = h1->conn;
-	struct iovec parts[3];
-	char size_line[20];
-	size_t len;
-
-	if (conn->phase != SL_CONN_OPEN)
-		return SL_ECLOSED;
-	if (!h1->started || h1->finished)
-		return SL_EINVAL;
-	if (h1->answer_left >= 0 && bytes.len > (uint64_t)h1->answer_left)
-		return SL_EINVAL;
-	/* A peer that reads slowly is asked to wait; one that takes everything
-	 * may be given more than the limit at once. */
-	if (conn->blocked &&
-	    sl_conn_unsent(conn) + bytes.len > conn->server->limits.write_buffer_bytes) {
-		h1->limited = true;
-		return SL_ELIMIT;
-	}
-	if (h1->answer_left >= 0)
-		h1->answer_left -= (int64_t)bytes.len;
-	if (h1->bodiless || bytes.len == 0)
-		return sl_conn_send(conn, NULL, 0);
-	parts[0] = (struct iovec){ (void *)(uintptr_t)bytes.ptr, bytes.len };
-	if (!h1->chunked)
-		return sl_conn_send(conn, parts, 1);
-	len = put_hex(size_line, bytes.len);
-	size_line[len++] = '\r';
-	size_line[len++] = '\n';
-	parts[1] = parts[0];
-	parts[0] = (struct iovec){ size_line, len };
-	parts[2] = (struct iovec){ size_line + len - 2, 2 };
-	return sl_conn_send(conn, parts, 3);
-}
-
-static enum sl_err
-send_end(struct sl_exchange *exchange, const struct sl_header *trailers, size_t count)
-{
-	struct h1 *h1 = h1_of(exchange);
-	struct sl_conn *conn = h1->conn;
-
-	if (conn->phase != SL_CONN_OPEN)
-		return SL_ECLOSED;
-	if (!h1->started || h1->finished || check_fields(trailers, count) != SL_OK)
-		return SL_EINVAL;
-	if (h1->answer_left > 0 && !h1->bodiless) {
-		/* Shorter than declared: the peer must not take it for whole. */
-		sl_conn_close(conn, SL_GONE_ABORTED, false);
-		return SL_EINVAL;
-	}
-	h1->finished = true;
-	if (h1->chunked && !h1->bodiless) {
-		struct sl_buf *out = sl_conn_out(conn);
-
-		sl_buf_append(out, SL_SLICE("0\r\n"));
-		for (size_t i = 0; i < count; i++)
-			put_field(out, trailers[i].name, trailers[i].value);
-		sl_buf_append(out, SL_SLICE("\r\n"));
-		if (out->failed) {
-			sl_conn_close(conn, SL_GONE_ABORTED, false);
-			return SL_ENOMEM;
-		}
-	}
-	sl_conn_defer(conn);
-	return sl_conn_send(conn, NULL, 0);
-}
-
-static void
-abort_answer(struct sl_exchange *exchange)
-{
-	struct h1 *h1 = h1_of(exchange);
-	bool open_ended = h1->started && !h1->chunked && h1->answer_left < 0 && !h1->bodiless;
-
-	/* Where the end of the connection is the end of the body, only a reset
-	 * tells the peer that something is missing. */
-	sl_conn_close(h1->conn, SL_GONE_ABORTED, open_ended);
-}
-
-static size_t
-backlog(const struct sl_exchange *exchange)
-{
-	return sl_conn_unsent(h1_of(exchange)->conn);
-}
-
-static bool
-is_started(const struct sl_exchange *exchange)
-{
-	return h1_of(exchange)->started;
-}
-
-static const struct sl_exchange_ops exchange_ops = {
-	.start = send_start,
-	.write = send_bytes,
-	.finish = send_end,
-	.abort = abort_answer,
-	.backlog = backlog,
-	.started = is_started,
-};
-
 /* --- after the answer ----------------------------------------------------------------------- */
 
 static void
@@ -805,7 +524,7 @@ end_answer(struct h1 *h1)
 		sl_conn_linger(conn);
 		return;
 	}
-	if (reading_body(h1)) {
+	if (sl_h1_reading_body(h1)) {
 		set_timer(h1, H1_TIMER_DISCARD, SL_LINGER_MS);
 		return;
 	}
@@ -829,6 +548,12 @@ on_task(struct sl_conn *conn)
 
 	if (h1->exchange && h1->finished && sl_conn_unsent(conn) == 0)
 		end_answer(h1);
+	if (!conn->server->draining || h1->state != H1_IDLE || conn->phase != SL_CONN_OPEN)
+		return;
+	/* A request that is here already is still answered. */
+	on_readable(conn);
+	if (h1->state == H1_IDLE)
+		sl_conn_close(conn, SL_GONE_SHUTDOWN, false);
 }
 
 static void
@@ -869,9 +594,8 @@ drain(struct sl_conn *conn)
 {
 	struct h1 *h1 = conn->state;
 
-	/* A request that has begun is still answered. */
 	if (h1->state == H1_IDLE)
-		sl_conn_close(conn, SL_GONE_SHUTDOWN, false);
+		sl_conn_defer(conn);
 }
 
 static enum sl_err

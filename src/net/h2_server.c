@@ -6,7 +6,7 @@
  *
  *   in:   on_readable -> receive -> on_header*, on_frame (head) -> handler.on_head
  *                                -> on_data*,   on_frame (end)  -> handler.on_request
- *   out:  send_* -> stream->out -> read_out (asked by nghttp2) -> flush -> conn->out
+ *   out:  h2_answer.c: send_* -> stream->out -> read_out -> sl_h2_flush -> conn->out
  *   end:  on_stream_close -> h2->ended -> on_task -> handler.on_gone
  *
  * nghttp2 must not be entered from its own callbacks, so what a handler sends
@@ -17,73 +17,19 @@
  * with time; a connection that overflows it is told ENHANCE_YOUR_CALM and
  * closed. Bodies are bounded per stream and per connection.
  */
-#include <nghttp2/nghttp2.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "net/h2_server.h"
 
-#include "net/server_internal.h"
+#include <stdlib.h>
 
 enum {
 	GLITCH_BURST = 400,
 	GLITCH_PER_SECOND = 40,
 	STREAM_WINDOW = 256 * 1024,
 	CONN_WINDOW = 1024 * 1024,
-	OUT_FILL = 64 * 1024,    /* bytes made ready for one write */
 	HEADER_EXCESS = 4,       /* times the limit a head may be read to answer 431 */
 	FIELD_OVERHEAD = 32,     /* RFC 9113 6.5.2 */
 	FIELDS_FIRST = 16,
-	NV_MAX = 96,             /* fields of an answer */
 };
-
-struct h2_field {
-	uint32_t name_at, name_len, value_at, value_len;
-};
-
-struct h2_stream {
-	struct sl_exchange base;
-	struct h2         *h2;
-	struct sl_list     node;      /* in h2->streams or h2->ended */
-	struct sl_timer    timer;     /* body timeout, then write stall */
-	struct sl_buf      out;       /* body bytes nghttp2 has not taken */
-	size_t             out_sent;
-	size_t             body_max;
-	size_t             buffered;  /* its part of h2->buffered */
-	int64_t            answer_left;
-	struct sl_headers  trailers;  /* of the answer */
-	int32_t            id;
-	enum sl_gone_reason gone;
-	bool request_done, started, finished, ended, bodiless, limited, drain_due, refused;
-};
-
-struct h2 {
-	struct sl_conn  *conn;
-	nghttp2_session *session;
-	struct sl_list   streams;     /* open */
-	struct sl_list   ended;       /* closed, the handler is not told yet */
-	size_t           stream_count;
-	size_t           buffered;    /* bytes of incomplete request bodies */
-	uint32_t         requests;
-	/* The head being received; header blocks never interleave. */
-	struct sl_buf    text;
-	struct h2_field *fields;
-	uint32_t         field_count, field_capacity;
-	size_t           head_size;   /* as RFC 9113 counts it */
-	uint64_t         head_begin_ns;
-	bool             head_too_large;
-	uint64_t         glitches;    /* thousandths */
-	uint64_t         glitch_ms;   /* when they were last drained */
-	bool             receiving;
-	bool             closing;     /* GOAWAY was sent */
-	bool             drain_due;   /* some stream's is */
-};
-
-static const struct sl_exchange_ops exchange_ops;
-
-static struct h2_stream *
-stream_of(const struct sl_exchange *exchange)
-{
-	return (struct h2_stream *)(uintptr_t)exchange;
-}
 
 /* --- floods ------------------------------------------------------------------------ */
 
@@ -100,8 +46,6 @@ count_glitch(struct h2 *h2)
 	return h2->glitches <= GLITCH_BURST * 1000;
 }
 
-/* --- writing ------------------------------------------------------------------------- */
-
 static void
 say_goodbye(struct h2 *h2)
 {
@@ -112,275 +56,6 @@ say_goodbye(struct h2 *h2)
 	                      nghttp2_session_get_last_proc_stream_id(h2->session),
 	                      NGHTTP2_NO_ERROR, NULL, 0);
 }
-
-/* Moves what nghttp2 has to say to the socket. */
-static enum sl_err
-flush(struct h2 *h2)
-{
-	struct sl_conn *conn = h2->conn;
-	const uint8_t *bytes;
-	ssize_t got = 1;
-	enum sl_err err;
-
-	if (conn->phase != SL_CONN_OPEN)
-		return SL_ECLOSED;
-	if (h2->receiving)
-		return SL_OK;
-	while (got > 0 && !conn->blocked) {
-		struct sl_buf *out = sl_conn_out(conn);
-
-		while (sl_conn_unsent(conn) < OUT_FILL &&
-		       (got = nghttp2_session_mem_send(h2->session, &bytes)) > 0)
-			sl_buf_append(out, sl_slice_make(bytes, (size_t)got));
-		if (got < 0 || out->failed) {
-			sl_conn_close(conn, SL_GONE_ABORTED, true);
-			return SL_ECLOSED;
-		}
-		err = sl_conn_send(conn, NULL, 0);
-		if (err != SL_OK)
-			return err;
-	}
-	if (!nghttp2_session_want_read(h2->session) || (h2->closing && h2->stream_count == 0))
-		sl_conn_defer(conn);
-	return SL_OK;
-}
-
-static size_t
-unsent(const struct h2_stream *stream)
-{
-	return stream->out.len - stream->out_sent;
-}
-
-static void
-set_stream_timer(struct h2_stream *stream, uint32_t delay_ms)
-{
-	if (delay_ms)
-		sl_timer_set(stream->h2->conn->server->loop, &stream->timer, delay_ms);
-}
-
-static nghttp2_nv
-make_nv(struct sl_slice name, struct sl_slice value)
-{
-	return (nghttp2_nv){ .name = (uint8_t *)(uintptr_t)name.ptr,
-		             .namelen = name.len,
-		             .value = (uint8_t *)(uintptr_t)value.ptr,
-		             .valuelen = value.len };
-}
-
-static void
-submit_trailers(struct h2_stream *stream)
-{
-	nghttp2_nv fields[NV_MAX];
-
-	for (size_t i = 0; i < stream->trailers.count; i++)
-		fields[i] = make_nv(stream->trailers.items[i].name,
-		                    stream->trailers.items[i].value);
-	nghttp2_submit_trailer(stream->h2->session, stream->id, fields, stream->trailers.count);
-}
-
-/* nghttp2 asks for bytes of an answer's body. */
-static ssize_t
-read_out(nghttp2_session *session, int32_t id, uint8_t *into, size_t size, uint32_t *flags,
-         nghttp2_data_source *source, void *user)
-{
-	struct h2_stream *stream = source->ptr;
-	struct h2 *h2 = user;
-	struct sl_server *server = h2->conn->server;
-	size_t waiting = unsent(stream);
-
-	(void)session, (void)id;
-	if (waiting == 0 && !stream->finished)
-		return NGHTTP2_ERR_DEFERRED;
-	if (size > waiting)
-		size = waiting;
-	if (size)
-		memcpy(into, stream->out.ptr + stream->out_sent, size);
-	stream->out_sent += size;
-	if (stream->out_sent == stream->out.len) {
-		stream->out_sent = 0;
-		sl_buf_release(&stream->out);
-		sl_timer_clear(&stream->timer);
-		if (stream->finished) {
-			*flags |= NGHTTP2_DATA_FLAG_EOF;
-			if (stream->trailers.count) {
-				*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-				submit_trailers(stream);
-			}
-		}
-	} else {
-		set_stream_timer(stream, server->limits.write_stall_ms);
-	}
-	if (stream->limited && unsent(stream) < server->limits.write_buffer_bytes / 2) {
-		stream->limited = false;
-		stream->drain_due = h2->drain_due = true;
-		sl_conn_defer(h2->conn);
-	}
-	return (ssize_t)size;
-}
-
-/* --- answering -------------------------------------------------------------------------- */
-
-static bool
-is_open(const struct h2_stream *stream)
-{
-	return stream->h2->conn->phase == SL_CONN_OPEN && !stream->ended;
-}
-
-static enum sl_err
-send_start(struct sl_exchange *exchange, int status, const struct sl_header *headers,
-           size_t count, int64_t body_length, struct sl_slice trailer_names)
-{
-	struct h2_stream *stream = stream_of(exchange);
-	nghttp2_data_provider provider = { .source.ptr = stream, .read_callback = read_out };
-	nghttp2_nv fields[NV_MAX];
-	char status_text[8], length_text[24];
-	size_t used = 0;
-
-	if (!is_open(stream))
-		return SL_ECLOSED;
-	if (stream->started || status < 200 || status > 999 || count > NV_MAX - 4)
-		return SL_EINVAL;
-	snprintf(status_text, sizeof(status_text), "%d", status);
-	fields[used++] = make_nv(SL_SLICE(":status"), sl_slice_str(status_text));
-	fields[used++] = make_nv(SL_SLICE("date"), sl_server_date(stream->h2->conn->server));
-	for (size_t i = 0; i < count; i++) {
-		if (!sl_header_is_valid(headers[i].name, headers[i].value))
-			return SL_EINVAL;
-		fields[used++] = make_nv(headers[i].name, headers[i].value);
-	}
-	if (body_length >= 0 && status != 204 && status != 304) {
-		snprintf(length_text, sizeof(length_text), "%lld", (long long)body_length);
-		fields[used++] = make_nv(SL_SLICE("content-length"), sl_slice_str(length_text));
-	}
-	if (trailer_names.len)
-		fields[used++] = make_nv(SL_SLICE("trailer"), trailer_names);
-	stream->bodiless = exchange->request.is_head || status == 204 || status == 304;
-	stream->answer_left = body_length;
-	/* The fields are copied; they leave with the first write. */
-	if (nghttp2_submit_response(stream->h2->session, stream->id, fields, used, &provider))
-		return SL_ENOMEM;
-	stream->started = true;
-	if (stream->request_done)
-		sl_timer_clear(&stream->timer);
-	return SL_OK;
-}
-
-static enum sl_err
-send_bytes(struct sl_exchange *exchange, struct sl_slice bytes)
-{
-	struct h2_stream *stream = stream_of(exchange);
-	const struct sl_server *server = stream->h2->conn->server;
-
-	if (!is_open(stream))
-		return SL_ECLOSED;
-	if (!stream->started || stream->finished ||
-	    (stream->answer_left >= 0 && bytes.len > (uint64_t)stream->answer_left))
-		return SL_EINVAL;
-	if (unsent(stream) && unsent(stream) + bytes.len > server->limits.write_buffer_bytes) {
-		stream->limited = true;
-		return SL_ELIMIT;
-	}
-	if (stream->answer_left >= 0)
-		stream->answer_left -= (int64_t)bytes.len;
-	if (!stream->bodiless && bytes.len) {
-		if (stream->out_sent) {
-			sl_buf_consume(&stream->out, stream->out_sent);
-			stream->out_sent = 0;
-		}
-		if (sl_buf_append(&stream->out, bytes) != SL_OK)
-			return SL_ENOMEM;
-		if (!sl_timer_is_set(&stream->timer))
-			set_stream_timer(stream, server->limits.write_stall_ms);
-		nghttp2_session_resume_data(stream->h2->session, stream->id);
-	}
-	return flush(stream->h2);
-}
-
-static void
-reset_stream(struct h2_stream *stream, enum sl_gone_reason why, uint32_t code)
-{
-	stream->refused = true;
-	stream->gone = why;
-	sl_timer_clear(&stream->timer);
-	nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, code);
-	flush(stream->h2);
-}
-
-static enum sl_err
-keep_trailers(struct h2_stream *stream, const struct sl_header *trailers, size_t count)
-{
-	struct sl_header *items;
-
-	if (count == 0)
-		return SL_OK;
-	if (count > NV_MAX)
-		return SL_EINVAL;
-	items = SL_ARENA_ARRAY(&stream->base.arena, struct sl_header, count);
-	for (size_t i = 0; items && i < count; i++) {
-		if (!sl_header_is_valid(trailers[i].name, trailers[i].value))
-			return SL_EINVAL;
-		items[i].name = sl_arena_dup(&stream->base.arena, trailers[i].name);
-		items[i].value = sl_arena_dup(&stream->base.arena, trailers[i].value);
-		if (!items[i].name.ptr || !items[i].value.ptr)
-			return SL_ENOMEM;
-	}
-	if (!items)
-		return SL_ENOMEM;
-	stream->trailers = (struct sl_headers){ items, count };
-	return SL_OK;
-}
-
-static enum sl_err
-send_end(struct sl_exchange *exchange, const struct sl_header *trailers, size_t count)
-{
-	struct h2_stream *stream = stream_of(exchange);
-	enum sl_err err;
-
-	if (!is_open(stream))
-		return SL_ECLOSED;
-	if (!stream->started || stream->finished)
-		return SL_EINVAL;
-	if (stream->answer_left > 0 && !stream->bodiless) {
-		reset_stream(stream, SL_GONE_ABORTED, NGHTTP2_INTERNAL_ERROR);
-		return SL_EINVAL;
-	}
-	err = keep_trailers(stream, trailers, stream->bodiless ? 0 : count);
-	if (err != SL_OK)
-		return err;
-	stream->finished = true;
-	nghttp2_session_resume_data(stream->h2->session, stream->id);
-	return flush(stream->h2);
-}
-
-static void
-abort_answer(struct sl_exchange *exchange)
-{
-	struct h2_stream *stream = stream_of(exchange);
-
-	if (is_open(stream))
-		reset_stream(stream, SL_GONE_ABORTED, NGHTTP2_INTERNAL_ERROR);
-}
-
-static size_t
-backlog(const struct sl_exchange *exchange)
-{
-	return unsent(stream_of(exchange));
-}
-
-static bool
-is_started(const struct sl_exchange *exchange)
-{
-	return stream_of(exchange)->started;
-}
-
-static const struct sl_exchange_ops exchange_ops = {
-	.start = send_start,
-	.write = send_bytes,
-	.finish = send_end,
-	.abort = abort_answer,
-	.backlog = backlog,
-	.started = is_started,
-};
 
 /* --- heads -------------------------------------------------------------------------------- */
 
@@ -498,7 +173,7 @@ bad_request(struct h2_stream *stream, int status, const char *reason)
 	sl_timer_clear(&stream->timer);
 	server->handler.on_bad_request(server->handler.context, &stream->base, status, reason);
 	if (!stream->started)
-		reset_stream(stream, SL_GONE_PROTOCOL, NGHTTP2_PROTOCOL_ERROR);
+		sl_h2_reset_stream(stream, SL_GONE_PROTOCOL, NGHTTP2_PROTOCOL_ERROR);
 }
 
 static void
@@ -530,7 +205,7 @@ on_stream_timer(struct sl_timer *timer)
 	if (!stream->request_done && !stream->started)
 		bad_request(stream, 408, "the request body took too long");
 	else
-		reset_stream(stream, SL_GONE_TIMEOUT, NGHTTP2_CANCEL);
+		sl_h2_reset_stream(stream, SL_GONE_TIMEOUT, NGHTTP2_CANCEL);
 }
 
 /* 0, or the status to refuse the head with. */
@@ -568,7 +243,7 @@ begin_body(struct h2_stream *stream)
 {
 	struct sl_exchange *exchange = &stream->base;
 	int64_t declared = exchange->request.content_length;
-	nghttp2_nv proceed = make_nv(SL_SLICE(":status"), SL_SLICE("100"));
+	nghttp2_nv proceed = sl_h2_nv(SL_SLICE(":status"), SL_SLICE("100"));
 
 	if (declared >= 0 && (uint64_t)declared > stream->body_max) {
 		bad_request(stream, 413, "the body is larger than the limit");
@@ -587,7 +262,7 @@ begin_body(struct h2_stream *stream)
 	                 SL_SLICE("100-continue")))
 		nghttp2_submit_headers(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, NULL,
 		                       &proceed, 1, NULL);
-	set_stream_timer(stream, stream->h2->conn->server->limits.body_timeout_ms);
+	sl_h2_set_timer(stream, stream->h2->conn->server->limits.body_timeout_ms);
 }
 
 static int
@@ -595,7 +270,7 @@ begin_stream(struct h2 *h2, const nghttp2_frame *frame)
 {
 	struct sl_server *server = h2->conn->server;
 	struct h2_stream *stream =
-	    sl_exchange_new(h2->conn, sizeof(*stream), &exchange_ops,
+	    sl_exchange_new(h2->conn, sizeof(*stream), &sl_h2_exchange_ops,
 	                    h2->text.len + h2->field_count * sizeof(struct sl_header));
 	const char *reason;
 	enum sl_err err;
@@ -782,11 +457,11 @@ receive(struct h2 *h2, struct sl_slice bytes)
 		nghttp2_session_terminate_session(h2->session, used == NGHTTP2_ERR_CALLBACK_FAILURE
 		                                                   ? NGHTTP2_ENHANCE_YOUR_CALM
 		                                                   : NGHTTP2_PROTOCOL_ERROR);
-		flush(h2);
+		sl_h2_flush(h2);
 		sl_conn_close(conn, SL_GONE_PROTOCOL, false);
 		return;
 	}
-	flush(h2);
+	sl_h2_flush(h2);
 }
 
 static void
@@ -811,7 +486,7 @@ on_readable(struct sl_conn *conn)
 static void
 on_written(struct sl_conn *conn)
 {
-	flush(conn->state);
+	sl_h2_flush(conn->state);
 }
 
 static void
@@ -881,7 +556,7 @@ on_timer(struct sl_conn *conn)
 	if (h2->stream_count)
 		return;
 	say_goodbye(h2);
-	flush(h2);
+	sl_h2_flush(h2);
 }
 
 static void
@@ -890,7 +565,7 @@ drain(struct sl_conn *conn)
 	struct h2 *h2 = conn->state;
 
 	say_goodbye(h2);
-	flush(h2);
+	sl_h2_flush(h2);
 }
 
 static enum sl_err

@@ -29,6 +29,7 @@ enum {
 	ACCEPT_RETRY_MS = 100,
 	ACCEPT_BATCH = 32,     /* per turn, so that connections get their turn too */
 	BACKLOG = 4096,
+	DRAIN_SILENCE_MS = 500, /* a new connection may still be about to speak */
 	KEEPALIVE_IDLE_S = 30, /* a dead peer is noticed after 30 + 3 * 10 s */
 	KEEPALIVE_PROBE_S = 10,
 	KEEPALIVE_PROBES = 3,
@@ -320,9 +321,7 @@ open_protocol(struct sl_conn *conn, const struct sl_conn_ops *ops)
 	}
 	conn->ops = ops;
 	conn->phase = SL_CONN_OPEN;
-	if (conn->server->draining)
-		ops->drain(conn);
-	return conn->phase == SL_CONN_OPEN;
+	return true;
 }
 
 static void
@@ -344,6 +343,8 @@ shake_hands(struct sl_conn *conn)
 		return;
 	if (sl_sock_has_buffered(&conn->sock))
 		conn->ops->on_readable(conn);
+	if (conn->server->draining && conn->phase == SL_CONN_OPEN)
+		conn->ops->drain(conn);
 }
 
 /* Cleartext: bytes that still agree with the preface are not kept, because they
@@ -373,6 +374,8 @@ read_preface(struct sl_conn *conn)
 	                                                               : &sl_h1_ops))
 		return;
 	conn->ops->on_bytes(conn, sl_slice_make(scratch, seen + got));
+	if (conn->server->draining && conn->phase == SL_CONN_OPEN)
+		conn->ops->drain(conn);
 }
 
 static void
@@ -704,6 +707,9 @@ sl_server_drain(struct sl_server *server)
 	struct sl_list *at, *next;
 
 	server->draining = true;
+	/* Closing a listener resets what waits in its queue. */
+	for (at = server->listeners.next; at != &server->listeners; at = at->next)
+		on_acceptable(&SL_CONTAINER(at, struct listener, node)->io, EPOLLIN);
 	close_listeners(server);
 	for (at = server->conns.next; at != &server->conns; at = next) {
 		struct sl_conn *conn = SL_CONTAINER(at, struct sl_conn, node);
@@ -711,8 +717,8 @@ sl_server_drain(struct sl_server *server)
 		next = at->next;
 		if (conn->phase == SL_CONN_OPEN)
 			conn->ops->drain(conn);
-		else if (conn->phase == SL_CONN_PREFACE && conn->preface_len == 0)
-			sl_conn_close(conn, SL_GONE_SHUTDOWN, false);
+		else if (conn->phase == SL_CONN_PREFACE)
+			sl_timer_set(server->loop, &conn->timer, DRAIN_SILENCE_MS);
 	}
 }
 

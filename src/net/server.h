@@ -110,8 +110,10 @@ enum sl_err sl_exchange_start(struct sl_exchange *exchange, int status,
                               const struct sl_header *headers, size_t count,
                               int64_t body_length, struct sl_slice trailer_names);
 /* Body bytes. Sent at once as far as the socket takes them, the rest is copied.
- * SL_ELIMIT: more than write_buffer_bytes would be pending (nothing was taken);
- * stop producing until on_drain. SL_ECLOSED: the peer is gone (on_gone follows). */
+ * SL_ELIMIT: bytes are pending already and more than write_buffer_bytes would be
+ * (nothing was taken); stop producing until on_drain. One write with nothing
+ * pending is always taken. SL_EINVAL: more than body_length. SL_ECLOSED: the
+ * peer is gone (on_gone follows). */
 enum sl_err sl_exchange_write(struct sl_exchange *exchange, struct sl_slice bytes);
 /* Complete; trailers may be NULL. */
 enum sl_err sl_exchange_finish(struct sl_exchange *exchange,
