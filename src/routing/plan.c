@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "routing/policy.h"
+
 enum { FALLBACK_DEPTH_MAX = 8 };
 
 static const struct sl_config_model *
@@ -102,77 +104,36 @@ add_target(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_
 	};
 }
 
-/* Index of the deployment that the weights choose among those not taken. */
-static size_t
-draw_weighted(const struct sl_config_model *alias, const bool *taken, uint64_t chance)
-{
-	uint64_t sum = 0;
-
-	for (size_t i = 0; i < alias->deployment_count; i++)
-		if (!taken[i])
-			sum += alias->deployments[i].weight;
-	if (sum > 0) {
-		uint64_t at = chance % sum;
-
-		for (size_t i = 0; i < alias->deployment_count; i++) {
-			if (taken[i])
-				continue;
-			if (at < alias->deployments[i].weight)
-				return i;
-			at -= alias->deployments[i].weight;
-		}
-	}
-	for (size_t i = 0; i < alias->deployment_count; i++)
-		if (!taken[i])
-			return i;
-	return 0;
-}
-
-static size_t
-lowest_priority(const struct sl_config_model *alias, const bool *taken)
-{
-	size_t best = alias->deployment_count;
-
-	for (size_t i = 0; i < alias->deployment_count; i++)
-		if (!taken[i] && (best == alias->deployment_count ||
-		                  alias->deployments[i].priority < alias->deployments[best].priority))
-			best = i;
-	return best;
-}
-
 static void
 add_deployments(const struct sl_plan_query *query, struct sl_arena *arena,
                 struct sl_plan *plan, const struct sl_config_model *alias, bool fallback)
 {
-	bool taken[SL_PLAN_TARGETS_MAX] = { false };
-	size_t count = alias->deployment_count;
-	bool priority = sl_slice_is(alias->strategy, "priority");
-	bool turn = sl_slice_is(alias->strategy, "round_robin");
+	const struct sl_policy_view view = { .chance = query->chance, .turn = query->turn };
+	const struct sl_policy_ops *policy = sl_policy_find(alias->strategy);
+	struct sl_candidate list[SL_PLAN_TARGETS_MAX];
+	size_t providers[SL_PLAN_TARGETS_MAX];
+	size_t count = 0;
 
-	if (count > SL_PLAN_TARGETS_MAX)
-		count = SL_PLAN_TARGETS_MAX;
-	for (size_t rank = 0; rank < count; rank++) {
-		const struct sl_config_deployment *deployment;
-		const char *reason = "weighted";
-		size_t at, provider;
+	if (!policy)
+		policy = &sl_policy_weighted;
+	for (size_t i = 0; i < alias->deployment_count && count < SL_PLAN_TARGETS_MAX; i++) {
+		const struct sl_config_deployment *deployment = &alias->deployments[i];
 
-		if (priority) {
-			at = lowest_priority(alias, taken);
-			reason = "priority";
-		} else if (turn) {
-			at = (size_t)((query->turn + rank) % alias->deployment_count);
-			reason = "round robin";
-		} else {
-			at = draw_weighted(alias, taken, query->chance >> (rank & 7));
-		}
-		if (at >= SL_PLAN_TARGETS_MAX)
+		if (!find_provider(query->config, deployment->provider, &providers[count]))
 			continue;
-		taken[at] = true;
-		deployment = &alias->deployments[at];
-		if (find_provider(query->config, deployment->provider, &provider))
-			add_target(query, arena, plan, provider, deployment->model, deployment->id,
-			           fallback ? "fallback" : reason);
+		list[count] = (struct sl_candidate){
+			.deployment = deployment,
+			.card = find_card(query, providers[count], deployment->model),
+			.index = count,
+		};
+		count++;
 	}
+	if (count == 0)
+		return;
+	policy->rank(&view, list, count);
+	for (size_t i = 0; i < count; i++)
+		add_target(query, arena, plan, providers[list[i].index], list[i].deployment->model,
+		           list[i].deployment->id, fallback ? "fallback" : policy->reason);
 }
 
 static void
