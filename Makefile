@@ -11,7 +11,7 @@ Q       := $(if $(V),,@)
 
 WARN    := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes \
            -Wmissing-prototypes -Wvla -Werror=implicit-function-declaration
-BASEFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -I$(BUILD)/gen -isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 \
+BASEFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -isystem /usr/share/include/llhttp -DLLHTTP_STRICT_MODE=1 \
            -g -fno-omit-frame-pointer -fPIE -pthread
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
            -D_FORTIFY_SOURCE=2 $(if $(findstring clang,$(CC)),,-ftrivial-auto-var-init=zero)
@@ -79,7 +79,7 @@ $(BUILD)/sluice: $(BUILD)/obj/src/app/main.o $(BUILD)/libsluice.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
-$(BUILD)/obj/%.o: %.c | $(BUILD)/stamp
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -90,13 +90,17 @@ $(BUILD)/obj/src/model/catalog_text.o: catalog/models.csv
 # Debian ships llhttp as C sources (package node-llhttp); its code is compiled
 # as it is, without our warnings. Strict mode is off by default there; without
 # it any two bytes may stand where a chunk's CR LF belongs.
-$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c | $(BUILD)/stamp
+$(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(BASEFLAGS) $(OPT_$(VARIANT)) -DLLHTTP_STRICT_MODE=1 -w -c -o $@ $<
 
-$(BUILD)/stamp:
-	@mkdir -p $(BUILD)/gen && touch $@
+# Changes when the compiler or its flags do, so that nothing stale is linked.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@printf '%s\n' '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || \
+		printf '%s\n' '$(CC) $(ALL_CFLAGS)' >$@
+FORCE:
 
 # A unit test may include the .c file it tests; the linker then takes the
 # test's copy, because everything else comes from an archive.
