@@ -217,7 +217,9 @@ example_file_is_good(void **state)
 	read_all("contrib/sluice.yaml", text, sizeof(text));
 	config = load_slice("contrib/sluice.yaml", SL_SLICE_NONE, &report);
 	assert_non_null(config);
-	assert_int_equal(report.warnings, 3); /* three providers without a key */
+	/* Warnings: providers without a key, and what this version does not do yet. */
+	assert_int_equal(report.errors, 0);
+	assert_true(report.warnings >= 3);
 	assert_int_equal(config->provider_count, 4);
 	assert_int_equal(config->model_count, 3);
 	assert_int_equal(config->models[0].deployments[0].weight, 3);
