@@ -293,10 +293,10 @@ values_are_substituted(void **state)
 	assert_true(sl_slice_is(config->models[0].name, "a-gpt-4o-$-$x-en"));
 	assert_true(sl_slice_is(config->models[0].deployments[0].model, "gpt-4o"));
 	sl_config_free(config);
-	assert_problem(SL_SLICE("store: sqlite:${NONE}\n"), 1, 8, "NONE is not set");
+	assert_problem(SL_SLICE("store: sqlite:${NONE}\n"), 1, 8, "NONE, which is not set");
 	assert_problem(SL_SLICE("store: ${file:/nonexistent/x}\n"), 1, 8, "cannot be read");
 	assert_problem(SL_SLICE("store: ${file:/dev/zero}\n"), 1, 8, "larger than");
-	assert_problem(SL_SLICE("store: ${not a name}\n"), 1, 8, "is not a reference");
+	assert_problem(SL_SLICE("store: ${not a name}\n"), 1, 8, "which is not a reference");
 	assert_problem(SL_SLICE("store: sqlite:${NONE\n"), 1, 8, "without }");
 }
 
