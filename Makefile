@@ -30,7 +30,7 @@ LLHTTP  := $(patsubst %,$(BUILD)/obj/llhttp/%.o,llhttp api http)
 TEST_SRC:= $(sort $(wildcard tests/unit/*_test.c))
 TESTS   := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all run test unit unit-build lint fuzz fuzz-build bench-json docs install clean help
+.PHONY: all run test unit unit-build lint fuzz fuzz-build bench bench-quick bench-json docs install clean help
 all: $(BUILD)/sluice
 
 help:
@@ -39,6 +39,8 @@ help:
 	@echo "make test       install what is missing, run every test"
 	@echo "make unit       unit tests only (also VARIANT=asan, VARIANT=tsan)"
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (5)"
+	@echo "make bench      CPU, latency and memory against nginx and HAProxy (8 minutes)"
+	@echo "make bench-quick  the same, rougher, in about a minute"
 	@echo "make lint       layers, banned functions, file length, docs up to date"
 	@echo "make docs       write docs/configuration.md from the option table"
 	@echo "make install    into PREFIX (/usr/local), below DESTDIR if set"
@@ -147,11 +149,15 @@ $(FUZZ_BUILD)/bin/%: tests/fuzz/%_fuzz.c $(BUILD)/libsluice.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -Itests -o $@ $< $(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS)
 
+# Against nginx and HAProxy in one run; see docs/performance.md.
+bench bench-quick: $(BUILD)/sluice $(BUILD)/bench/load $(BUILD)/bench/upstream
+	@bench/run $(if $(filter bench-quick,$@),--quick)
+
 # Microbenchmark of the JSON scanner.
 bench-json: $(BUILD)/bench/json_bench
 	$<
 
-$(BUILD)/bench/%: bench/%.c $(BUILD)/libsluice.a
+$(BUILD)/bench/%: bench/%.c $(wildcard bench/*.h) $(BUILD)/libsluice.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $< $(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS)
 
