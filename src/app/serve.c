@@ -13,6 +13,7 @@
 #include "app/serve.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ enum {
 	DRAIN_LOOK_MS = 10,
 	FDS_RESERVED = 64, /* descriptors that are no connections */
 	WORKERS_MAX = 256,
+	FD_TABLE_MAX = 128 * 1024, /* sized at start, 8 bytes each */
 };
 
 /* --- the process ---------------------------------------------------------------- */
@@ -81,6 +83,27 @@ raise_fd_limit(struct sl_app *app, uint64_t connections)
 	       "connections are limited by file descriptors; raise LimitNOFILE or ulimit -n for more",
 	       SL_LOG_I("descriptors", limit.rlim_cur),
 	       SL_LOG_I("connections", app->connections_max));
+}
+
+/* Makes the table of descriptors as large as it will be. Later, with threads,
+ * each doubling of it would wait for an RCU grace period inside accept: stalls of
+ * ten milliseconds in which every stream stands still. */
+static void
+size_fd_table(uint64_t connections)
+{
+	struct rlimit limit;
+	uint64_t size = connections * 2 + FDS_RESERVED;
+	int fd;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	if (size > limit.rlim_cur)
+		size = limit.rlim_cur;
+	if (size > FD_TABLE_MAX)
+		size = FD_TABLE_MAX;
+	fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)size - 1);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Blocked everywhere and read from one descriptor; the threads inherit the mask. */
@@ -275,6 +298,7 @@ start(struct sl_app *app, struct sl_buf *reason)
 	app->keys_required = config->keys_required;
 	sl_log_init(log_level(config->log_level), STDERR_FILENO);
 	raise_fd_limit(app, config->limits.connections);
+	size_fd_table(config->limits.connections);
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());
 	if (!open_tls(app, config, reason) || !open_state(app, &master_key, &first_key, reason))
 		goto out;
