@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/text.h"
+
 struct sl_arena_chunk {
 	struct sl_arena_chunk *below;
 	max_align_t            bytes[];
@@ -111,17 +113,50 @@ sl_arena_strdup(struct sl_arena *arena, struct sl_slice bytes)
 }
 
 struct sl_slice
+sl_arena_join(struct sl_arena *arena, const struct sl_slice *parts, size_t count)
+{
+	size_t len = 0;
+	char *at, *text;
+
+	for (size_t i = 0; i < count; i++)
+		if (__builtin_add_overflow(len, parts[i].len, &len))
+			return SL_SLICE_NONE;
+	text = at = len < SIZE_MAX ? sl_arena_alloc(arena, len + 1) : NULL;
+	if (!text)
+		return SL_SLICE_NONE;
+	for (size_t i = 0; i < count; i++) {
+		if (parts[i].len)
+			memcpy(at, parts[i].ptr, parts[i].len);
+		at += parts[i].len;
+	}
+	*at = '\0';
+	return sl_slice_make(text, len);
+}
+
+struct sl_slice
+sl_arena_u64(struct sl_arena *arena, uint64_t value)
+{
+	char room[SL_U64_DIGITS];
+
+	return sl_arena_dup(arena, sl_slice_make(room, (size_t)(sl_put_u64(room, value) - room)));
+}
+
+struct sl_slice
 sl_arena_printf(struct sl_arena *arena, const char *format, ...)
 {
+	char room[128];
 	va_list args;
 	int len;
 	char *at;
 
+	/* Most texts are short: formatted once, then copied. */
 	va_start(args, format);
-	len = vsnprintf(NULL, 0, format, args);
+	len = vsnprintf(room, sizeof(room), format, args);
 	va_end(args);
 	if (len < 0)
 		return SL_SLICE_NONE;
+	if ((size_t)len < sizeof(room))
+		return sl_arena_dup(arena, sl_slice_make(room, (size_t)len));
 	at = sl_arena_alloc(arena, (size_t)len + 1);
 	if (!at)
 		return SL_SLICE_NONE;

@@ -34,6 +34,10 @@ void *sl_arena_zalloc(struct sl_arena *arena, size_t count, size_t size);
 /* Copies of the bytes, NUL-terminated; ptr is NULL on failure. */
 struct sl_slice sl_arena_dup(struct sl_arena *arena, struct sl_slice bytes);
 char *sl_arena_strdup(struct sl_arena *arena, struct sl_slice bytes);
+/* The parts one behind the other, NUL-terminated. */
+struct sl_slice sl_arena_join(struct sl_arena *arena, const struct sl_slice *parts,
+                              size_t count);
+struct sl_slice sl_arena_u64(struct sl_arena *arena, uint64_t value);
 struct sl_slice sl_arena_printf(struct sl_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

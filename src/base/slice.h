@@ -18,6 +18,8 @@ struct sl_slice {
 
 #define SL_SLICE(literal)                                                     \
 	((struct sl_slice){ (literal), sizeof(literal) - 1 })
+/* The same for static tables. */
+#define SL_SLICE_INIT(literal) { (literal), sizeof(literal) - 1 }
 #define SL_SLICE_NONE ((struct sl_slice){ NULL, 0 })
 /* For printf("%.*s", SL_ARG(slice)). */
 #define SL_ARG(slice) (int)(slice).len, ((slice).ptr ? (slice).ptr : "")

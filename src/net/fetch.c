@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
+#include "base/text.h"
 #include "net/client_internal.h"
 #include "net/http.h"
 
@@ -196,8 +197,10 @@ put_authority(char *at, const struct sl_origin *origin)
 	at = put(at, origin->host);
 	if (is_ipv6)
 		*at++ = ']';
-	if (origin->port != (origin->tls ? 443 : 80))
-		at += snprintf(at, sizeof(":65535"), ":%u", (unsigned)origin->port);
+	if (origin->port != (origin->tls ? 443 : 80)) {
+		*at++ = ':';
+		at = sl_put_u64(at, origin->port);
+	}
 	return at;
 }
 
@@ -224,9 +227,11 @@ put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origi
 	/* A method that usually has a body says so even when it has none
 	 * (RFC 9110 8.6). */
 	if (flight->body_len || sl_slice_is(request->method, "POST") ||
-	    sl_slice_is(request->method, "PUT") || sl_slice_is(request->method, "PATCH"))
-		at += snprintf(at, sizeof("content-length: \r\n") + 20, "content-length: %llu\r\n",
-		               (unsigned long long)flight->body_len);
+	    sl_slice_is(request->method, "PUT") || sl_slice_is(request->method, "PATCH")) {
+		at = put(at, SL_SLICE("content-length: "));
+		at = sl_put_u64(at, flight->body_len);
+		at = put(at, SL_SLICE("\r\n"));
+	}
 	return put(at, SL_SLICE("\r\n"));
 }
 

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/text.h"
 #include "telemetry/telemetry.h"
 
 enum { CLIENT_ID_MAX = 128 };
@@ -46,15 +47,15 @@ is_hex(struct sl_slice text)
 static struct sl_slice
 trace_id(struct sl_ask *ask)
 {
+	char made[2 * SL_HEX64_DIGITS];
 	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "traceparent");
 
 	/* 00-<32 hex>-<16 hex>-<2 hex>; longer for future versions. */
 	if (given.len >= 55 && given.ptr[2] == '-' && given.ptr[35] == '-' &&
 	    given.ptr[52] == '-' && is_hex(sl_slice_make(given.ptr + 3, 32)))
 		return sl_slice_make(given.ptr + 3, 32);
-	return sl_arena_printf(&ask->exchange->arena, "%016llx%016llx",
-	                       (unsigned long long)(sl_rand_u64() | 1),
-	                       (unsigned long long)sl_rand_u64());
+	sl_put_hex64(sl_put_hex64(made, sl_rand_u64() | 1), sl_rand_u64());
+	return sl_arena_dup(&ask->exchange->arena, sl_slice_make(made, sizeof(made)));
 }
 
 /* The caller's own id is echoed and logged as a label, never used as ours. */

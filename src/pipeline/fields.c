@@ -6,31 +6,37 @@
  * Towards the caller the provider's fields pass except those that are the
  * connection's, ours, or would act on the caller's browser.
  */
+#include "base/text.h"
 #include "pipeline/ask.h"
 
+/* The list ends with an empty name. Lengths are compared first, and stand in the
+ * table: this runs for every field of every request and reply. */
 static bool
-in_list(struct sl_slice name, const char *const *list)
+in_list(struct sl_slice name, const struct sl_slice *list)
 {
-	for (; *list; list++)
-		if (sl_slice_is(name, *list))
+	for (; list->len; list++)
+		if (sl_slice_eq(name, *list))
 			return true;
 	return false;
 }
 
+#define NAME(literal) SL_SLICE_INIT(literal)
+#define END           SL_SLICE_INIT("")
+
 static bool
 is_credential(struct sl_slice name)
 {
-	static const char *const names[] = { "authorization", "x-api-key", "api-key",
-		                             "x-goog-api-key", NULL };
+	static const struct sl_slice names[] = { NAME("authorization"), NAME("x-api-key"),
+		                                 NAME("api-key"), NAME("x-goog-api-key"), END };
 
 	return in_list(name, names);
 }
 
 /* Named by a Connection field, hence hop-by-hop as well. RFC 9110 7.6.1 */
 static bool
-is_nominated(const struct sl_headers *headers, struct sl_slice name)
+is_nominated(struct sl_slice connection, struct sl_slice name)
 {
-	struct sl_slice rest = sl_headers_get(headers, "connection");
+	struct sl_slice rest = connection;
 
 	while (rest.len > 0)
 		if (sl_slice_ieq(sl_slice_trim(sl_slice_cut(&rest, ',')), name))
@@ -39,21 +45,22 @@ is_nominated(const struct sl_headers *headers, struct sl_slice name)
 }
 
 static bool
-stays_here(const struct sl_headers *headers, struct sl_slice name)
+stays_here(struct sl_slice connection, struct sl_slice name)
 {
 	/* accept-encoding: replies must be readable for usage, so identity is asked
 	 * for by saying nothing. */
-	static const char *const names[] = {
-		"host", "content-length", "accept-encoding", "content-encoding", "expect",
-		"cookie", "forwarded", "x-real-ip", "via", "origin", "traceparent", "x-request-id",
-		NULL
+	static const struct sl_slice names[] = {
+		NAME("host"), NAME("content-length"), NAME("accept-encoding"),
+		NAME("content-encoding"), NAME("expect"), NAME("cookie"), NAME("forwarded"),
+		NAME("x-real-ip"), NAME("via"), NAME("origin"), NAME("traceparent"),
+		NAME("x-request-id"), END
 	};
 
 	return in_list(name, names) || sl_header_is_hop_by_hop(name) ||
 	       sl_slice_starts(name, SL_SLICE("x-forwarded-")) ||
 	       sl_slice_starts(name, SL_SLICE("sec-")) ||
 	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
-	       sl_surface_owns_header(name) || is_nominated(headers, name);
+	       sl_surface_owns_header(name) || is_nominated(connection, name);
 }
 
 /* Whether the field carries the credential that was presented to the gateway. */
@@ -74,12 +81,14 @@ traceparent(const struct sl_ask *ask)
 {
 	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "traceparent");
 	struct sl_slice flags = SL_SLICE("01");
+	char span[SL_HEX64_DIGITS];
 
 	if (given.len >= 55 && sl_slice_eq(sl_slice_make(given.ptr + 3, 32), ask->record.trace_id))
 		flags = sl_slice_make(given.ptr + 53, 2);
-	return sl_arena_printf(&ask->exchange->arena, "00-%.*s-%016llx-%.*s",
-	                       SL_ARG(ask->record.trace_id),
-	                       (unsigned long long)(sl_rand_u64() | 1), SL_ARG(flags));
+	sl_put_hex64(span, sl_rand_u64() | 1);
+	return sl_arena_join(&ask->exchange->arena, (struct sl_slice[]){ SL_SLICE("00-"),
+	                     ask->record.trace_id, SL_SLICE("-"),
+	                     sl_slice_make(span, sizeof(span)), SL_SLICE("-"), flags }, 6);
 }
 
 static bool
@@ -105,6 +114,7 @@ sl_fields_to_upstream(const struct sl_ask *ask, const struct sl_upstream *upstre
                       struct sl_header *out, size_t max, bool *used_callers_credential)
 {
 	const struct sl_headers *in = &ask->exchange->request.headers;
+	struct sl_slice connection = sl_headers_get(in, "connection");
 	size_t count = 0;
 
 	*used_callers_credential = false;
@@ -116,7 +126,7 @@ sl_fields_to_upstream(const struct sl_ask *ask, const struct sl_upstream *upstre
 			    (ask->key && is_gateway_credential(ask, field->value)))
 				continue;
 			*used_callers_credential = true;
-		} else if (stays_here(in, field->name)) {
+		} else if (stays_here(connection, field->name)) {
 			continue;
 		}
 		count = add(out, count, max, field->name, field->value);
@@ -137,17 +147,18 @@ sl_fields_to_upstream(const struct sl_ask *ask, const struct sl_upstream *upstre
 }
 
 static bool
-stays_upstream(const struct sl_headers *reply, struct sl_slice name)
+stays_upstream(struct sl_slice connection, struct sl_slice name)
 {
-	static const char *const names[] = {
-		"content-length", "date", "server", "set-cookie", "alt-svc", "x-request-id",
-		"strict-transport-security", "content-security-policy", "x-powered-by",
-		"traceparent", "via", "vary", NULL
+	static const struct sl_slice names[] = {
+		NAME("content-length"), NAME("date"), NAME("server"), NAME("set-cookie"),
+		NAME("alt-svc"), NAME("x-request-id"), NAME("strict-transport-security"),
+		NAME("content-security-policy"), NAME("x-powered-by"), NAME("traceparent"),
+		NAME("via"), NAME("vary"), END
 	};
 
 	return in_list(name, names) || sl_header_is_hop_by_hop(name) ||
 	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
-	       sl_surface_owns_header(name) || is_nominated(reply, name);
+	       sl_surface_owns_header(name) || is_nominated(connection, name);
 }
 
 size_t
@@ -156,13 +167,14 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 {
 	struct sl_arena *arena = &ask->exchange->arena;
 	struct sl_header *fields = SL_ARENA_ARRAY(arena, struct sl_header, reply->count + 1);
+	struct sl_slice connection = sl_headers_get(reply, "connection");
 	bool own_limits = ask->decision.rpm_limit > 0;
 	size_t count = 0;
 
 	for (size_t i = 0; fields && i < reply->count && count < SL_ANSWER_FIELDS_MAX / 2; i++) {
 		const struct sl_header *field = &reply->items[i];
 
-		if (stays_upstream(reply, field->name))
+		if (stays_upstream(connection, field->name))
 			continue;
 		/* Our own limit is the one the caller can act on. */
 		if (own_limits && sl_slice_starts(field->name, SL_SLICE("x-ratelimit-")))

@@ -86,8 +86,8 @@ fill(struct sl_slice text, struct sl_slice name, struct sl_slice value, struct s
 	if (at < 0)
 		return text;
 	behind = sl_slice_from(text, (size_t)at + name.len);
-	return sl_arena_printf(arena, "%.*s%.*s%.*s", (int)at, text.ptr, SL_ARG(value),
-	                       SL_ARG(behind));
+	return sl_arena_join(arena, (struct sl_slice[]){ sl_slice_upto(text, (size_t)at), value,
+	                                                  behind }, 3);
 }
 
 /* The base without the version that the path brings itself. */
@@ -120,8 +120,8 @@ sl_provider_join(struct sl_slice base, struct sl_slice path,
 		path = fill(path, SL_SLICE("{model}"), model, arena);
 		path = fill(path, SL_SLICE("{verb}"), sl_slice_str(request->verb), arena);
 	}
-	return sl_arena_printf(arena, "%.*s%.*s%s%.*s", SL_ARG(base), SL_ARG(path),
-	                       query.len ? "?" : "", SL_ARG(query));
+	return sl_arena_join(arena, (struct sl_slice[]){ base, path,
+	                     query.len ? SL_SLICE("?") : SL_SLICE_NONE, query }, 4);
 }
 
 struct sl_slice

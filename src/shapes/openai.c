@@ -15,31 +15,38 @@
 
 struct usage_row {
 	enum sl_usage_class class_;
-	const char         *paths[5]; /* the first that is there counts */
+	struct sl_slice     object; /* the member of usage that holds it; empty: usage itself */
+	struct sl_slice     name;
 };
 
+#define ROW(class_, object, name) { class_, SL_SLICE_INIT(object), SL_SLICE_INIT(name) }
+/* Of several rows of one class that are there, the first counts. */
 static const struct usage_row usage_rows[] = {
-	{ SL_USAGE_INPUT, { "prompt_tokens", "input_tokens" } },
-	{ SL_USAGE_CACHE_READ,
-	  { "prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens",
-	    "prompt_cache_hit_tokens", "cached_tokens" } },
-	{ SL_USAGE_CACHE_WRITE,
-	  { "prompt_tokens_details.cache_write_tokens",
-	    "input_tokens_details.cache_write_tokens" } },
-	{ SL_USAGE_INPUT_AUDIO,
-	  { "prompt_tokens_details.audio_tokens", "input_tokens_details.audio_tokens",
-	    "input_token_details.audio_tokens" } },
-	{ SL_USAGE_INPUT_IMAGE,
-	  { "prompt_tokens_details.image_tokens", "input_tokens_details.image_tokens" } },
-	{ SL_USAGE_OUTPUT, { "completion_tokens", "output_tokens" } },
-	{ SL_USAGE_REASONING,
-	  { "completion_tokens_details.reasoning_tokens",
-	    "output_tokens_details.reasoning_tokens", "reasoning_tokens" } },
-	{ SL_USAGE_OUTPUT_AUDIO,
-	  { "completion_tokens_details.audio_tokens", "output_tokens_details.audio_tokens" } },
-	{ SL_USAGE_OUTPUT_IMAGE,
-	  { "completion_tokens_details.image_tokens", "output_tokens_details.image_tokens" } },
+	ROW(SL_USAGE_INPUT, "", "prompt_tokens"),
+	ROW(SL_USAGE_INPUT, "", "input_tokens"),
+	ROW(SL_USAGE_CACHE_READ, "prompt_tokens_details", "cached_tokens"),
+	ROW(SL_USAGE_CACHE_READ, "input_tokens_details", "cached_tokens"),
+	ROW(SL_USAGE_CACHE_READ, "", "prompt_cache_hit_tokens"),
+	ROW(SL_USAGE_CACHE_READ, "", "cached_tokens"),
+	ROW(SL_USAGE_CACHE_WRITE, "prompt_tokens_details", "cache_write_tokens"),
+	ROW(SL_USAGE_CACHE_WRITE, "input_tokens_details", "cache_write_tokens"),
+	ROW(SL_USAGE_INPUT_AUDIO, "prompt_tokens_details", "audio_tokens"),
+	ROW(SL_USAGE_INPUT_AUDIO, "input_tokens_details", "audio_tokens"),
+	ROW(SL_USAGE_INPUT_AUDIO, "input_token_details", "audio_tokens"),
+	ROW(SL_USAGE_INPUT_IMAGE, "prompt_tokens_details", "image_tokens"),
+	ROW(SL_USAGE_INPUT_IMAGE, "input_tokens_details", "image_tokens"),
+	ROW(SL_USAGE_OUTPUT, "", "completion_tokens"),
+	ROW(SL_USAGE_OUTPUT, "", "output_tokens"),
+	ROW(SL_USAGE_REASONING, "completion_tokens_details", "reasoning_tokens"),
+	ROW(SL_USAGE_REASONING, "output_tokens_details", "reasoning_tokens"),
+	ROW(SL_USAGE_REASONING, "", "reasoning_tokens"),
+	ROW(SL_USAGE_OUTPUT_AUDIO, "completion_tokens_details", "audio_tokens"),
+	ROW(SL_USAGE_OUTPUT_AUDIO, "output_tokens_details", "audio_tokens"),
+	ROW(SL_USAGE_OUTPUT_IMAGE, "completion_tokens_details", "image_tokens"),
+	ROW(SL_USAGE_OUTPUT_IMAGE, "output_tokens_details", "image_tokens"),
 };
+#undef ROW
+enum { USAGE_ROWS = sizeof(usage_rows) / sizeof(usage_rows[0]) };
 
 /* Some vendors (xAI) leave reasoning out of completion_tokens; then only the
  * total shows it. */
@@ -57,19 +64,47 @@ include_reasoning(struct sl_json usage, struct sl_usage *out)
 		sl_usage_set(out, SL_USAGE_OUTPUT, output + reasoning);
 }
 
+/* Takes the counts among an object's members. best[]: the row that each class was
+ * taken from, USAGE_ROWS for none. */
+static void
+take_counts(struct sl_json object, struct sl_slice name, size_t best[SL_USAGE_COUNT],
+            struct sl_usage *out)
+{
+	struct sl_json_iter it = sl_json_iter(object);
+	int64_t count;
+
+	while (sl_json_next(&it)) {
+		if (it.value.type == SL_JSON_OBJECT && name.len == 0)
+			take_counts(it.value, it.key, best, out);
+		if (it.value.type != SL_JSON_NUMBER)
+			continue;
+		for (size_t i = 0; i < USAGE_ROWS; i++) {
+			const struct usage_row *row = &usage_rows[i];
+
+			/* A repeated member: the last one, as everywhere. */
+			if (i > best[row->class_] || !sl_slice_eq(row->name, it.key) ||
+			    !sl_slice_eq(row->object, name))
+				continue;
+			if (sl_json_i64(it.value, &count) && count >= 0) {
+				best[row->class_] = i;
+				sl_usage_set(out, row->class_, count);
+			}
+			break;
+		}
+	}
+}
+
+/* One walk over the usage, not one for each name: it is on every request's way. */
 bool
 sl_openai_usage(struct sl_json usage, struct sl_usage *out)
 {
-	int64_t count;
+	size_t best[SL_USAGE_COUNT];
 
 	if (usage.type != SL_JSON_OBJECT)
 		return false;
-	for (size_t i = 0; i < sizeof(usage_rows) / sizeof(usage_rows[0]); i++)
-		for (const char *const *path = usage_rows[i].paths; *path; path++)
-			if (sl_reply_count(usage, *path, &count)) {
-				sl_usage_set(out, usage_rows[i].class_, count);
-				break;
-			}
+	for (size_t i = 0; i < SL_USAGE_COUNT; i++)
+		best[i] = USAGE_ROWS;
+	take_counts(usage, SL_SLICE_NONE, best, out);
 	include_reasoning(usage, out);
 	return sl_usage_has(out, SL_USAGE_INPUT) || sl_usage_has(out, SL_USAGE_OUTPUT);
 }
@@ -155,8 +190,8 @@ sl_openai_read_reply(const struct sl_steer *steer, struct sl_slice body, struct 
 		return;
 	if (sl_openai_usage(sl_reply_value(body, &found[USAGE]), &usage))
 		sl_usage_merge(&facts->usage, &usage);
+	facts->content = true; /* a whole reply: need not be looked for */
 	read_choices(sl_reply_value(body, &found[CHOICES]), facts, &stop_seen);
-	facts->content = true;
 	facts->finished = true;
 }
 

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "base/json.h"
+#include "base/text.h"
 
 static bool
 recognise(const struct sl_surface_request *request)
@@ -30,10 +31,13 @@ put(struct sl_surface_headers *out, struct sl_slice name, struct sl_slice value)
 static struct sl_slice
 usd6(int64_t nanousd, struct sl_arena *arena)
 {
-	int64_t micro = (nanousd + 500) / 1000;
+	uint64_t micro = nanousd > 0 ? ((uint64_t)nanousd + 500) / 1000 : 0;
+	char room[SL_U64_DIGITS + 8], *at = sl_put_u64(room, micro / 1000000);
 
-	return sl_arena_printf(arena, "%" PRId64 ".%06" PRId64, micro / 1000000,
-	                       micro % 1000000);
+	*at++ = '.';
+	for (uint64_t unit = 100000; unit > 0; unit /= 10)
+		*at++ = (char)('0' + micro / unit % 10);
+	return sl_arena_dup(arena, sl_slice_make(room, (size_t)(at - room)));
 }
 
 static void
@@ -42,14 +46,14 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 {
 	if (decision->provider.len > 0) {
 		put(out, SL_SLICE("x-gateway-decision"),
-		    sl_arena_printf(arena, "%.*s/%.*s", SL_ARG(decision->provider),
-		                    SL_ARG(decision->model)));
+		    sl_arena_join(arena, (struct sl_slice[]){ decision->provider, SL_SLICE("/"),
+		                                              decision->model }, 3));
 		put(out, SL_SLICE("x-gateway-route-bucket"), decision->bucket);
 		put(out, SL_SLICE("x-gateway-route-score"),
-		    sl_arena_printf(arena, "%.2f", decision->score));
+		    decision->score > 0 ? sl_arena_printf(arena, "%.2f", decision->score)
+		                        : SL_SLICE("0.00"));
 		put(out, SL_SLICE("x-gateway-retries"),
-		    sl_arena_printf(arena, "%u",
-		                    decision->attempts > 0 ? decision->attempts - 1 : 0));
+		    sl_arena_u64(arena, decision->attempts > 0 ? decision->attempts - 1 : 0));
 	}
 	/* An unknown price is no price: the header is left out rather than zero. */
 	if (decision->cost_known && decision->priced)
