@@ -27,6 +27,7 @@
  */
 #include "net/client.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "net/client_internal.h"
@@ -206,6 +207,7 @@ fail_connect(struct sl_upstream *up, enum sl_err err, enum sl_fetch_stage stage,
              const char *detail)
 {
 	struct sl_pool *pool = up->pool;
+	char reason[sizeof(((struct sl_fetch_error *)0)->detail)];
 	size_t others = pool->open_count - pool->connecting_count;
 	/* Those who came for this connection: one, or, where several were to
 	 * share it (HTTP/2), an equal part of the queue. */
@@ -214,13 +216,15 @@ fail_connect(struct sl_upstream *up, enum sl_err err, enum sl_fetch_stage stage,
 	                   : (pool->waiting_count + pool->connecting_count - 1) /
 	                         pool->connecting_count;
 
+	/* The TLS layer's reason dies with its connection. */
+	snprintf(reason, sizeof(reason), "%s", detail ? detail : "");
 	sl_upstream_close(up);
 	while (share-- > 0 && !sl_list_empty(&pool->waiting)) {
 		struct sl_flight *flight =
 		    SL_CONTAINER(pool->waiting.next, struct sl_flight, node);
 
 		flight->stage = stage;
-		sl_flight_fail(flight, err, detail);
+		sl_flight_fail(flight, err, reason);
 	}
 	sl_pool_serve(pool);
 }
