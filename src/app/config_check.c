@@ -431,4 +431,5 @@ sl_loader_check(struct sl_loader *loader)
 		sl_config_warn(loader->report, sl_loader_where(loader, &config->master_key),
 		               "admin.master_key is short enough to be guessed — use 32 random "
 		               "characters");
+	sl_loader_check_pending(loader);
 }

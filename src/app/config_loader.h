@@ -5,6 +5,7 @@
  *   config_value.c       one scalar: substitution, types, ranges
  *   config_special.c     the few options with a shape of their own
  *   config_check.c       what only the whole can show: references, cycles, files
+ *   config_check_pending.c  what is accepted and does nothing in this version
  *   config_environment.c providers that are there because a variable is set
  */
 #ifndef SL_APP_CONFIG_LOADER_H
@@ -151,5 +152,8 @@ void sl_loader_check_providers(struct sl_loader *loader, const struct sl_config_
 /* A file that must be there for later. */
 void sl_loader_check_readable(struct sl_loader *loader, const struct sl_slice *path,
                               const char *what);
+
+/* Warns of everything that this version takes and does not do. */
+void sl_loader_check_pending(struct sl_loader *loader);
 
 #endif

@@ -59,19 +59,20 @@ append_file(struct sl_loader *loader, struct sl_slice path, struct sl_config_mar
 	}
 	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0) {
-		sl_config_error(loader->report, mark, "%s: %s cannot be read: %s — check the path "
-		                "and its permissions", loader->path, name, strerror(errno));
+		sl_config_error(loader->report, mark, "%s wants the file %s, which cannot be read: %s — "
+		                "check the path and its permissions", loader->path, name,
+		                strerror(errno));
 		return false;
 	}
 	while (sl_buf_reserve(out, 4096) == SL_OK &&
 	       (got = read(fd, out->ptr + out->len, 4096)) > 0)
 		out->len += (size_t)got;
 	if (out->failed)
-		sl_config_error(loader->report, mark, "%s: %s is larger than %d bytes — is it the "
-		                "right file?", loader->path, name, SL_CONFIG_SCALAR_MAX - 4096);
+		sl_config_error(loader->report, mark, "%s wants the file %s, which is larger than %d "
+		                "bytes — is it the right file?", loader->path, name, SL_CONFIG_SCALAR_MAX - 4096);
 	else if (got < 0)
-		sl_config_error(loader->report, mark, "%s: %s cannot be read: %s — name an "
-		                "ordinary file", loader->path, name, strerror(errno));
+		sl_config_error(loader->report, mark, "%s wants the file %s, which cannot be read: %s — "
+		                "name an ordinary file", loader->path, name, strerror(errno));
 	close(fd);
 	if (out->failed || got < 0)
 		return false;
@@ -99,8 +100,8 @@ append_reference(struct sl_loader *loader, struct sl_slice inside, struct sl_con
 	}
 	if (!is_name(name) || name.len >= sizeof(text)) {
 		sl_config_error(loader->report, mark,
-		                "%s: ${%.*s} is not a reference — write ${NAME}, ${NAME:-default} "
-		                "or ${file:PATH}; $$ is a dollar sign",
+		                "%s holds ${%.*s}, which is not a reference — write ${NAME}, "
+		                "${NAME:-default} or ${file:PATH}; $$ is a dollar sign",
 		                loader->path, (int)(inside.len > 40 ? 40 : inside.len), inside.ptr);
 		return false;
 	}
@@ -110,8 +111,8 @@ append_reference(struct sl_loader *loader, struct sl_slice inside, struct sl_con
 		return sl_buf_append(out, preset) == SL_OK;
 	if (!value) {
 		sl_config_error(loader->report, mark,
-		                "%s: the environment variable %s is not set — set it, or write "
-		                "${%s:-default}",
+		                "%s wants the environment variable %s, which is not set — set it, "
+		                "or write ${%s:-default}",
 		                loader->path, text, text);
 		return false;
 	}
@@ -149,7 +150,7 @@ substitute(struct sl_loader *loader, struct sl_config_scalar *scalar)
 		close_at = sl_slice_find(rest, '}');
 		if (close_at < 0) {
 			sl_config_error(loader->report, scalar->mark,
-			                "%s: ${ without } — close it, or write $$ for a dollar sign",
+			                "%s holds ${ without } — close it, or write $$ for a dollar sign",
 			                loader->path);
 			ok = false;
 			break;

@@ -137,6 +137,20 @@ put_hex(char *out, size_t number)
 	return sizeof(digits) - at;
 }
 
+/* A backlog over half of the limit owes on_drain, refused or not: the handler
+ * may have stopped producing because of it. */
+static enum sl_err
+send_body(struct h1 *h1, struct iovec *parts, int count)
+{
+	struct sl_conn *conn = h1->conn;
+	enum sl_err err = sl_conn_send(conn, parts, count);
+
+	if (err == SL_OK &&
+	    sl_conn_unsent(conn) > conn->server->limits.write_buffer_bytes / 2)
+		h1->limited = true;
+	return err;
+}
+
 static enum sl_err
 send_bytes(struct sl_exchange *exchange, struct sl_slice bytes)
 {
@@ -165,14 +179,14 @@ send_bytes(struct sl_exchange *exchange, struct sl_slice bytes)
 		return sl_conn_send(conn, NULL, 0);
 	parts[0] = (struct iovec){ (void *)(uintptr_t)bytes.ptr, bytes.len };
 	if (!h1->chunked)
-		return sl_conn_send(conn, parts, 1);
+		return send_body(h1, parts, 1);
 	len = put_hex(size_line, bytes.len);
 	size_line[len++] = '\r';
 	size_line[len++] = '\n';
 	parts[1] = parts[0];
 	parts[0] = (struct iovec){ size_line, len };
 	parts[2] = (struct iovec){ size_line + len - 2, 2 };
-	return sl_conn_send(conn, parts, 3);
+	return send_body(h1, parts, 3);
 }
 
 static enum sl_err

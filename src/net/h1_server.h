@@ -40,7 +40,7 @@ struct h1 {
 	bool http10;
 	bool expecting;   /* the client waits for 100 Continue */
 	bool started, finished, chunked, bodiless; /* the answer */
-	bool limited;     /* a write was refused; on_drain is owed */
+	bool limited;     /* the backlog was over half of its limit; on_drain is owed */
 };
 
 /* The answer of a struct h1_exchange. */

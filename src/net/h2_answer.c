@@ -181,6 +181,9 @@ send_bytes(struct sl_exchange *exchange, struct sl_slice bytes)
 			return SL_ENOMEM;
 		if (!sl_timer_is_set(&stream->timer))
 			sl_h2_set_timer(stream, server->limits.write_stall_ms);
+		/* The handler may stop producing because of this backlog. */
+		if (unsent(stream) > server->limits.write_buffer_bytes / 2)
+			stream->limited = true;
 		nghttp2_session_resume_data(stream->h2->session, stream->id);
 	}
 	return sl_h2_flush(stream->h2);

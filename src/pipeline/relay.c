@@ -21,7 +21,6 @@
 enum {
 	ERROR_BYTES_MAX = 1024 * 1024,
 	HELD_BEFORE_CONTENT_MAX = 1024 * 1024,
-	BACKLOG_HIGH = 64 * 1024,
 	WRITE_STEP = 32 * 1024,
 };
 
@@ -43,6 +42,14 @@ pause_fetch(struct sl_ask *ask)
 		ask->paused = true;
 		sl_fetch_pause(&ask->fetch);
 	}
+}
+
+/* Over this the exchange owes on_drain, so a pause always ends. */
+static bool
+backlog_is_high(const struct sl_ask *ask)
+{
+	return sl_exchange_backlog(ask->exchange) >
+	       ask->world->config->limits.write_buffer_bytes / 2;
 }
 
 static void
@@ -74,7 +81,7 @@ put_out(struct sl_ask *ask, struct sl_slice bytes)
 	if (ask->state == SL_ASK_ANSWERING && ask->held.len == 0 &&
 	    sl_exchange_write(ask->exchange, bytes) == SL_OK) {
 		ask->bytes_out += bytes.len;
-		if (sl_exchange_backlog(ask->exchange) > BACKLOG_HIGH)
+		if (backlog_is_high(ask))
 			pause_fetch(ask);
 		return;
 	}
@@ -614,7 +621,7 @@ sl_relay_drained(struct sl_ask *ask)
 	if (ask->state != SL_ASK_ANSWERING)
 		return;
 	send_held(ask);
-	if (ask->held.len > 0 || sl_exchange_backlog(ask->exchange) > BACKLOG_HIGH)
+	if (ask->held.len > 0 || backlog_is_high(ask))
 		return;
 	if (ask->finish_due) {
 		finish_answer(ask);

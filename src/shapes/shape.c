@@ -1,9 +1,10 @@
 /* shape.c - the registry of shapes and the match of paths.
  *
  * Fixed text of a pattern matches byte for byte. {model} takes what stands
- * between the text before and the text behind it, and that must be one path
- * segment: a '/' of a model id arrives encoded. Because the text behind is
- * anchored at the end of the path, "a:b:generateContent" is the model "a:b".
+ * between the text before and the text behind it. A '/' in it belongs to the
+ * model: Google's SDK sends "provider/model" as it is, others encode it. Because
+ * the text behind is anchored at the end of the path, "a:b:generateContent" is
+ * the model "a:b".
  */
 #include "shapes/shape.h"
 
@@ -45,7 +46,7 @@ hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decodes one segment. Refuses broken escapes and control characters:
+/* Percent-decodes a model id. Refuses broken escapes and control characters:
  * a model id is printed in headers and logs. */
 static bool
 decode_segment(struct sl_slice raw, struct sl_arena *arena, struct sl_slice *out)
@@ -92,8 +93,7 @@ match_path(const struct sl_shape_path *row, struct sl_slice path, struct sl_aren
 			return false;
 		segment = sl_slice_make(path.ptr + before.len,
 		                        path.len - before.len - behind.len);
-		if (sl_slice_find(segment, '/') >= 0 ||
-		    !decode_segment(segment, arena, &input->path_model))
+		if (!decode_segment(segment, arena, &input->path_model))
 			return false;
 	}
 	input->verb = row->verb;

@@ -169,7 +169,7 @@ def test_encoded_requests_are_refused(gateway, key, coding):
     ("GET", "/v1/chat/completions", (405,)), ("DELETE", "/v1/messages", (405,)),
     ("PUT", "/v1/embeddings", (405,)), ("GET", "/v1/nothing", (404,)),
     ("POST", "/nothing/at/all", (404,)), ("POST", "/v1/messages/nothing", (404,)),
-    ("POST", "/v1beta/models/gemini-2.5-flash:dance", (404,)),
+    ("POST", "/v1beta/models/gemini-2.5-flash:dance", (404, 405)),
     ("POST", "/v1beta/models/gemini-2.5-flash", (404, 405)),
     ("POST", "/v1/models", (404, 405)), ("PATCH", "/v1/models/gpt-4o-mini", (404, 405)),
 ])

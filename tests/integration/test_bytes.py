@@ -2,6 +2,7 @@
 and stream_options.include_usage. Relayed as they arrive."""
 import json
 import re
+import socket
 import time
 
 import pytest
@@ -158,6 +159,23 @@ def test_large_bodies(gateway, key, fleet):
     with Connection(gateway.connect(30)) as connection:
         connection.send(shape.ask(key, prompt="@words=30000", stream=True,
                                   extra={"stream_options": {"include_usage": True}}))
+        response = connection.read()
+    assert response.complete and response.body == fleet.journal.last().reply
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.3], ids=["fast", "slow"])
+def test_a_slow_reader_gets_everything(gateway, key, fleet, pause_s):
+    """Back-pressure stops the provider, and lets it go on again."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        sock.connect(("127.0.0.1", gateway.port))
+        sock.settimeout(10)
+        connection = Connection(sock)
+        connection.send(SHAPES["chat"].ask(key, prompt="@words=20000", stream=True,
+                                           extra={"stream_options": {"include_usage": True}}))
+        for _ in range(5):
+            time.sleep(pause_s)
+            connection.data += sock.recv(4096)
         response = connection.read()
     assert response.complete and response.body == fleet.journal.last().reply
 

@@ -64,7 +64,7 @@ def test_check_good(tmp_path):
     ("provider: openai", "provider: opnai", 8, "provider"),
     ("models:", "modles:", 6, "modles"),
     ("api_key: k", "api_key: ${SLUICE_NOT_SET_HERE}", 5, "SLUICE_NOT_SET_HERE"),
-    ("api_key: k", "api_key: ${file:/no/such/file}", 5, "/no/such/file"),
+    ("api_key: k", "api_key: ${file:/no/such/file}", 5, "cannot be read"),
     ("name: small", "name: [small]", 7, "name"),
     ("model: gpt-4o-mini}]", "model: gpt-4o-mini}", None, ""),
     ("name: small", "name: small\n    name: twice", 8, "name"),

@@ -163,6 +163,7 @@ SMUGGLING = {
     "chunk size huge": GOOD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n{}",
     "chunk bare lf": GOOD + b"Transfer-Encoding: chunked\r\n\r\n2\n{}\n0\n\n",
     "chunk too long": GOOD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n",
+    "chunk runs on": GOOD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcXX0\r\n\r\n",
     "no version": b"GET /health\r\n\r\n",
     "wrong version": b"GET /health HTTP/1.2\r\nHost: a\r\n\r\n",
     "version text": b"GET /health HTTP/x.1\r\nHost: a\r\n\r\n",

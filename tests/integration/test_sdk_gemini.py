@@ -34,6 +34,13 @@ def test_generate_stream(client):
     assert parts[-1].candidates[0].finish_reason == types.FinishReason.STOP
 
 
+def test_provider_and_model(client, target):
+    if target.name == "emulator":
+        pytest.skip("only the gateway chooses providers")
+    answer = client.models.generate_content(model="gemini/" + MODEL, contents="hello there")
+    assert answer.text == "You said: hello there \u2713"
+
+
 def test_tools(client):
     declaration = types.FunctionDeclaration(
         name="get_weather", description="weather",

@@ -217,7 +217,9 @@ example_file_is_good(void **state)
 	read_all("contrib/sluice.yaml", text, sizeof(text));
 	config = load_slice("contrib/sluice.yaml", SL_SLICE_NONE, &report);
 	assert_non_null(config);
-	assert_int_equal(report.warnings, 3); /* three providers without a key */
+	/* Warnings: providers without a key, and what this version does not do yet. */
+	assert_int_equal(report.errors, 0);
+	assert_true(report.warnings >= 3);
 	assert_int_equal(config->provider_count, 4);
 	assert_int_equal(config->model_count, 3);
 	assert_int_equal(config->models[0].deployments[0].weight, 3);
@@ -291,10 +293,10 @@ values_are_substituted(void **state)
 	assert_true(sl_slice_is(config->models[0].name, "a-gpt-4o-$-$x-en"));
 	assert_true(sl_slice_is(config->models[0].deployments[0].model, "gpt-4o"));
 	sl_config_free(config);
-	assert_problem(SL_SLICE("store: sqlite:${NONE}\n"), 1, 8, "NONE is not set");
+	assert_problem(SL_SLICE("store: sqlite:${NONE}\n"), 1, 8, "NONE, which is not set");
 	assert_problem(SL_SLICE("store: ${file:/nonexistent/x}\n"), 1, 8, "cannot be read");
 	assert_problem(SL_SLICE("store: ${file:/dev/zero}\n"), 1, 8, "larger than");
-	assert_problem(SL_SLICE("store: ${not a name}\n"), 1, 8, "is not a reference");
+	assert_problem(SL_SLICE("store: ${not a name}\n"), 1, 8, "which is not a reference");
 	assert_problem(SL_SLICE("store: sqlite:${NONE\n"), 1, 8, "without }");
 }
 

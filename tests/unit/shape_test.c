@@ -33,7 +33,7 @@ paths_have_owners(void **state)
 		{ "/v1beta/models/org%2Fm%2f1:embedContent", "gemini_embed", "embedContent",
 		  "org/m/1" },
 		{ "/v1beta/models/m:batchEmbedContents", "gemini_embed", "batchEmbedContents", "m" },
-		{ "/v1beta/models/org/m:embedContent", NULL, NULL, NULL },
+		{ "/v1beta/models/org/m:embedContent", "gemini_embed", "embedContent", "org/m" },
 		{ "/v1beta/models/:generateContent", NULL, NULL, NULL },
 		{ "/v1beta/models/m:generate", NULL, NULL, NULL },
 		{ "/v1beta/models/m%:generateContent", NULL, NULL, NULL },

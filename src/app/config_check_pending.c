@@ -1,0 +1,78 @@
+/* config_check_pending.c - what is accepted and does nothing in this version.
+ *
+ * The configuration contract is wider than what is built: a file that names a
+ * thing that is not done yet loads, but nobody may believe that it holds. Each
+ * gets a warning at its line, from `sluice check` and at start.
+ */
+#include "app/config_loader.h"
+
+#include "routing/policy.h"
+
+static void
+pending(struct sl_loader *loader, struct sl_config_mark mark, const char *what)
+{
+	sl_config_warn(loader->report, mark, "%s", what);
+}
+
+static void
+check_money(struct sl_loader *loader)
+{
+	const struct sl_config *config = loader->config;
+
+	for (size_t i = 0; i < config->workspace_count; i++) {
+		const struct sl_config_workspace *workspace = &config->workspaces[i];
+
+		if (workspace->prepaid)
+			pending(loader, sl_loader_where(loader, &workspace->prepaid),
+			        "prepaid is not enforced by this version: requests are recorded "
+			        "and priced, but no balance is needed — limit keys by rpm until "
+			        "then");
+		else
+			pending(loader, sl_loader_where_element(loader, workspace),
+			        "this version keeps the workspace as a label of keys and records "
+			        "only");
+	}
+	if (sl_loader_written(loader, &config->durability) &&
+	    !sl_slice_is(config->durability, "lease"))
+		pending(loader, sl_loader_where(loader, &config->durability),
+		        "durability has no effect in this version, which holds no money — leave "
+		        "it out");
+	if (config->shared.len)
+		pending(loader, sl_loader_where(loader, &config->shared),
+		        "this version shares nothing between processes: run one, and leave it "
+		        "out");
+}
+
+static void
+check_choice(struct sl_loader *loader)
+{
+	const struct sl_config *config = loader->config;
+
+	for (size_t i = 0; i < config->model_count; i++)
+		if (!sl_policy_find(config->models[i].strategy))
+			pending(loader, sl_loader_where(loader, &config->models[i].strategy),
+			        "this strategy is not available in this version: the deployments "
+			        "are drawn by weight — use weighted, priority or round_robin");
+	if (config->route_count)
+		pending(loader, sl_loader_where_element(loader, &config->routes[0]),
+		        "routes are not served by this version");
+	if (config->stack_count)
+		pending(loader, sl_loader_where_element(loader, &config->stacks[0]),
+		        "stacks are not applied by this version: their boundaries do not hold — "
+		        "restrict keys by models until then");
+	for (size_t i = 0; i < config->provider_count; i++)
+		if (config->providers[i].fallback.count)
+			pending(loader, sl_loader_where(loader, &config->providers[i].fallback),
+			        "a provider's fallback is not used by this version — give the "
+			        "alias several deployments or fallbacks");
+}
+
+void
+sl_loader_check_pending(struct sl_loader *loader)
+{
+	/* Errors come first: a file that does not load promises nothing. */
+	if (loader->report->errors)
+		return;
+	check_choice(loader);
+	check_money(loader);
+}
