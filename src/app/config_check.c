@@ -145,17 +145,6 @@ check_listen(struct check *check)
 	struct sl_loader *loader = check->loader;
 	bool open_to_others = false;
 
-	if (config->listen_count == 0) {
-		config->listen = SL_ARENA_NEW(loader->arena, struct sl_config_listen);
-		if (!config->listen) {
-			loader->out_of_memory = true;
-			return;
-		}
-		config->listen[0] = (struct sl_config_listen){ .host = SL_SLICE("127.0.0.1"),
-			                                       .port = 8080,
-			                                       .inherits_tls = true };
-		config->listen_count = 1;
-	}
 	if (!config->tls_cert.len != !config->tls_key.len)
 		sl_config_error(loader->report,
 		                sl_loader_where(loader, config->tls_cert.len ? &config->tls_cert

@@ -30,6 +30,33 @@ is_provider_name(struct sl_slice name)
 	return name.len > 0 && name.len <= 64;
 }
 
+static bool
+is_loopback(struct sl_slice host)
+{
+	return sl_slice_starts(host, SL_SLICE("127.")) || sl_slice_is(host, "localhost") ||
+	       sl_slice_is(host, "::1");
+}
+
+bool
+sl_loader_is_own_address(const struct sl_loader *loader, struct sl_slice text)
+{
+	const struct sl_config *config = loader->config;
+	struct sl_url url;
+
+	if (sl_url_parse(text, &url) != SL_OK)
+		return false;
+	for (size_t i = 0; i < config->listen_count; i++) {
+		const struct sl_config_listen *own = &config->listen[i];
+		bool any = sl_slice_is(own->host, "0.0.0.0") || sl_slice_is(own->host, "::");
+
+		if (own->port == url.port && url.port != 0 &&
+		    (sl_slice_eq(own->host, url.host) ||
+		     (is_loopback(url.host) && (any || is_loopback(own->host)))))
+			return true;
+	}
+	return false;
+}
+
 static const struct sl_provider_kind *
 check_kind(struct sl_loader *loader, struct sl_config_provider *provider)
 {
@@ -82,6 +109,11 @@ check_url(struct sl_loader *loader, const struct sl_config_provider *provider,
 		sl_config_error(loader->report, mark,
 		                "the base URL of provider %.*s is not usable — write "
 		                "https://HOST[:PORT][/PATH] without user, password or #",
+		                SL_ARG(provider->name));
+	} else if (sl_loader_is_own_address(loader, provider->base_url)) {
+		sl_config_error(loader->report, mark,
+		                "provider %.*s is this gateway itself: every request would come back "
+		                "— give the provider's own address",
 		                SL_ARG(provider->name));
 	} else if (!url.tls && !url.host_is_literal && !sl_secret_empty(&provider->api_key)) {
 		sl_config_warn(loader->report, mark,

@@ -132,6 +132,7 @@ sl_loader_environment(struct sl_loader *loader)
 {
 	struct sl_config *config = loader->config;
 	bool listed = sl_loader_written(loader, &config->providers);
+	struct sl_config_mark nowhere = { 0 };
 
 	set_master_key(loader);
 	if (!sl_loader_written(loader, &config->providers_from_environment))
@@ -154,6 +155,14 @@ sl_loader_environment(struct sl_loader *loader)
 			continue;
 		if ((!base && !kind->base_url) || is_configured(config, kind->name))
 			continue;
+		if (base && sl_loader_is_own_address(
+		                loader, sl_slice_str(loader->source->env(base)))) {
+			sl_config_warn(loader->report, nowhere,
+			               "%s leads to this gateway itself, as it does for "
+			               "applications: no provider is made of it — unset it here",
+			               base);
+			continue;
+		}
 		add_provider(loader, kind, key, base);
 	}
 	if (config->provider_count == 0) {

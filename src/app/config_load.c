@@ -334,6 +334,7 @@ sl_config_load(const struct sl_config_source *source, struct sl_config_report *r
 	if (source->path)
 		load_file(&loader);
 	sl_loader_sort_places(&loader);
+	sl_loader_default_listen(&loader);
 	sl_loader_environment(&loader);
 	sl_loader_check(&loader);
 	if (loader.out_of_memory)

@@ -112,6 +112,8 @@ bool sl_config_is_decimal(struct sl_slice text);
 void sl_loader_strings(struct sl_loader *loader, struct sl_config_strings *out,
                        yaml_node_t *node);
 void sl_loader_listen(struct sl_loader *loader, yaml_node_t *node);
+/* 127.0.0.1:8080 when nothing was said. */
+void sl_loader_default_listen(struct sl_loader *loader);
 void sl_loader_headers(struct sl_loader *loader, struct sl_config_provider *provider,
                        yaml_node_t *node);
 void sl_loader_prices(struct sl_loader *loader, yaml_node_t *node);
@@ -152,6 +154,8 @@ void sl_loader_check_providers(struct sl_loader *loader, const struct sl_config_
 /* A file that must be there for later. */
 void sl_loader_check_readable(struct sl_loader *loader, const struct sl_slice *path,
                               const char *what);
+/* Whether a URL leads to one of this gateway's own listeners. */
+bool sl_loader_is_own_address(const struct sl_loader *loader, struct sl_slice text);
 
 /* Warns of everything that this version takes and does not do. */
 void sl_loader_check_pending(struct sl_loader *loader);

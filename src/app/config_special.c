@@ -144,6 +144,24 @@ listen_mapping(struct sl_loader *loader, struct sl_config_listen *listen, yaml_n
 }
 
 void
+sl_loader_default_listen(struct sl_loader *loader)
+{
+	struct sl_config *config = loader->config;
+
+	if (config->listen_count > 0)
+		return;
+	config->listen = SL_ARENA_NEW(loader->arena, struct sl_config_listen);
+	if (!config->listen) {
+		loader->out_of_memory = true;
+		return;
+	}
+	config->listen[0] = (struct sl_config_listen){ .host = SL_SLICE("127.0.0.1"),
+		                                       .port = 8080,
+		                                       .inherits_tls = true };
+	config->listen_count = 1;
+}
+
+void
 sl_loader_listen(struct sl_loader *loader, yaml_node_t *node)
 {
 	struct sl_config *config = loader->config;
