@@ -157,7 +157,7 @@ def test_large_bodies(gateway, key, fleet):
     assert response.status == 200, response
     assert len(fleet.journal.last().body) > 2000000
     with Connection(gateway.connect(30)) as connection:
-        connection.send(shape.ask(key, prompt="@words=30000", stream=True,
+        connection.send(shape.ask(key, prompt="@words=8000", stream=True,
                                   extra={"stream_options": {"include_usage": True}}))
         response = connection.read()
     assert response.complete and response.body == fleet.journal.last().reply
@@ -171,7 +171,7 @@ def test_a_slow_reader_gets_everything(gateway, key, fleet, pause_s):
         sock.connect(("127.0.0.1", gateway.port))
         sock.settimeout(10)
         connection = Connection(sock)
-        connection.send(SHAPES["chat"].ask(key, prompt="@words=20000", stream=True,
+        connection.send(SHAPES["chat"].ask(key, prompt="@words=8000", stream=True,
                                            extra={"stream_options": {"include_usage": True}}))
         for _ in range(5):
             time.sleep(pause_s)
