@@ -104,7 +104,8 @@ run_deferred(struct sl_task *task)
 		    SL_CONTAINER(client->resumed.next, struct sl_flight, resumed);
 
 		sl_list_remove(&flight->resumed);
-		if (flight->paused || !flight->up)
+		flight->paused = false;
+		if (!flight->up)
 			continue;
 		if (flight->up->h2)
 			sl_h2_resume(flight);

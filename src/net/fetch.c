@@ -465,22 +465,23 @@ sl_fetch_pause(struct sl_fetch *fetch)
 {
 	struct sl_flight *flight = fetch->internal;
 
-	if (!flight || flight->paused)
+	if (!flight)
 		return;
+	/* Also takes back a resume that was not carried out yet. */
+	sl_list_remove(&flight->resumed);
 	flight->paused = true;
 	if (flight->got_head)
 		sl_timer_clear(&flight->phase_timer);
 }
 
+/* The flight stays paused until the end of the turn: bytes that arrive before
+ * then must queue behind those that are held. */
 void
 sl_fetch_resume(struct sl_fetch *fetch)
 {
 	struct sl_flight *flight = fetch->internal;
 
-	if (!flight || !flight->paused)
-		return;
-	flight->paused = false;
-	if (flight->failing)
+	if (!flight || !flight->paused || flight->failing)
 		return;
 	if (flight->got_head)
 		set_phase(flight, flight->timeouts.idle_ms);

@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -216,6 +217,7 @@ server_close(struct server *server)
 
 /* --- a fetch that remembers ------------------------------------------------------- */
 
+struct nag;
 struct call {
 	struct sl_fetch       fetch;
 	struct world         *world;
@@ -228,6 +230,7 @@ struct call {
 	struct sl_fetch_error error;
 	size_t                cancel_after; /* body bytes; SIZE_MAX: in on_head */
 	char                 *spoil;        /* the request's body, overwritten in on_head */
+	struct nag           *nag; /* resumes from another descriptor's event */
 	bool                  pause_often;
 	struct sl_timer       resume;
 	struct call          *then; /* started by on_end */
@@ -293,6 +296,8 @@ call_data(struct sl_fetch *fetch, struct sl_slice bytes)
 	if (call->cancel_after && call->body.len >= call->cancel_after) {
 		sl_fetch_cancel(fetch);
 		done(call);
+	} else if (call->nag) {
+		sl_fetch_pause(fetch);
 	} else if (call->pause_often) {
 		sl_fetch_pause(fetch);
 		call->resume.on_due = call_resume;
@@ -488,6 +493,61 @@ every_split_gives_the_same(void **state)
 			sl_buf_release(&call.body);
 			close_world(&world);
 		}
+}
+
+/* A descriptor that is always ready, and resumes the paused call from its event:
+ * bytes of the reply may be due in the very same turn. */
+struct nag {
+	struct sl_io io;
+	struct call *call;
+};
+
+static void
+on_nag(struct sl_io *io, uint32_t events)
+{
+	(void)events;
+	sl_fetch_resume(&SL_CONTAINER(io, struct nag, io)->call->fetch);
+}
+
+static void
+a_resume_keeps_the_order_of_bytes(void **state)
+{
+	enum { CHUNKS = 3000 };
+	static char reply[CHUNKS * 160], body[CHUNKS * 150];
+	struct world world;
+	struct call call = { 0 };
+	struct nag nag = { .call = &call };
+	size_t at, body_len = 0;
+
+	(void)state;
+	at = (size_t)snprintf(reply, sizeof(reply),
+	                      "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
+	for (int i = 0; i < CHUNKS; i++) {
+		int size = 1 + i * 7 % 141;
+
+		at += (size_t)snprintf(reply + at, sizeof(reply) - at, "%x\r\n", (unsigned)size);
+		memset(reply + at, 'a' + i % 26, (size_t)size);
+		memset(body + body_len, 'a' + i % 26, (size_t)size);
+		at += (size_t)size;
+		body_len += (size_t)size;
+		at += (size_t)snprintf(reply + at, sizeof(reply) - at, "\r\n");
+	}
+	snprintf(reply + at, sizeof(reply) - at, "0\r\n\r\n");
+	open_world(&world);
+	world.server.piece_size = 777;
+	nag.io.fd = eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
+	nag.io.on_ready = on_nag;
+	call.nag = &nag;
+	assert_int_equal(sl_loop_add(world.loop, &nag.io, EPOLLIN), SL_OK);
+	one(&world, &call, reply, "POST");
+	assert_int_equal(call.fails, 0);
+	assert_int_equal(call.ends, 1);
+	assert_int_equal(call.body.len, body_len);
+	assert_memory_equal(call.body.ptr, body, body_len);
+	sl_loop_remove(world.loop, &nag.io);
+	close(nag.io.fd);
+	sl_buf_release(&call.body);
+	close_world(&world);
 }
 
 static void
@@ -957,6 +1017,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(replies_arrive_as_sent),
 		cmocka_unit_test(every_split_gives_the_same),
+		cmocka_unit_test(a_resume_keeps_the_order_of_bytes),
 		cmocka_unit_test(bodiless_replies_end_at_the_head),
 		cmocka_unit_test(ambiguous_replies_are_refused),
 		cmocka_unit_test(endless_heads_are_cut),
