@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "telemetry/telemetry.h"
 
-enum { CLIENT_ID_MAX = 128 };
+enum { CLIENT_ID_MAX = 128, FRONT_CHUNK = 2048 };
 
 void
 sl_ask_set_state(struct sl_ask *ask, enum sl_ask_state state)
@@ -96,11 +96,33 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	return ask;
 }
 
-static void
-free_front(struct sl_ask *ask)
+bool
+sl_ask_open_front(struct sl_ask *ask)
 {
+	ask->front = calloc(1, sizeof(*ask->front));
+	if (ask->front)
+		sl_arena_init(&ask->front->arena, FRONT_CHUNK, 0);
+	return ask->front != NULL;
+}
+
+struct sl_arena *
+sl_ask_arena(struct sl_ask *ask)
+{
+	return ask->front ? &ask->front->arena : &ask->exchange->arena;
+}
+
+void
+sl_ask_close_front(struct sl_ask *ask)
+{
+	if (!ask->front)
+		return;
+	sl_arena_release(&ask->front->arena);
 	free(ask->front);
 	ask->front = NULL;
+	ask->reply_headers = NULL;
+	ask->reply_header_count = 0;
+	ask->input = (struct sl_shape_input){ 0 };
+	sl_buf_release(&ask->exchange->body);
 }
 
 /* Bytes of a stream fault; empty when the grammar cannot carry one. */
@@ -188,7 +210,7 @@ sl_ask_refuse(struct sl_ask *ask, const struct sl_fault *fault)
 		end_stream_with(ask, fault);
 	else
 		send_fault(ask, fault);
-	free_front(ask);
+	sl_ask_close_front(ask);
 }
 
 void
@@ -312,7 +334,7 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 		sl_key_unref(ask->key);
 	}
 	sl_buf_release(&ask->held);
-	free_front(ask);
+	sl_ask_close_front(ask);
 	sl_world_unref(ask->world);
 	ask->exchange->user = NULL;
 }

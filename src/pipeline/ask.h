@@ -44,9 +44,11 @@ enum sl_reply_mode {
 	SL_REPLY_OPAQUE, /* relayed as it comes, nothing to read in it */
 };
 
-/* What steers and where it may go: large, and needed only until the reply's
- * first content; then freed, so that a running stream costs little. */
+/* What steers and where it may go, with everything made on the way there: large,
+ * and needed only until the answer begins; then freed, so that a running stream
+ * costs little. */
 struct sl_ask_front {
+	struct sl_arena   arena;
 	struct sl_steer   steer;
 	struct sl_plan    plan;
 	struct sl_forward forward;
@@ -80,7 +82,7 @@ struct sl_ask {
 	bool                             used_callers_credential;
 	bool                             maybe_bought; /* a provider may have the request */
 	bool                             finish_due;   /* complete, but bytes still wait */
-	struct sl_header                *reply_headers; /* to pass on; on the arena */
+	struct sl_header                *reply_headers; /* to pass on; on the front's arena */
 	size_t                           reply_header_count;
 	struct sl_buf                    held;     /* reply bytes not sent yet */
 	union {
@@ -124,6 +126,12 @@ void sl_ask_refuse_method(struct sl_ask *ask, struct sl_slice allow);
 /* A complete answer made here (model lists, preflight). */
 void sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
                    struct sl_slice body);
+/* Allocates the front. False: out of memory. */
+bool sl_ask_open_front(struct sl_ask *ask);
+/* The front's arena while there is one, else the exchange's. */
+struct sl_arena *sl_ask_arena(struct sl_ask *ask);
+/* The request's bytes and plan served their purpose: frees them. */
+void sl_ask_close_front(struct sl_ask *ask);
 /* Usage is final as far as it will ever be: fixes the cost in the decision. */
 void sl_ask_settle(struct sl_ask *ask);
 void sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why);
@@ -137,12 +145,12 @@ extern const struct sl_fetch_ops sl_relay_ops;
 void sl_relay_drained(struct sl_ask *ask);
 
 /* fields.c: header fields between the two sides. */
-size_t sl_fields_to_upstream(const struct sl_ask *ask, const struct sl_upstream *upstream,
+size_t sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
                              struct sl_header *out, size_t max, bool *used_callers_credential);
 size_t sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
                                struct sl_header **out);
 /* The caller's query without a credential. */
-struct sl_slice sl_fields_query(const struct sl_ask *ask);
+struct sl_slice sl_fields_query(struct sl_ask *ask);
 
 /* answer fields.c: adds x-request-id and CORS to what goes to the caller. */
 enum { SL_ANSWER_FIELDS_MAX = 96 };

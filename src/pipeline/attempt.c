@@ -4,8 +4,6 @@
  * caller while attempts are made; what a provider may have bought is marked, so
  * that the caller's SDK does not buy it again.
  */
-#include <stdlib.h>
-
 #include "pipeline/ask.h"
 
 enum { FIELDS_MAX = 160 };
@@ -40,7 +38,8 @@ begin(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->upstream = &ask->world->upstreams[target->provider];
 	ask->card = target->card;
 	ask->decision.provider = ask->upstream->config->name;
-	ask->decision.model = target->model;
+	/* The plan is gone when the answer begins, the record needs the name. */
+	ask->decision.model = sl_arena_dup(&ask->exchange->arena, target->model);
 	ask->record.deployment = target->deployment;
 	ask->reply = (struct sl_stream_state){ 0 };
 	ask->upstream_status = 0;
@@ -52,8 +51,8 @@ begin(struct sl_ask *ask, const struct sl_plan_target *target)
 static enum sl_err
 start(struct sl_ask *ask, const struct sl_plan_target *target)
 {
-	struct sl_arena *arena = &ask->exchange->arena;
 	struct sl_ask_front *front = ask->front;
+	struct sl_arena *arena = &front->arena;
 	const struct sl_provider_kind *kind = ask->upstream->kind;
 	const struct sl_shape_target shape_target = {
 		.model = target->model,

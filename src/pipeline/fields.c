@@ -77,7 +77,7 @@ is_gateway_credential(const struct sl_ask *ask, struct sl_slice value)
 /* The caller's trace goes on with a span of ours; its sampling decision holds.
  * https://www.w3.org/TR/trace-context/#traceparent-header */
 static struct sl_slice
-traceparent(const struct sl_ask *ask)
+traceparent(struct sl_ask *ask)
 {
 	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "traceparent");
 	struct sl_slice flags = SL_SLICE("01");
@@ -86,7 +86,7 @@ traceparent(const struct sl_ask *ask)
 	if (given.len >= 55 && sl_slice_eq(sl_slice_make(given.ptr + 3, 32), ask->record.trace_id))
 		flags = sl_slice_make(given.ptr + 53, 2);
 	sl_put_hex64(span, sl_rand_u64() | 1);
-	return sl_arena_join(&ask->exchange->arena, (struct sl_slice[]){ SL_SLICE("00-"),
+	return sl_arena_join(sl_ask_arena(ask), (struct sl_slice[]){ SL_SLICE("00-"),
 	                     ask->record.trace_id, SL_SLICE("-"),
 	                     sl_slice_make(span, sizeof(span)), SL_SLICE("-"), flags }, 6);
 }
@@ -110,7 +110,7 @@ add(struct sl_header *out, size_t count, size_t max, struct sl_slice name,
 }
 
 size_t
-sl_fields_to_upstream(const struct sl_ask *ask, const struct sl_upstream *upstream,
+sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
                       struct sl_header *out, size_t max, bool *used_callers_credential)
 {
 	const struct sl_headers *in = &ask->exchange->request.headers;
@@ -165,7 +165,7 @@ size_t
 sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
                         struct sl_header **out)
 {
-	struct sl_arena *arena = &ask->exchange->arena;
+	struct sl_arena *arena = sl_ask_arena(ask);
 	struct sl_header *fields = SL_ARENA_ARRAY(arena, struct sl_header, reply->count + 1);
 	struct sl_slice connection = sl_headers_get(reply, "connection");
 	bool own_limits = ask->decision.rpm_limit > 0;
@@ -187,7 +187,7 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 }
 
 struct sl_slice
-sl_fields_query(const struct sl_ask *ask)
+sl_fields_query(struct sl_ask *ask)
 {
 	struct sl_slice rest = ask->exchange->request.query;
 	struct sl_buf kept;
@@ -205,7 +205,7 @@ sl_fields_query(const struct sl_ask *ask)
 			sl_buf_append_char(&kept, '&');
 		sl_buf_append(&kept, pair);
 	}
-	text = sl_arena_dup(&ask->exchange->arena, sl_buf_slice(&kept));
+	text = sl_arena_dup(sl_ask_arena(ask), sl_buf_slice(&kept));
 	sl_buf_release(&kept);
 	return text;
 }

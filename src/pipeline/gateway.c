@@ -206,7 +206,7 @@ make_plan(struct sl_ask *ask)
 	};
 	struct sl_fault fault;
 
-	if (sl_plan_make(&query, &ask->exchange->arena, &ask->front->plan, &fault))
+	if (sl_plan_make(&query, &ask->front->arena, &ask->front->plan, &fault))
 		return true;
 	sl_ask_refuse(ask, &fault);
 	return false;
@@ -225,14 +225,13 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->record.bytes_in = exchange->body.len;
-	ask->front = calloc(1, sizeof(*ask->front));
-	if (!ask->front) {
+	if (!sl_ask_open_front(ask)) {
 		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
 		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
 		return;
 	}
 	ask->input.body = sl_buf_slice(&exchange->body);
-	if (!ask->shape->read_request(&ask->input, &exchange->arena, &ask->front->steer, &fault)) {
+	if (!ask->shape->read_request(&ask->input, &ask->front->arena, &ask->front->steer, &fault)) {
 		sl_ask_refuse(ask, &fault);
 		return;
 	}

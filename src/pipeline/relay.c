@@ -13,8 +13,6 @@
  * paused, and on_drain resumes it. Bytes that the exchange would not take wait
  * in ask->held.
  */
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "pipeline/ask.h"
 
@@ -98,23 +96,12 @@ answer_fields(struct sl_ask *ask, struct sl_header *out)
 
 	for (size_t i = 0; i < ask->reply_header_count; i++)
 		out[count++] = ask->reply_headers[i];
-	ask->surface->headers(&ask->decision, &ask->exchange->arena, &own);
+	ask->surface->headers(&ask->decision, sl_ask_arena(ask), &own);
 	for (size_t i = 0; i < own.count; i++)
 		out[count++] = own.items[i];
 	if (ask->reply_mode == SL_REPLY_STREAM)
 		out[count++] = (struct sl_header){ SL_SLICE("x-accel-buffering"), SL_SLICE("no") };
 	return sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
-}
-
-/* The request's bytes and plan served their purpose: a running stream keeps
- * neither. */
-static void
-let_go_of_front(struct sl_ask *ask)
-{
-	free(ask->front);
-	ask->front = NULL;
-	ask->input = (struct sl_shape_input){ 0 };
-	sl_buf_release(&ask->exchange->body);
 }
 
 static void
@@ -123,13 +110,13 @@ begin_answer(struct sl_ask *ask)
 	struct sl_header out[SL_ANSWER_FIELDS_MAX];
 	size_t count = answer_fields(ask, out);
 
-	let_go_of_front(ask);
 	ask->record.status = ask->upstream_status;
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	sl_ask_set_state(ask, SL_ASK_ANSWERING);
 	sl_exchange_start(ask->exchange, ask->upstream_status, out, count, -1,
 	                  ask->surface->trailer_names());
+	sl_ask_close_front(ask);
 	send_held(ask);
 }
 
@@ -162,7 +149,7 @@ send_whole(struct sl_ask *ask)
 	sl_exchange_send(ask->exchange, ask->upstream_status, out, count,
 	                 sl_buf_slice(&ask->held));
 	sl_buf_release(&ask->held);
-	let_go_of_front(ask);
+	sl_ask_close_front(ask);
 }
 
 /* --- when it goes wrong --------------------------------------------------- */
