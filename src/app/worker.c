@@ -178,8 +178,9 @@ sl_worker_drain(struct sl_worker *worker)
 
 /* --- life ----------------------------------------------------------------------- */
 
+/* Takes the address, or only asks whether it is free. */
 static bool
-listen_on(struct sl_worker *worker, size_t at, uint16_t *port, struct sl_buf *reason)
+listen_on(struct sl_worker *worker, size_t at, uint16_t *port, bool probe, struct sl_buf *reason)
 {
 	const struct sl_config_listen *listen = &sl_world_config(worker->world)->listen[at];
 	struct sl_arena *arena = &worker->app->arena;
@@ -188,8 +189,9 @@ listen_on(struct sl_worker *worker, size_t at, uint16_t *port, struct sl_buf *re
 		.port = *port,
 		.tls = worker->app->tls[at],
 	};
-	enum sl_err err = config.host ? sl_server_listen(worker->server, &config, port)
-	                              : SL_ENOMEM;
+	enum sl_err err = !config.host ? SL_ENOMEM
+	                  : probe      ? sl_server_probe(&config)
+	                               : sl_server_listen(worker->server, &config, port);
 
 	if (err == SL_OK)
 		return true;
@@ -199,7 +201,9 @@ listen_on(struct sl_worker *worker, size_t at, uint16_t *port, struct sl_buf *re
 	                                "address with --listen or `listen:`"
 	              : err == SL_EPOLICY ? "not permitted; ports under 1024 need a privilege, "
 	                                    "choose a higher one"
-	                                  : sl_err_text(err));
+	              : err == SL_EINVAL ? "this machine has no such address; choose another with "
+	                                   "--listen or `listen:`"
+	                                 : sl_err_text(err));
 	return false;
 }
 
@@ -249,8 +253,12 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 	worker->server = sl_server_new(worker->loop, &limits, sl_gateway_handler(worker->gateway));
 	if (!worker->server)
 		goto fail;
+	/* All are probed before one is taken: 0.0.0.0 and [::] overlap. */
+	for (size_t i = 0; index == 0 && i < app->listener_count; i++)
+		if (!listen_on(worker, i, &ports[i], true, reason))
+			return false;
 	for (size_t i = 0; i < app->listener_count; i++)
-		if (!listen_on(worker, i, &ports[i], reason))
+		if (!listen_on(worker, i, &ports[i], false, reason))
 			return false;
 	return true;
 fail:

@@ -595,20 +595,51 @@ bind_error(int error)
 	return error == EADDRNOTAVAIL ? SL_EINVAL : SL_EIO;
 }
 
-static enum sl_err
-open_listener(const struct sl_listen_config *config, int *out_fd, uint16_t *bound_port)
+static struct addrinfo *
+find_address(const struct sl_listen_config *config)
 {
 	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
 		                  .ai_socktype = SOCK_STREAM };
-	struct sockaddr_storage bound;
-	socklen_t size = sizeof(bound);
 	struct addrinfo *found;
-	enum sl_err err = SL_OK;
 	char port[8];
-	int fd;
 
 	snprintf(port, sizeof(port), "%u", config->port);
-	if (getaddrinfo(config->host, port, &hints, &found) != 0)
+	return getaddrinfo(config->host, port, &hints, &found) == 0 ? found : NULL;
+}
+
+/* Without SO_REUSEPORT, bind fails when anybody listens there. */
+enum sl_err
+sl_server_probe(const struct sl_listen_config *config)
+{
+	struct addrinfo *found = find_address(config);
+	enum sl_err err = SL_OK;
+	int fd;
+
+	if (!found)
+		return SL_EINVAL;
+	fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0) {
+		set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+		if (bind(fd, found->ai_addr, found->ai_addrlen) < 0)
+			err = bind_error(errno);
+		close(fd);
+	} else {
+		err = SL_EIO;
+	}
+	freeaddrinfo(found);
+	return err;
+}
+
+static enum sl_err
+open_listener(const struct sl_listen_config *config, int *out_fd, uint16_t *bound_port)
+{
+	struct addrinfo *found = find_address(config);
+	struct sockaddr_storage bound;
+	socklen_t size = sizeof(bound);
+	enum sl_err err = SL_OK;
+	int fd;
+
+	if (!found)
 		return SL_EINVAL;
 	fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {

@@ -144,8 +144,12 @@ struct sl_server; /* one per loop */
 struct sl_server *sl_server_new(struct sl_loop *loop, const struct sl_server_limits *limits,
                                 const struct sl_server_handler *handler);
 void sl_server_set_limits(struct sl_server *server, const struct sl_server_limits *limits);
+/* SL_EBUSY when anybody listens there already. To be asked before the first loop
+ * listens: sl_server_listen shares the address with every process of the same
+ * user that shares it too, such as another gateway, with other keys. */
+enum sl_err sl_server_probe(const struct sl_listen_config *config);
 /* Opens a listening socket with SO_REUSEPORT in this loop. *bound_port tells the
- * port taken. SL_EBUSY: in use by a foreign process; SL_EPOLICY: no permission. */
+ * port taken. SL_EBUSY: in use by a program that does not share; SL_EPOLICY: no permission. */
 enum sl_err sl_server_listen(struct sl_server *server, const struct sl_listen_config *config,
                              uint16_t *bound_port);
 /* Stops accepting, closes idle connections, answers in-flight requests with

@@ -209,9 +209,13 @@ a_foreign_port_is_told_apart(void **state)
 	assert_int_equal(listen(fd, 1), 0);
 	getsockname(fd, (struct sockaddr *)&address, &size);
 	config.port = ntohs(address.sin_port);
+	assert_int_equal(sl_server_probe(&config), SL_EBUSY);
 	assert_int_equal(sl_server_listen(h.server, &config, &port), SL_EBUSY);
+	config.port = h.port; /* shared gladly, but a probe tells */
+	assert_int_equal(sl_server_probe(&config), SL_EBUSY);
 	config.host = "no address";
 	assert_int_equal(sl_server_listen(h.server, &config, &port), SL_EINVAL);
+	assert_int_equal(sl_server_probe(&config), SL_EINVAL);
 	config.host = "192.0.2.1";
 	assert_int_equal(sl_server_listen(h.server, &config, &port), SL_EINVAL);
 	close(fd);
