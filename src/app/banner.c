@@ -78,8 +78,13 @@ sl_banner_print(struct sl_app *app, struct sl_slice master_key, struct sl_slice 
 		sl_buf_printf(&out, "    -d '{\"model\": \"%.*s\", \"messages\": [{\"role\": "
 		                    "\"user\", \"content\": \"Hello\"}]}'\n", SL_ARG(model));
 		if (config->keys_required && !first_key.len)
-			sl_buf_append_str(&out, "\nA key is made with: sluice keys create --name app "
-			                        "--master-key MASTER_KEY\n");
+			sl_buf_printf(&out, "\nYOUR_KEY is one that was printed before, or a new one:\n\n"
+			                    "  SLUICE_MASTER_KEY=... sluice keys create --name app "
+			                    "--url %.*s\n\n"
+			                    "If the master key is lost, start with another one in "
+			                    "%s.\n",
+			              SL_ARG(app->base_url),
+			              app->options->config_path ? "admin.master_key" : "SLUICE_MASTER_KEY");
 	}
 	sl_buf_append_char(&out, '\n');
 	fwrite(out.ptr ? out.ptr : "", 1, out.len, stdout);

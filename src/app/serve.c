@@ -300,7 +300,9 @@ start(struct sl_app *app, struct sl_buf *reason)
 	raise_fd_limit(app, config->limits.connections);
 	size_fd_table(config->limits.connections);
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());
-	if (!open_tls(app, config, reason) || !open_state(app, &master_key, &first_key, reason))
+	/* A start that fails must not make keys that nobody gets to see. */
+	if (!open_tls(app, config, reason) || !sl_worker_probe(app, reason) ||
+	    !open_state(app, &master_key, &first_key, reason))
 		goto out;
 	telemetry = (struct sl_telemetry_config){ .loops = count_workers(config),
 		                                  .access_log = config->access_log,

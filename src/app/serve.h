@@ -87,6 +87,9 @@ struct sl_app {
 /* Runs until it is told to stop. Returns the exit status. */
 int sl_serve_run(const struct sl_serve_options *options);
 
+/* Whether every address of the configuration is free. All are asked before one is
+ * taken, because 0.0.0.0 and [::] overlap. False: reason tells the operator. */
+bool sl_worker_probe(struct sl_app *app, struct sl_buf *reason);
 /* Builds a loop with its parts and listens; the thread is not started. False:
  * reason tells the operator. port[i] is the port of listener i: 0 is filled in. */
 bool sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index,

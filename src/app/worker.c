@@ -178,25 +178,11 @@ sl_worker_drain(struct sl_worker *worker)
 
 /* --- life ----------------------------------------------------------------------- */
 
-/* Takes the address, or only asks whether it is free. */
 static bool
-listen_on(struct sl_worker *worker, size_t at, uint16_t *port, bool probe, struct sl_buf *reason)
+cannot_listen(const struct sl_config_listen *listen, unsigned port, enum sl_err err,
+              struct sl_buf *reason)
 {
-	const struct sl_config_listen *listen = &sl_world_config(worker->world)->listen[at];
-	struct sl_arena *arena = &worker->app->arena;
-	struct sl_listen_config config = {
-		.host = sl_arena_strdup(arena, listen->host),
-		.port = *port,
-		.tls = worker->app->tls[at],
-	};
-	enum sl_err err = !config.host ? SL_ENOMEM
-	                  : probe      ? sl_server_probe(&config)
-	                               : sl_server_listen(worker->server, &config, port);
-
-	if (err == SL_OK)
-		return true;
-	sl_buf_printf(reason, "cannot listen on %.*s port %u: %s\n", SL_ARG(listen->host),
-	              (unsigned)config.port,
+	sl_buf_printf(reason, "cannot listen on %.*s port %u: %s\n", SL_ARG(listen->host), port,
 	              err == SL_EBUSY ? "another program has it; stop that one, or choose another "
 	                                "address with --listen or `listen:`"
 	              : err == SL_EPOLICY ? "not permitted; ports under 1024 need a privilege, "
@@ -205,6 +191,41 @@ listen_on(struct sl_worker *worker, size_t at, uint16_t *port, bool probe, struc
 	                                   "--listen or `listen:`"
 	                                 : sl_err_text(err));
 	return false;
+}
+
+bool
+sl_worker_probe(struct sl_app *app, struct sl_buf *reason)
+{
+	const struct sl_config *config = sl_world_config(app->world);
+
+	for (size_t i = 0; i < config->listen_count; i++) {
+		const struct sl_config_listen *listen = &config->listen[i];
+		struct sl_listen_config probed = {
+			.host = sl_arena_strdup(&app->arena, listen->host),
+			.port = listen->port,
+		};
+		enum sl_err err = probed.host ? sl_server_probe(&probed) : SL_ENOMEM;
+
+		if (err != SL_OK)
+			return cannot_listen(listen, listen->port, err, reason);
+	}
+	return true;
+}
+
+static bool
+listen_on(struct sl_worker *worker, size_t at, uint16_t *port, struct sl_buf *reason)
+{
+	const struct sl_config_listen *listen = &sl_world_config(worker->world)->listen[at];
+	struct sl_arena *arena = &worker->app->arena;
+	struct sl_listen_config config = {
+		.host = sl_arena_strdup(arena, listen->host),
+		.port = *port,
+		.tls = worker->app->tls[at],
+	};
+	enum sl_err err = config.host ? sl_server_listen(worker->server, &config, port)
+	                              : SL_ENOMEM;
+
+	return err == SL_OK || cannot_listen(listen, config.port, err, reason);
 }
 
 bool
@@ -253,12 +274,8 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 	worker->server = sl_server_new(worker->loop, &limits, sl_gateway_handler(worker->gateway));
 	if (!worker->server)
 		goto fail;
-	/* All are probed before one is taken: 0.0.0.0 and [::] overlap. */
-	for (size_t i = 0; index == 0 && i < app->listener_count; i++)
-		if (!listen_on(worker, i, &ports[i], true, reason))
-			return false;
 	for (size_t i = 0; i < app->listener_count; i++)
-		if (!listen_on(worker, i, &ports[i], false, reason))
+		if (!listen_on(worker, i, &ports[i], reason))
 			return false;
 	return true;
 fail:
