@@ -99,6 +99,13 @@ run_deferred(struct sl_task *task)
 	struct sl_client *client = SL_CONTAINER(task, struct sl_client, task);
 
 	client->task_pending = false;
+	while (!sl_list_empty(&client->starting)) {
+		struct sl_flight *flight =
+		    SL_CONTAINER(client->starting.next, struct sl_flight, node);
+
+		sl_list_remove(&flight->node);
+		sl_h1_send(flight->up);
+	}
 	while (!sl_list_empty(&client->resumed)) {
 		struct sl_flight *flight =
 		    SL_CONTAINER(client->resumed.next, struct sl_flight, resumed);
@@ -573,6 +580,7 @@ sl_client_new(struct sl_loop *loop)
 	client->task.run = run_deferred;
 	sl_list_init(&client->flights);
 	sl_list_init(&client->failing);
+	sl_list_init(&client->starting);
 	sl_list_init(&client->resumed);
 	sl_list_init(&client->closed);
 	client->dialer = sl_dialer_new(loop);

@@ -96,7 +96,7 @@ struct sl_flight {
 	struct sl_client         *client;
 	struct sl_pool           *pool;
 	struct sl_upstream       *up;      /* NULL while waiting */
-	struct sl_list            node;    /* pool->waiting, client->failing, or none */
+	struct sl_list            node;    /* pool->waiting, client->starting or failing, or none */
 	struct sl_list            all;     /* client->flights */
 	struct sl_list            resumed; /* client->resumed, or none */
 	struct sl_timer           phase_timer; /* connect, first byte or idle */
@@ -148,6 +148,7 @@ struct sl_client {
 	size_t                 pool_count;
 	struct sl_list         flights;
 	struct sl_list         failing; /* on_fail is due */
+	struct sl_list         starting; /* HTTP/1 requests to be written */
 	struct sl_list         resumed; /* bytes may be due */
 	struct sl_list         closed;  /* upstreams to free */
 	struct sl_task         task;
@@ -213,7 +214,9 @@ void sl_flight_free_request(struct sl_flight *flight);
 
 /* --- the protocols, for client.c --------------------------------------------------- */
 
+/* The request follows at the end of the turn, by sl_h1_send. */
 void sl_h1_start(struct sl_upstream *up, struct sl_flight *flight);
+void sl_h1_send(struct sl_upstream *up);
 void sl_h1_on_ready(struct sl_upstream *up, uint32_t events);
 void sl_h1_resume(struct sl_upstream *up);
 void sl_h1_clear(struct sl_upstream *up);

@@ -32,6 +32,7 @@ detach(struct sl_flight *flight)
 		sl_list_remove(&flight->node);
 		return;
 	}
+	sl_list_remove(&flight->node); /* from client->starting */
 	if (up->h2) {
 		sl_h2_detach(flight);
 		return;
@@ -389,6 +390,7 @@ sl_flight_retry(struct sl_flight *flight)
 	flight->part_index = flight->part_offset = 0;
 	flight->sent = false;
 	flight->stage = SL_STAGE_CONNECT;
+	sl_list_remove(&flight->node);
 	sl_list_push_front(&flight->pool->waiting, &flight->node);
 	flight->pool->waiting_count++;
 	set_phase(flight, flight->timeouts.connect_ms);

@@ -505,13 +505,21 @@ sl_h1_start(struct sl_upstream *up, struct sl_flight *flight)
 {
 	struct sl_h1 *h1 = &up->h1;
 
-	(void)flight;
 	h1->head_bytes = 0;
 	h1->err = SL_OK;
 	h1->interim_count = 0;
 	h1->head_done = h1->complete = h1->until_close = false;
 	h1->keep_alive = true;
 	begin_head(up);
+	/* Written at the end of the turn, with the turn's other requests: one burst
+	 * keeps the receiver awake where single writes would wake it each. */
+	sl_list_push_back(&up->client->starting, &flight->node);
+	sl_client_kick(up->client);
+}
+
+void
+sl_h1_send(struct sl_upstream *up)
+{
 	send_request(up);
 }
 
