@@ -337,7 +337,7 @@ class Bench:
 
 def rss_bytes(pid):
     """Resident bytes of a process, shared libraries included."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Rss:"):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
-    return 0
+    return None
