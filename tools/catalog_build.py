@@ -23,6 +23,16 @@ import re
 import sys
 from decimal import Decimal
 
+# What neither source lists: OpenAI's models of speech and moderation, with the
+# prices it published and the day they were read.
+BY_HAND = [
+    ("omni-moderation-latest", "text image", "text", {"input": 0}),
+    ("tts-1", "text", "audio", {"characters": 15}),
+    ("tts-1-hd", "text", "audio", {"characters": 30}),
+    ("whisper-1", "audio", "text", {"audio_minute": Decimal("0.006")}),
+]
+BY_HAND_DATE = "2025-06-01"
+
 # The simulated provider answers to every name and costs nothing; some names stand
 # here so that a list of models shows a newcomer what to ask for.
 SIMULATED = [
@@ -95,7 +105,8 @@ PRICE_KEYS = {
     "output_reasoning_mtok": "reasoning", "web_searches_kcount": "web_search_1k",
 }
 ORDER = ["input", "cache_read", "cache_write", "cache_write_1h", "input_audio", "input_image",
-         "output", "reasoning", "output_audio", "output_image", "web_search_1k"]
+         "output", "reasoning", "output_audio", "output_image", "web_search_1k",
+         "characters", "audio_minute"]
 MODALITIES = ["text", "image", "audio", "video", "pdf", "embedding"]
 
 HEAD = """\
@@ -304,6 +315,11 @@ def build(models, prices, models_date, prices_date):
             rows.setdefault(("azure", ident), facts)
         if provider == "anthropic":
             finish_anthropic(facts)
+    for ident, reads, writes, costs in BY_HAND:
+        rows.setdefault(("openai", ident), {
+            "name": ident, "context": None, "max_output": None, "input": reads.split(),
+            "output": [writes], "capabilities": [], "released": "", "priced": BY_HAND_DATE,
+            "prices": {name: Decimal(cost) for name, cost in costs.items()}, "tiers": []})
     for ident, name, reads, writes in SIMULATED:
         rows["mock", ident] = {
             "name": name, "context": None, "max_output": None, "input": [reads],

@@ -47,12 +47,24 @@ find_card(const struct sl_plan_query *query, size_t provider, struct sl_slice mo
 	return card ? card : sl_catalog_find(query->catalog, config->kind, model);
 }
 
-/* A provider's "*" row prices any name; it does not say that the model exists. */
+/* What a fine-tuned model ("ft:gpt-4.1:team::id") was made from; else the name. */
+static struct sl_slice
+untuned(struct sl_slice name)
+{
+	struct sl_slice rest = name;
+
+	return sl_slice_is(sl_slice_cut(&rest, ':'), "ft") ? sl_slice_cut(&rest, ':') : name;
+}
+
+/* A provider's "*" row prices any name; it does not say that the model exists. A
+ * tuned model is where the one it was made from is, though its price may differ. */
 static bool
 is_known(const struct sl_plan_query *query, size_t provider, struct sl_slice model)
 {
 	const struct sl_model_card *card = find_card(query, provider, model);
 
+	if (!card || sl_slice_is(card->model, "*"))
+		card = find_card(query, provider, untuned(model));
 	return card && !sl_slice_is(card->model, "*");
 }
 
@@ -178,7 +190,10 @@ static void
 explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
               const struct sl_plan *plan, struct sl_fault *fault)
 {
+	struct sl_slice rest = plan->requested;
+	struct sl_slice prefix = sl_slice_cut(&rest, '/');
 	struct sl_slice message;
+	size_t provider;
 
 	if (plan->dropped_key) {
 		message = sl_arena_printf(arena, "This key may not use the model '%.*s'.",
@@ -196,6 +211,12 @@ explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
 		message = sl_arena_printf(arena,
 		    "The provider of the model '%.*s' is switched off in this gateway.",
 		    SL_ARG(plan->requested));
+		sl_fault_set(fault, SL_FAULT_NO_ROUTE, message);
+	} else if (rest.len > 0 && !find_provider(query->config, prefix, &provider)) {
+		message = sl_arena_printf(arena,
+		    "The model '%.*s' does not exist here: there is no provider '%.*s'. GET "
+		    "/v1/models lists what this key can use.",
+		    SL_ARG(plan->requested), SL_ARG(prefix));
 		sl_fault_set(fault, SL_FAULT_NO_ROUTE, message);
 	} else {
 		message = sl_arena_printf(arena,

@@ -162,6 +162,27 @@ names_of_providers_and_of_the_catalogue(void **state)
 }
 
 static void
+tuned_models_are_where_their_model_is(void **state)
+{
+	static const char *const names[] = { "ft:gpt-4o-mini:team::id",
+		                             "ft:gpt-4o-mini-2024-07-18:team::id" };
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		assert_true(plan(world, names[i], &out, &fault));
+		assert_int_equal(out.targets[0].provider, 0);
+		assert_true(sl_slice_is(out.targets[0].model, names[i]));
+		assert_null(out.targets[0].card); /* unpriced: tuned ones cost more */
+	}
+	assert_false(plan(world, "ft:", &out, &fault));
+	assert_false(plan(world, "ft:other:team::id", &out, &fault));
+	assert_false(plan(world, "nobody/gpt-4o-mini", &out, &fault));
+	assert_true(sl_slice_search(fault.message, SL_SLICE("provider 'nobody'")) > 0);
+}
+
+static void
 refusals_say_what_was_missing(void **state)
 {
 	struct world *world = *state;
@@ -204,6 +225,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(weights_hold_over_many_draws, setup, teardown),
 		cmocka_unit_test_setup_teardown(priority_and_turns, setup, teardown),
+		cmocka_unit_test_setup_teardown(tuned_models_are_where_their_model_is, setup,
+		                                teardown),
 		cmocka_unit_test_setup_teardown(names_of_providers_and_of_the_catalogue, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(refusals_say_what_was_missing, setup, teardown),
