@@ -408,9 +408,17 @@ sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret, struct sl_key *
 		return SL_ENOTFOUND;
 	}
 	sl_fault_set(fault, SL_FAULT_AUTH,
-	             SL_SLICE("The API key is not known here: it is wrong or was revoked."));
-	if (!sl_secret_shaped(secret))
+	             SL_SLICE("The API key is not known here: it is wrong or was revoked. "
+	                      "'sluice keys create' makes another."));
+	if (!sl_secret_shaped(secret)) {
+		/* Only the form is told, and that anybody can see. */
+		sl_fault_set(fault, SL_FAULT_AUTH,
+		             SL_SLICE("This is not a virtual key of this gateway. Use the one that the "
+		                      "first start printed (gw_virt_...) or make one with 'sluice "
+		                      "keys create'; keys of providers and the master key are not "
+		                      "taken here."));
 		return SL_ENOTFOUND;
+	}
 	if (!sl_digest(&ring->digester, secret, digest)) {
 		sl_fault_set(fault, SL_FAULT_UNAVAILABLE,
 		             SL_SLICE("The API key could not be checked: out of memory."));

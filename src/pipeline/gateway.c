@@ -249,6 +249,26 @@ on_request(void *context, struct sl_exchange *exchange)
 
 /* --- the rest of the handler ---------------------------------------------- */
 
+/* The wire's reason in words that say which option holds the limit. */
+static struct sl_slice
+explain_wire(struct sl_exchange *exchange, const struct sl_config_limits *limits, int status,
+             const char *reason)
+{
+	struct sl_slice text = SL_SLICE_NONE;
+
+	if (status == 413)
+		text = sl_arena_printf(&exchange->arena,
+		    "The request body is larger than %llu bytes, the limit of this gateway "
+		    "(limits.body_bytes).", (unsigned long long)limits->body_bytes);
+	else if (status == 431)
+		text = sl_arena_printf(&exchange->arena,
+		    "The header fields are larger than %llu bytes or more than %llu, the limits of "
+		    "this gateway (limits.header_bytes, limits.header_count).",
+		    (unsigned long long)limits->header_bytes,
+		    (unsigned long long)limits->header_count);
+	return text.len ? text : sl_slice_str(reason);
+}
+
 static void
 on_bad_request(void *context, struct sl_exchange *exchange, int status, const char *reason)
 {
@@ -282,7 +302,8 @@ on_bad_request(void *context, struct sl_exchange *exchange, int status, const ch
 		kind = SL_FAULT_TOO_LARGE;
 	else if (status == 431)
 		kind = SL_FAULT_HEADERS_TOO_LARGE;
-	sl_fault_set(&fault, kind, sl_slice_str(reason));
+	sl_fault_set(&fault, kind,
+	             explain_wire(exchange, &ask->world->config->limits, status, reason));
 	if (kind == SL_FAULT_BAD_REQUEST)
 		fault.status = status;
 	sl_ask_refuse(ask, &fault);
