@@ -66,7 +66,7 @@ def free_port():
 def provider_block(name, kind, base_url, key=None, extra=""):
     lines = ["  %s:" % name, "    kind: %s" % kind, "    base_url: %s" % base_url]
     lines.append("    api_key: %s" % key if key else "    auth: none")
-    lines.append("    timeouts: {connect_ms: 1000, first_byte_ms: 1500, idle_ms: 1500}")
+    lines.append("    timeouts: {connect_ms: 3000, first_byte_ms: 3000, idle_ms: 3000}")
     return "\n".join(lines + ["    " + line for line in extra.splitlines()])
 
 
