@@ -112,12 +112,12 @@ run_deferred(struct sl_task *task)
 
 		sl_list_remove(&flight->resumed);
 		flight->paused = false;
-		if (!flight->up)
+		if (!flight->up && !flight->ended)
 			continue;
-		if (flight->up->h2)
-			sl_h2_resume(flight);
-		else
+		if (flight->up && !flight->up->h2)
 			sl_h1_resume(flight->up);
+		else
+			sl_h2_resume(flight);
 	}
 	while (!sl_list_empty(&client->failing))
 		fail_now(SL_CONTAINER(client->failing.next, struct sl_flight, node));

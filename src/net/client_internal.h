@@ -95,7 +95,8 @@ struct sl_flight {
 	struct sl_fetch          *fetch;
 	struct sl_client         *client;
 	struct sl_pool           *pool;
-	struct sl_upstream       *up;      /* NULL while waiting */
+	struct sl_upstream       *up;      /* NULL while waiting, and when `ended` is set
+	                                    * and the stream closed */
 	struct sl_list            node;    /* pool->waiting, client->starting or failing, or none */
 	struct sl_list            all;     /* client->flights */
 	struct sl_list            resumed; /* client->resumed, or none */
@@ -114,7 +115,8 @@ struct sl_flight {
 	size_t                    part_index, part_offset; /* next byte to send */
 	uint64_t                  body_len;
 	char                     *copied_body; /* rest of the body, see sl_flight_copy_unsent */
-	/* HTTP/2: reply bytes that came while paused, and the end. */
+	/* HTTP/2: reply bytes that came while paused, and the end. They need no
+	 * connection: it may close before the owner goes on. */
 	struct sl_buf             held;
 	bool                      ended, body_dropped;
 	struct sl_reply_head     *head;
@@ -151,6 +153,7 @@ struct sl_client {
 	struct sl_list         starting; /* HTTP/1 requests to be written */
 	struct sl_list         resumed; /* bytes may be due */
 	struct sl_list         closed;  /* upstreams to free */
+	struct sl_flight      *resuming; /* HTTP/2; turns NULL when it went */
 	struct sl_task         task;
 	bool                   task_pending;
 	bool                   sweep;   /* empty pools may exist */

@@ -97,7 +97,7 @@ on_total_due(struct sl_timer *timer)
 {
 	struct sl_flight *flight = SL_CONTAINER(timer, struct sl_flight, total_timer);
 
-	if (!flight->up)
+	if (!flight->up && !flight->got_head)
 		flight->stage = waiting_stage(flight);
 	sl_flight_fail(flight, SL_ETIMEDOUT, "not complete within total_ms");
 }
@@ -457,6 +457,8 @@ sl_flight_free(struct sl_flight *flight)
 	sl_list_remove(&flight->resumed);
 	sl_flight_free_request(flight);
 	sl_buf_release(&flight->held);
+	if (flight->client->resuming == flight)
+		flight->client->resuming = NULL;
 	sl_client_return_head(flight->client, flight->head);
 	flight->fetch->internal = NULL;
 	free(flight);

@@ -113,18 +113,20 @@ fail_all(struct sl_upstream *up, enum sl_err err, const char *detail)
 }
 
 static void
-finish(struct sl_upstream *up, struct sl_flight *flight)
+finish(struct sl_flight *flight)
 {
-	struct sl_client *client = up->client;
+	struct sl_upstream *up = flight->up;
+	struct sl_client *client = flight->client;
 	struct sl_fetch *fetch = flight->fetch;
 	struct sl_reply_head *head = flight->head;
 	struct sl_headers trailers = { 0 };
 
 	/* A complete answer to an incomplete request: the rest is not wanted. */
-	if (flight->stream_id > 0 && !sl_flight_all_sent(flight))
+	if (up && flight->stream_id > 0 && !sl_flight_all_sent(flight))
 		nghttp2_submit_rst_stream(up->h2->session, NGHTTP2_FLAG_NONE, flight->stream_id,
 		                          NGHTTP2_NO_ERROR);
-	unhook(up->h2, flight);
+	if (up)
+		unhook(up->h2, flight);
 	flight->head = NULL;
 	sl_flight_free(flight);
 	if (head)
@@ -211,7 +213,7 @@ deliver_head(struct sl_h2 *h2, struct sl_flight *flight)
 }
 
 static void
-take_end(struct sl_h2 *h2, struct sl_flight *flight)
+take_end(struct sl_flight *flight)
 {
 	if (!flight->got_head) {
 		sl_flight_fail(flight, SL_EPROTO, "the stream ended without a final reply");
@@ -219,7 +221,7 @@ take_end(struct sl_h2 *h2, struct sl_flight *flight)
 	}
 	flight->ended = true;
 	if (!flight->paused)
-		finish(h2->up, flight);
+		finish(flight);
 }
 
 static int
@@ -249,7 +251,7 @@ on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *contex
 	}
 	flight = flight_of(h2, frame->hd.stream_id);
 	if (flight && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
-		take_end(h2, flight);
+		take_end(flight);
 	return 0;
 }
 
@@ -298,9 +300,12 @@ on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t code, void
 	if (!flight)
 		return 0;
 	flight->stream_id = 0;
-	/* A complete reply whose owner pauses: it is still to be handed over. */
-	if (flight->ended)
+	/* A complete reply whose owner pauses: handed over when it goes on, whatever
+	 * becomes of this connection. */
+	if (flight->ended) {
+		unhook(h2, flight);
 		return 0;
+	}
 	if (code == NGHTTP2_REFUSED_STREAM && !flight->got_head) {
 		unhook(h2, flight);
 		if (sl_flight_retry(flight))
@@ -519,23 +524,28 @@ sl_h2_detach(struct sl_flight *flight)
 void
 sl_h2_resume(struct sl_flight *flight)
 {
+	struct sl_client *client = flight->client;
 	struct sl_upstream *up = flight->up;
-	struct sl_h2 *h2 = up->h2;
 	struct sl_buf held = flight->held;
 
 	sl_buf_init(&flight->held, held.max_size);
-	h2->depth++;
-	h2->current = flight;
+	client->resuming = flight;
+	if (up)
+		up->h2->depth++;
 	if (held.len)
 		sl_flight_on_data(flight, sl_buf_slice(&held));
-	if (h2->current == flight) {
+	if (client->resuming == flight) {
 		if (flight->stream_id > 0)
-			nghttp2_session_consume_stream(h2->session, flight->stream_id, held.len);
+			nghttp2_session_consume_stream(up->h2->session, flight->stream_id,
+			                               held.len);
 		if (flight->ended && !flight->paused)
-			finish(up, flight);
+			finish(flight);
 	}
-	h2->depth--;
+	client->resuming = NULL;
 	sl_buf_release(&held);
+	if (!up)
+		return;
+	up->h2->depth--;
 	flush(up);
 }
 

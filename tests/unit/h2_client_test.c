@@ -264,7 +264,9 @@ struct call {
 	char                  echoed[32], trailer[16];
 	struct sl_fetch_error error;
 	struct sl_timer       resume;
+	uint64_t              pause_ms; /* 0: 1 */
 	bool                  pauses, cancels;
+	bool                  leaves;   /* cancels instead of going on */
 };
 
 static void
@@ -289,7 +291,14 @@ call_head(struct sl_fetch *fetch, int status, const struct sl_headers *headers, 
 static void
 call_resume(struct sl_timer *timer)
 {
-	sl_fetch_resume(&SL_CONTAINER(timer, struct call, resume)->fetch);
+	struct call *call = SL_CONTAINER(timer, struct call, resume);
+
+	if (call->leaves) {
+		sl_fetch_cancel(&call->fetch);
+		done(call);
+	} else {
+		sl_fetch_resume(&call->fetch);
+	}
 }
 
 static void
@@ -305,7 +314,7 @@ call_data(struct sl_fetch *fetch, struct sl_slice bytes)
 	} else if (call->pauses) {
 		sl_fetch_pause(fetch);
 		call->resume.on_due = call_resume;
-		sl_timer_set(call->world->loop, &call->resume, 1);
+		sl_timer_set(call->world->loop, &call->resume, call->pause_ms ? call->pause_ms : 1);
 	}
 }
 
@@ -553,6 +562,32 @@ after_goaway_a_new_connection_is_used(void **state)
 	close_world(&world);
 }
 
+/* The reply is here, its owner pauses, and the connection it came on ends. */
+static void
+a_complete_reply_outlives_its_connection(void **state)
+{
+	struct world world;
+	struct call kept = { .pauses = true, .pause_ms = 50 };
+	struct call left = { .pauses = true, .pause_ms = 50, .leaves = true };
+	struct sl_client_stats stats;
+
+	(void)state;
+	open_world(&world);
+	start(&world, &kept, "/goaway", SL_SLICE("{}"));
+	run(&world);
+	assert_int_equal(kept.size, 5);
+	assert_int_equal(kept.ends, 1);
+	start(&world, &left, "/goaway", SL_SLICE("{}"));
+	run(&world);
+	assert_int_equal(left.size, 5);
+	assert_int_equal(left.ends + left.fails, 0);
+	sl_client_stats(world.client, &stats);
+	assert_int_equal(stats.opened, 2);
+	assert_int_equal(stats.open, 0);
+	assert_int_equal(stats.active, 0);
+	close_world(&world);
+}
+
 static void
 cancel_resets_one_stream_only(void **state)
 {
@@ -586,6 +621,7 @@ main(void)
 		cmocka_unit_test(refused_streams_are_tried_again),
 		cmocka_unit_test(a_dead_connection_fails_its_streams_once),
 		cmocka_unit_test(after_goaway_a_new_connection_is_used),
+		cmocka_unit_test(a_complete_reply_outlives_its_connection),
 		cmocka_unit_test(cancel_resets_one_stream_only),
 	};
 
