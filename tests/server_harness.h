@@ -8,6 +8,7 @@
  *   /stream     streamed, two writes, one trailer
  *   /big        8 MiB in writes of 64 KiB, with back-pressure
  *   /abort      streamed, then cut         /short   declared 10, written 3
+ *   /unsendable one field too many lines
  *   anything    "METHOD path?query|body length|body"
  */
 #ifndef SL_TESTS_SERVER_HARNESS_H
@@ -149,6 +150,11 @@ harness_on_request(void *context, struct sl_exchange *exchange)
 		sl_exchange_start(exchange, 200, NULL, 0, 10, SL_SLICE_NONE);
 		sl_exchange_write(exchange, SL_SLICE("abc"));
 		assert_int_equal(sl_exchange_finish(exchange, NULL, 0), SL_EINVAL);
+	} else if (sl_slice_is(path, "/unsendable")) {
+		struct sl_header split = { SL_SLICE("x-a"), SL_SLICE("b\r\nx-c: d") };
+
+		assert_int_equal(sl_exchange_send(exchange, 200, &split, 1, SL_SLICE("abc")),
+		                 SL_EINVAL);
 	} else {
 		harness_echo(exchange);
 	}

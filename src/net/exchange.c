@@ -95,6 +95,9 @@ sl_exchange_send(struct sl_exchange *exchange, int status, const struct sl_heade
 		err = sl_exchange_write(exchange, body);
 	if (err == SL_OK)
 		err = sl_exchange_finish(exchange, NULL, 0);
+	/* A part does not stand for the whole, and nobody waits for what never comes. */
+	if (err != SL_OK)
+		sl_exchange_abort(exchange);
 	return err;
 }
 

@@ -195,7 +195,8 @@ sl_h2_reset_stream(struct h2_stream *stream, enum sl_gone_reason why, uint32_t c
 	stream->refused = true;
 	stream->gone = why;
 	sl_timer_clear(&stream->timer);
-	nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, code);
+	if (nghttp2_submit_rst_stream(stream->h2->session, NGHTTP2_FLAG_NONE, stream->id, code))
+		sl_conn_close(stream->h2->conn, SL_GONE_ABORTED, true);
 	sl_h2_flush(stream->h2);
 }
 

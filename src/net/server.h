@@ -118,7 +118,8 @@ enum sl_err sl_exchange_write(struct sl_exchange *exchange, struct sl_slice byte
 /* Complete; trailers may be NULL. */
 enum sl_err sl_exchange_finish(struct sl_exchange *exchange,
                                const struct sl_header *trailers, size_t count);
-/* start + write + finish in one: for complete answers. */
+/* start + write + finish in one: for complete answers. What cannot be sent is
+ * aborted. */
 enum sl_err sl_exchange_send(struct sl_exchange *exchange, int status,
                              const struct sl_header *headers, size_t count,
                              struct sl_slice body);

@@ -82,7 +82,7 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	ask->gateway = gateway;
 	ask->exchange = exchange;
 	ask->world = sl_world_ref(gateway->world);
-	sl_buf_init(&ask->held, gateway->world->config->limits.reply_bytes);
+	sl_buf_init(&ask->held, sl_relay_held_max(&gateway->world->config->limits));
 	memcpy(ask->request_id, "req_", 4);
 	sl_rand_ulid(ask->request_id + 4, sl_loop_wall_ms(gateway->loop));
 	ask->decision.request_id = sl_slice_make(ask->request_id, 4 + SL_ULID_LEN);
@@ -322,7 +322,11 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 
 	if (why == SL_GONE_SHUTDOWN)
 		ask->record.outcome = SL_OUTCOME_SHUTDOWN;
-	else if (why != SL_GONE_DONE && !(why == SL_GONE_ABORTED && answered))
+	else if (why == SL_GONE_ABORTED && !answered)
+		/* Ended here, for want of memory. */
+		ask->record.outcome = ask->state == SL_ASK_ANSWERING ? SL_OUTCOME_CUT
+		                                                     : SL_OUTCOME_FAILED;
+	else if (why != SL_GONE_DONE && why != SL_GONE_ABORTED)
 		/* SDKs hang up as soon as they saw the stream's last frame. */
 		ask->record.outcome = ask->reply.facts.finished ? SL_OUTCOME_OK
 		                                                : SL_OUTCOME_CLIENT_GONE;

@@ -143,6 +143,9 @@ void sl_attempt_drop(struct sl_ask *ask);
 /* relay.c: the reply of an attempt. */
 extern const struct sl_fetch_ops sl_relay_ops;
 void sl_relay_drained(struct sl_ask *ask);
+/* Room that ask->held may need: a reply to be read whole, or what a stream brings
+ * before its first content or for a caller that reads slowly. */
+size_t sl_relay_held_max(const struct sl_config_limits *limits);
 
 /* fields.c: header fields between the two sides. */
 size_t sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,

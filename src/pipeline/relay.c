@@ -19,6 +19,7 @@
 enum {
 	ERROR_BYTES_MAX = 1024 * 1024,
 	HELD_BEFORE_CONTENT_MAX = 1024 * 1024,
+	READ_MAX = 1024 * 1024, /* bytes that one on_data may bring */
 	WRITE_STEP = 32 * 1024,
 };
 
@@ -50,6 +51,25 @@ backlog_is_high(const struct sl_ask *ask)
 	       ask->world->config->limits.write_buffer_bytes / 2;
 }
 
+size_t
+sl_relay_held_max(const struct sl_config_limits *limits)
+{
+	size_t stream_max = HELD_BEFORE_CONTENT_MAX + limits->sse_event_bytes + READ_MAX;
+
+	return limits->reply_bytes > stream_max ? limits->reply_bytes : stream_max;
+}
+
+/* False: not taken. Then on_drain follows, or the end of the exchange. */
+static bool
+write_out(struct sl_ask *ask, struct sl_slice bytes)
+{
+	enum sl_err err = sl_exchange_write(ask->exchange, bytes);
+
+	if (err != SL_OK && err != SL_ELIMIT && err != SL_ECLOSED)
+		sl_exchange_abort(ask->exchange);
+	return err == SL_OK;
+}
+
 static void
 send_held(struct sl_ask *ask)
 {
@@ -59,7 +79,7 @@ send_held(struct sl_ask *ask)
 		struct sl_slice step = sl_slice_upto(sl_slice_from(sl_buf_slice(&ask->held), sent),
 		                                     WRITE_STEP);
 
-		if (sl_exchange_write(ask->exchange, step) != SL_OK)
+		if (!write_out(ask, step))
 			break;
 		sent += step.len;
 	}
@@ -76,8 +96,7 @@ put_out(struct sl_ask *ask, struct sl_slice bytes)
 {
 	if (bytes.len == 0)
 		return;
-	if (ask->state == SL_ASK_ANSWERING && ask->held.len == 0 &&
-	    sl_exchange_write(ask->exchange, bytes) == SL_OK) {
+	if (ask->state == SL_ASK_ANSWERING && ask->held.len == 0 && write_out(ask, bytes)) {
 		ask->bytes_out += bytes.len;
 		if (backlog_is_high(ask))
 			pause_fetch(ask);
@@ -114,8 +133,9 @@ begin_answer(struct sl_ask *ask)
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	sl_ask_set_state(ask, SL_ASK_ANSWERING);
-	sl_exchange_start(ask->exchange, ask->upstream_status, out, count, -1,
-	                  ask->surface->trailer_names());
+	if (sl_exchange_start(ask->exchange, ask->upstream_status, out, count, -1,
+	                      ask->surface->trailer_names()) != SL_OK)
+		sl_exchange_abort(ask->exchange);
 	sl_ask_close_front(ask);
 	send_held(ask);
 }
@@ -205,6 +225,18 @@ scrub(struct sl_ask *ask)
 			break;
 		memset(ask->held.ptr + at, '*', secret.len);
 	}
+}
+
+/* Bytes of the reply could not be kept: what follows would hide the gap. */
+static bool
+lost_bytes(struct sl_ask *ask)
+{
+	if (!ask->held.failed)
+		return false;
+	ask->maybe_bought = true;
+	sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
+	                   SL_SLICE("The gateway had no room for the provider's reply."));
+	return true;
 }
 
 static bool
@@ -319,6 +351,8 @@ stream_data(struct sl_ask *ask, struct sl_slice bytes)
 	enum sl_err err = relay_frames(ask, bytes);
 	const struct sl_reply_facts *facts = &ask->reply.facts;
 
+	if (lost_bytes(ask))
+		return;
 	if (ask->state == SL_ASK_WAITING && facts->failed) {
 		fail_reported(ask);
 		return;
@@ -365,6 +399,8 @@ stream_end(struct sl_ask *ask)
 		fail(ask, SL_FAULT_UPSTREAM_CUT, say(ask, "ended its stream inside an event."));
 		return;
 	}
+	if (lost_bytes(ask))
+		return;
 	if (ask->shape->end_stream &&
 	    (ask->framing != SL_FRAMING_JSON_ARRAY || sl_json_array_closed(&ask->reader.array)))
 		ask->shape->end_stream(&ask->reply);
@@ -495,7 +531,7 @@ on_data(struct sl_fetch *fetch, struct sl_slice bytes)
 		              sl_slice_upto(bytes, ERROR_BYTES_MAX - ask->held.len));
 		break;
 	case SL_REPLY_HOLD:
-		if (ask->held.len + bytes.len <= ask->held.max_size) {
+		if (ask->held.len + bytes.len <= ask->world->config->limits.reply_bytes) {
 			sl_buf_append(&ask->held, bytes);
 			break;
 		}
@@ -505,6 +541,7 @@ on_data(struct sl_fetch *fetch, struct sl_slice bytes)
 		put_out(ask, bytes);
 		break;
 	}
+	lost_bytes(ask);
 }
 
 static void

@@ -73,6 +73,9 @@ sl_reply_error(struct sl_reply_facts *facts, struct sl_json error, struct sl_are
 
 	if (error.type <= SL_JSON_NULL || error.type == SL_JSON_FALSE)
 		return false;
+	/* The first one counts; an endless stream of them must cost no memory. */
+	if (facts->failed)
+		return true;
 	if (error.type != SL_JSON_OBJECT) {
 		message = text_or_raw(error, arena);
 	} else {

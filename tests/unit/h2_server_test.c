@@ -323,16 +323,18 @@ cut_answers_are_resets(void **state)
 {
 	struct client *c = &client;
 	struct harness h;
-	int32_t cut, shorter;
+	int32_t cut, shorter, unsendable;
 
 	(void)state;
 	harness_open(&h, &harness_limits);
 	open_client(c, &h, 65535);
 	cut = ask(c, "GET", "/abort", NULL);
 	shorter = ask(c, "GET", "/short", NULL);
+	unsendable = ask(c, "GET", "/unsendable", NULL);
 	pump(c, 5);
 	assert_int_equal(reply_of(c, cut)->error, NGHTTP2_INTERNAL_ERROR);
 	assert_int_equal(reply_of(c, shorter)->error, NGHTTP2_INTERNAL_ERROR);
+	assert_int_equal(reply_of(c, unsendable)->error, NGHTTP2_INTERNAL_ERROR);
 	assert_true(logged(&h, "gone 4\n"));
 	assert_false(c->ended);
 	close_client(c);
