@@ -94,14 +94,14 @@ publish(struct sl_app *app, struct sl_world *world_take)
 		struct sl_world *unseen = worker->next_world;
 
 		worker->next_world = sl_world_ref(world_take);
-		if (unseen) {
-			/* Its task is queued and will find the newer one. */
-			sl_world_unref(unseen);
+		if (unseen)
+			sl_world_unref(unseen); /* the newer one is found instead */
+		else
+			app->swaps_due++;
+		if (worker == own || worker->swap_queued)
 			continue;
-		}
-		app->swaps_due++;
-		if (worker != own)
-			sl_loop_post(worker->loop, &worker->swap_task);
+		worker->swap_queued = true;
+		sl_loop_post(worker->loop, &worker->swap_task);
 	}
 	pthread_mutex_unlock(&app->lock);
 	if (own)

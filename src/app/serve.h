@@ -46,8 +46,10 @@ struct sl_worker {
 	struct sl_services   services;
 	struct sl_admin_services admin_services;
 	struct sl_world     *world;    /* a reference */
-	/* Under app->lock: the world to change to. Its task is queued while set. */
+	/* Under app->lock: the world to change to, and whether swap_task is queued
+	 * (it may still be when the worker has changed over by itself). */
 	struct sl_world     *next_world;
+	bool                 swap_queued;
 	struct sl_task       swap_task, drain_task;
 	struct sl_timer      gauge_timer;
 	struct sl_worker_gauges gauges;

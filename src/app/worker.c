@@ -157,7 +157,12 @@ sl_worker_swap(struct sl_worker *worker)
 static void
 run_swap(struct sl_task *task)
 {
-	sl_worker_swap(SL_CONTAINER(task, struct sl_worker, swap_task));
+	struct sl_worker *worker = SL_CONTAINER(task, struct sl_worker, swap_task);
+
+	pthread_mutex_lock(&worker->app->lock);
+	worker->swap_queued = false;
+	pthread_mutex_unlock(&worker->app->lock);
+	sl_worker_swap(worker);
 }
 
 static void
