@@ -7,6 +7,7 @@
  * stream is finished by message_stop only. `event: error` may come at any point.
  */
 #include "shapes/anthropic.h"
+#include "shapes/prompt.h"
 
 enum { MAX_TOKENS = SL_WANT_OWN, USER_ID, WANTS };
 
@@ -143,6 +144,7 @@ const struct sl_shape_ops sl_shape_anthropic_messages = {
 	.paths = paths,
 	.upstream_path = "/v1/messages",
 	.read_request = read_request,
+	.read_prompt = sl_prompt_read,
 	.forward = sl_steer_forward,
 	.read_reply = read_reply,
 	.read_frame = read_frame,

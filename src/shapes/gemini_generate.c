@@ -7,6 +7,7 @@
  * blocked prompt) is the proper end, which end_stream decides.
  */
 #include "shapes/gemini.h"
+#include "shapes/prompt.h"
 
 /* The protocol's JSON form takes member names in both spellings. */
 enum {
@@ -184,6 +185,7 @@ const struct sl_shape_ops sl_shape_gemini_generate = {
 	.paths = paths,
 	.upstream_path = "/v1beta/models/{model}:{verb}",
 	.read_request = read_request,
+	.read_prompt = sl_prompt_read,
 	.forward = forward,
 	.read_reply = read_reply,
 	.read_frame = read_frame,

@@ -2,6 +2,7 @@
  * https://platform.openai.com/docs/api-reference/chat
  */
 #include "shapes/openai.h"
+#include "shapes/prompt.h"
 
 enum {
 	STREAM_OPTIONS = SL_WANT_OWN,
@@ -62,6 +63,7 @@ const struct sl_shape_ops sl_shape_openai_chat = {
 	.paths = paths,
 	.upstream_path = "/chat/completions",
 	.read_request = read_request,
+	.read_prompt = sl_prompt_read,
 	.forward = forward,
 	.read_reply = sl_openai_read_reply,
 	.read_frame = sl_openai_read_chunk,

@@ -8,6 +8,7 @@
  * creation time and the next sequence number.
  */
 #include "shapes/openai.h"
+#include "shapes/prompt.h"
 
 enum { MAX_OUTPUT_TOKENS = SL_WANT_OWN, SAFETY_IDENTIFIER, USER, WANTS };
 
@@ -255,6 +256,7 @@ const struct sl_shape_ops sl_shape_openai_responses = {
 	.paths = paths,
 	.upstream_path = "/responses",
 	.read_request = read_request,
+	.read_prompt = sl_prompt_read,
 	.forward = sl_steer_forward,
 	.read_reply = read_reply,
 	.read_frame = read_frame,

@@ -21,6 +21,7 @@
 #include "base/slice.h"
 #include "base/sse.h"
 #include "model/fault.h"
+#include "model/prompt.h"
 #include "model/usage.h"
 
 /* A path a shape owns: "/v1beta/models/{model}:generateContent". `{model}`
@@ -129,6 +130,9 @@ struct sl_shape_ops {
 	 * else is the provider's business. */
 	bool (*read_request)(const struct sl_shape_input *input, struct sl_arena *arena,
 	                     struct sl_steer *steer, struct sl_fault *fault);
+	/* What a request that was read asks, for the classifier. NULL: no prompt. */
+	void (*read_prompt)(const struct sl_steer *steer, struct sl_arena *arena,
+	                    struct sl_prompt *out);
 	/* The request for a target. SL_OK or an error of the splice. */
 	enum sl_err (*forward)(const struct sl_steer *steer, const struct sl_shape_target *target,
 	                       struct sl_arena *arena, struct sl_forward *out);
