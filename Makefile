@@ -89,6 +89,9 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 # The catalogue is in the binary as it is (.incbin).
 $(BUILD)/obj/src/model/catalog_text.o: catalog/models.csv
 
+# So are the classifier's weights.
+$(BUILD)/obj/src/routing/classify.o: src/routing/classifier_weights.bin
+
 # Debian ships llhttp as C sources (package node-llhttp); its code is compiled
 # as it is, without our warnings. Strict mode is off by default there; without
 # it any two bytes may stand where a chunk's CR LF belongs.

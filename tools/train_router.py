@@ -1,0 +1,662 @@
+#!/usr/bin/env python3
+"""Trains the prompt classifier of `auto` and of strategy tier, and judges it.
+
+    tools/train_router.py --routellm F --llmrouter F --llmrouter-test F --prices F \\
+        --seeds tools/router_seeds.jsonl --report REPORT.json --write src/routing
+    tools/train_router.py --log my-outcomes.jsonl --write src/routing
+
+Needs Python 3.9 and numpy. Every file is an argument; several of a kind may be
+given. Formats, one JSON object per line:
+
+  --routellm   {"bench", "domain", "prompt", "weak", "strong"}: 0/1 (MT-bench 1-10)
+  --llmrouter  {"question", "scores": {MODEL: 0..1}}; MODEL's price in --prices
+  --log        {"prompt", "category"?, "simple"?, "medium"?, "complex"?}: how good the
+               answer of that tier's model was, 0..1, whatever was observed; a judgement
+               of one tier is enough. Lines without a prompt or a label are an error.
+  --seeds      the same format; never part of a figure
+
+What is learnt: one linear model over hashed words and pairs of words with sixteen
+heads - twelve task categories, how much a stronger model would gain, and the expected
+quality of the three tiers. src/routing/classify.c computes exactly the same; the
+vectors that --write leaves in tests/vectors/classify hold the two together.
+"""
+import argparse
+import json
+import math
+import pathlib
+import re
+import sys
+
+import numpy as np
+
+CATEGORIES = ["code", "math", "science", "medicine", "law", "business", "humanities",
+              "reasoning", "knowledge", "writing", "extraction", "chat"]
+TIERS = ["simple", "medium", "complex"]
+HEADS = CATEGORIES + ["gain"] + TIERS
+GAIN, TIER0 = 12, 13
+# Must equal src/routing/classify.c.
+TABLE_BITS = 14
+KNOWN_BITS = 17
+TABLE = 1 << TABLE_BITS
+KNOTS = 17
+M32 = 0xFFFFFFFF
+SHAPES = ["length", "words", "digits", "lines", "punctuation", "questions", "options",
+          "code"]
+
+DOMAINS = {
+    "math": "abstract_algebra college_mathematics elementary_mathematics "
+            "high_school_mathematics high_school_statistics gsm8k math",
+    "code": "coding college_computer_science computer_security "
+            "high_school_computer_science machine_learning",
+    "science": "astronomy college_biology college_chemistry college_physics "
+               "conceptual_physics electrical_engineering high_school_biology "
+               "high_school_chemistry high_school_physics stem",
+    "medicine": "anatomy clinical_knowledge college_medicine human_aging human_sexuality "
+                "medical_genetics nutrition professional_medicine virology",
+    "law": "international_law jurisprudence professional_law",
+    "business": "business_ethics econometrics high_school_macroeconomics "
+                "high_school_microeconomics management marketing professional_accounting "
+                "public_relations",
+    "humanities": "high_school_european_history high_school_geography "
+                  "high_school_government_and_politics high_school_psychology "
+                  "high_school_us_history high_school_world_history humanities "
+                  "moral_disputes philosophy prehistory professional_psychology "
+                  "security_studies sociology us_foreign_policy world_religions",
+    "reasoning": "formal_logic logical_fallacies moral_scenarios reasoning",
+    "knowledge": "global_facts miscellaneous",
+    "writing": "roleplay writing",
+    "extraction": "extraction",
+}
+CATEGORY_OF = {domain: category for category, names in DOMAINS.items()
+               for domain in names.split()}
+CODE_TASK = re.compile(r"^\s*(def |from typing|import |Write a (python )?function)", re.I)
+
+
+class Row:
+    def __init__(self, prompt, group, category=None, tiers=(None, None, None), gain=None,
+                 scores=None, seed=False):
+        self.prompt, self.group, self.category = prompt, group, category
+        self.tiers, self.gain, self.scores, self.seed = tiers, gain, scores or {}, seed
+
+
+# --- data ------------------------------------------------------------------
+
+def read_lines(path):
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except ValueError as error:
+                    sys.exit("%s:%d: %s" % (path, number, error))
+
+
+def read_routellm(path):
+    rows = []
+    for _, one in read_lines(path):
+        weak, strong = one["weak"], one["strong"]
+        if one["bench"] == "mt_bench":  # a mean judge score
+            weak, strong = weak / 10, strong / 10
+        rows.append(Row(one["prompt"], one["bench"] + "/" + one["domain"],
+                        CATEGORY_OF.get(one["domain"]), (None, weak, strong),
+                        min(max(strong - weak, 0), 1)))
+    return rows
+
+
+def read_llmrouter(path, prices):
+    """A tier's quality is the mean of the models of its price that are within 0.1 of the
+    best of them: specialised ones would say little about a tier."""
+    lines = [one for _, one in read_lines(path)]
+    mean = {name: np.mean([one["scores"][name] for one in lines]) for name in lines[0]["scores"]}
+    small = [name for name in mean if prices[name] < 0.5]
+    large = [name for name in mean if prices[name] >= 0.5]
+    small, large = ([name for name in names if mean[name] >= max(mean[n] for n in names) - 0.1]
+                    for names in (small, large))
+    rows = []
+    for one in lines:
+        scores = one["scores"]
+        low = np.mean([scores[name] for name in small])
+        high = np.mean([scores[name] for name in large])
+        category = "code" if CODE_TASK.match(one["question"]) else None
+        rows.append(Row(one["question"], "llmrouter", category, (low, high, None),
+                        min(max(high - low, 0), 1), scores))
+    return rows
+
+
+def read_log(path, seed=False):
+    rows = []
+    for number, one in read_lines(path):
+        tiers = tuple(one.get(tier) for tier in TIERS)
+        known = [value for value in tiers if value is not None]
+        if not isinstance(one.get("prompt"), str) or not (known or one.get("category")):
+            sys.exit("%s:%d: needs 'prompt' and a category or the quality of a tier"
+                     % (path, number))
+        if one.get("category") not in CATEGORIES + [None]:
+            sys.exit("%s:%d: category must be one of %s" % (path, number, ", ".join(CATEGORIES)))
+        if any(not 0 <= value <= 1 for value in known):
+            sys.exit("%s:%d: a tier's quality is a number from 0 to 1" % (path, number))
+        gain = max(known[-1] - known[0], 0) if len(known) > 1 else None
+        rows.append(Row(one["prompt"], "log", one.get("category"), tiers, gain, seed=seed))
+    return rows
+
+
+# --- features: the same in classify.c --------------------------------------
+
+# A word, a number, a run of one punctuation mark, a line break; bytes from 0x80
+# on are letters. Latin-1 stands for bytes.
+TOKEN = re.compile("([A-Za-z\x80-\xff]+)|([0-9]+)|(\n)|(([!-/:-@\\[-`{-~])\\5*)")
+LOOKED_AT_MAX = 4096  # bytes
+
+
+def fnv(data, start=0x811C9DC5):
+    for byte in data:
+        start = ((start ^ byte) * 0x01000193) & M32
+    return start
+
+
+word_hashes = {}
+
+
+def token_hash(match):
+    """Of a word: of its lower case. Of a number: of its first digit when it stands
+    alone, else of its length. Of a run: of its mark."""
+    kind = match.lastindex
+    text = match.group()
+    if kind == 2:
+        text = text if len(text) == 1 else "0#%d" % min(len(text), 9)
+    elif match.group(4):
+        text = text[0]
+    else:
+        text = text.lower() if text.isascii() else "".join(
+            chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in text)
+    value = word_hashes.get(text)
+    if value is None:
+        value = word_hashes[text] = fnv(text.encode("latin-1"))
+    return value
+
+
+def pair_hash(before, now):
+    return (((before * 0x9E3779B1) & M32) ^ now) * 0x85EBCA6B & M32
+
+
+def bucket(value, bits):
+    return ((value * 0x9E3779B1) & M32) >> (32 - bits)
+
+
+def features(prompt):
+    """(indices of the table, hashes of words, shape features)"""
+    text = prompt.encode("utf-8", "replace")[:LOOKED_AT_MAX].decode("latin-1")
+    rows, words = set(), []
+    before = 0
+    count = dict.fromkeys("wdlpq", 0)
+    options = 0
+    code = 0
+    for match in TOKEN.finditer(text):
+        now = token_hash(match)
+        rows.add(bucket(now, TABLE_BITS))
+        rows.add(bucket(pair_hash(before, now), TABLE_BITS))
+        if match.group(1):
+            count["w"] += 1
+            words.append(now)
+        elif match.group(2):
+            count["d"] += 1
+        elif match.group(3):
+            count["l"] += 1
+        else:
+            count["p"] += 1
+            mark = match.group()[0]
+            count["q"] += mark == "?"
+            code += mark in "{};=`_<>[]"
+        before = now
+        options += bool(re.match(r"\n[A-D]\.", text[match.start():match.start() + 3]))
+    tokens = sum(count[k] for k in "wdlp") or 1
+    shape = [min(math.log2(1 + len(text)) / 12, 1), min(math.log2(1 + tokens) / 10, 1),
+             count["d"] / tokens, min(count["l"] / 16, 1), count["p"] / tokens,
+             min(count["q"] / 4, 1), min(options / 4, 1), min(code / 32, 1)]
+    return np.fromiter(sorted(rows), dtype=np.int32, count=len(rows)), words, shape
+
+
+class Matrix:
+    """Rows of a sparse matrix with equal values in a row, and the shape features."""
+
+    def __init__(self, rows):
+        found = [features(row.prompt) for row in rows]
+        self.items = [f[0] for f in found]
+        self.words = [f[1] for f in found]
+        self.scale = np.array([1 / math.sqrt(max(len(f[0]), 1)) for f in found], np.float32)
+        self.shape = np.array([f[2] for f in found], np.float32)
+
+    def batch(self, picked):
+        """(rows of the table one after the other, where each prompt's begin, its scale)"""
+        lengths = np.array([len(self.items[i]) for i in picked])
+        index = np.concatenate([self.items[i] for i in picked])
+        return index, np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths, picked
+
+
+# --- the model -------------------------------------------------------------
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-np.clip(z, -30, 30)))
+
+
+class Linear:
+    def __init__(self, heads):
+        self.table = np.zeros((TABLE, heads), np.float32)
+        self.shape = np.zeros((len(SHAPES), heads), np.float32)
+        self.bias = np.zeros(heads, np.float32)
+
+    def forward(self, matrix, batch):
+        index, starts, lengths, picked = batch
+        sums = np.zeros((len(picked), len(self.bias)), np.float32)
+        filled = lengths > 0  # reduceat has no empty segments
+        if filled.any():
+            sums[filled] = np.add.reduceat(self.table[index], starts[filled], axis=0)
+        return (sums * matrix.scale[picked][:, None] + matrix.shape[picked] @ self.shape
+                + self.bias)
+
+    def logits(self, matrix, picked):
+        parts = [self.forward(matrix, matrix.batch(picked[at:at + 2048]))
+                 for at in range(0, len(picked), 2048)]
+        return np.concatenate(parts)
+
+
+def train(matrix, targets, weights, picked, epochs, decay, rate=0.02, seed=1):
+    """Logistic regression of every head at once: Adam, soft targets, weight 0 where a
+    row has no label for a head; the categories are heads like the others."""
+    rng = np.random.default_rng(seed)
+    heads = targets.shape[1]
+    model = Linear(heads)
+    parts = [model.table, model.shape, model.bias]
+    first = [np.zeros_like(p) for p in parts]
+    second = [np.zeros_like(p) for p in parts]
+    total = weights[picked].sum(0)
+    base = (weights[picked] * targets[picked]).sum(0) / np.maximum(total, 1)
+    base = np.clip(base, 0.002, 0.998)
+    model.bias[:] = np.log(base / (1 - base))
+    # A head with few labels must not drown: each head's rows weigh one on average.
+    norm = len(picked) / np.maximum(total, 1)
+    step = 0
+    steps = epochs * math.ceil(len(picked) / 512)
+    for _ in range(epochs):
+        order = rng.permutation(picked)
+        for at in range(0, len(order), 512):
+            part = order[at:at + 512]
+            batch = matrix.batch(part)
+            index, _, lengths, _ = batch
+            z = model.forward(matrix, batch)
+            error = ((sigmoid(z) - targets[part]) * weights[part]
+                     * np.minimum(norm, 8)).astype(np.float32) / len(part)
+            spread = np.repeat(error * matrix.scale[part][:, None], lengths, axis=0)
+            grad = np.stack([np.bincount(index, spread[:, h], TABLE) for h in range(heads)], 1)
+            grads = [grad.astype(np.float32) + decay * model.table,
+                     matrix.shape[part].T @ error + decay * model.shape, error.sum(0)]
+            step += 1
+            now = rate * (1 - step / steps) + 1e-4
+            for part_, grad, m, v in zip(parts, grads, first, second):
+                m += 0.1 * (grad - m)
+                v += 0.001 * (grad * grad - v)
+                part_ -= now * (m / (1 - 0.9 ** step)) / (np.sqrt(v / (1 - 0.999 ** step)) + 1e-6)
+    return model
+
+
+def labels(rows):
+    targets = np.zeros((len(rows), len(HEADS)), np.float32)
+    weights = np.zeros_like(targets)
+    for i, row in enumerate(rows):
+        if row.category:
+            targets[i, CATEGORIES.index(row.category)] = 1
+            weights[i, :len(CATEGORIES)] = 1
+        if row.gain is not None:
+            targets[i, GAIN] = row.gain
+            weights[i, GAIN] = 1
+        for k, value in enumerate(row.tiers):
+            if value is not None:
+                targets[i, TIER0 + k] = value
+                weights[i, TIER0 + k] = 1
+    return targets, weights
+
+
+# --- figures ---------------------------------------------------------------
+
+def auc(score, positive):
+    positive = np.asarray(positive, bool)
+    order = np.argsort(score, kind="stable")
+    ranks = np.empty(len(score))
+    ranks[order] = np.arange(1, len(score) + 1)
+    p, n = positive.sum(), (~positive).sum()
+    return (ranks[positive].sum() - p * (p + 1) / 2) / max(p * n, 1)
+
+
+def recovery(score, weak, strong):
+    """Recovered share of the gap between weak and strong for each share of calls sent
+    to the strong model, highest scores first."""
+    order = np.argsort(-np.asarray(score), kind="stable")
+    gain = (np.asarray(strong, float) - np.asarray(weak, float))[order]
+    return np.concatenate([[0], np.cumsum(gain)]) / gain.sum()
+
+
+def apgr(score, weak, strong):
+    curve = recovery(score, weak, strong)
+    return float(np.mean((curve[1:] + curve[:-1]) / 2))
+
+
+def cpt(score, weak, strong, share):
+    curve = recovery(score, weak, strong)
+    return float(100 * np.argmax(curve >= share) / (len(curve) - 1))
+
+
+def pair_figures(score, weak, strong):
+    return {"apgr": round(apgr(score, weak, strong), 3),
+            "cpt50": round(cpt(score, weak, strong, .5), 1),
+            "cpt80": round(cpt(score, weak, strong, .8), 1),
+            "auc_weak_wrong": round(auc(score, np.asarray(weak) < 0.5), 3)}
+
+
+def calibration_error(predicted, happened, bins=10):
+    at = np.clip((np.asarray(predicted) * bins).astype(int), 0, bins - 1)
+    error = 0
+    for k in range(bins):
+        if (at == k).any():
+            error += (at == k).mean() * abs(np.mean(predicted[at == k]) - np.mean(happened[at == k]))
+    return float(error)
+
+
+KEYWORDS = re.compile(r"\b(prove|derive|explain|why|step|calculate|analy[sz]e|design|compare|"
+                      r"algorithm|theorem|integral|equation|function|debug|optimi[sz]e)\b", re.I)
+
+
+def baselines(rows, weak, strong):
+    length = [len(row.prompt) for row in rows]
+    keyword = [min(len(row.prompt) / 4000, 1) + 0.2 * len(KEYWORDS.findall(row.prompt))
+               + 0.3 * ("```" in row.prompt) for row in rows]
+    rng = np.random.default_rng(7)
+    chance = [apgr(rng.random(len(rows)), weak, strong) for _ in range(200)]
+    return {"length_only": pair_figures(length, weak, strong),
+            "keywords": pair_figures(keyword, weak, strong),
+            "random_95": [round(float(np.percentile(chance, p)), 3) for p in (2.5, 97.5)]}
+
+
+# --- judging ---------------------------------------------------------------
+
+EPOCHS, DECAY, RATE = 12, 3e-4, 0.05
+SEED_WEIGHT = 15
+
+
+def expected_gain(logits):
+    """What a stronger tier is expected to give: by the tiers' own expected quality, and
+    by the head that learnt the difference itself."""
+    q = sigmoid(logits[:, TIER0:TIER0 + 3])
+    return q[:, 2] - (q[:, 0] + q[:, 1]) / 2 + sigmoid(logits[:, GAIN])
+
+
+def folds_of(rows, whole_subjects, count=5, seed=3):
+    """Fold of each row; -1 for seeds, which are always trained on."""
+    rng = np.random.default_rng(seed)
+    subjects = sorted({row.group for row in rows if row.group.startswith("mmlu/")})
+    of_subject = {subjects[p]: k % count for k, p in enumerate(rng.permutation(len(subjects)))}
+    out = rng.integers(0, count, len(rows))
+    for i, row in enumerate(rows):
+        if row.seed:
+            out[i] = -1
+        elif whole_subjects and row.group in of_subject:
+            out[i] = of_subject[row.group]
+    return out
+
+
+def out_of_fold(matrix, targets, weights, fold):
+    logits = np.zeros(targets.shape, np.float32)
+    for k in range(fold.max() + 1):
+        held = np.flatnonzero(fold == k)
+        model = train(matrix, targets, weights, np.flatnonzero(fold != k), EPOCHS, DECAY, RATE)
+        logits[held] = model.logits(matrix, held)
+    return logits
+
+
+def known_words(words):
+    """Two bits for each word that occurs in at least three prompts."""
+    seen = {}
+    for one in words:
+        for h in set(one):
+            seen[h] = seen.get(h, 0) + 1
+    bits = np.zeros(1 << KNOWN_BITS, bool)
+    for h, times in seen.items():
+        if times >= 3:
+            bits[bucket(h, KNOWN_BITS)] = True
+            bits[bucket(h * 0x85EBCA6B & M32, KNOWN_BITS)] = True
+    print("%.1f %% of the bits of known words are set" % (100 * bits.mean()), file=sys.stderr)
+    return bits
+
+
+def weak_strong(row):
+    """The two best separated judgements of a row, or None."""
+    known = [value for value in row.tiers if value is not None]
+    return (known[0], known[-1]) if len(known) > 1 else None
+
+
+def fit_scale(gain, rows):
+    """Knots that spread the score evenly over the rows, and how often a decision at a
+    score was right: below 0.66 no stronger model would have done better, above it no
+    weaker one."""
+    knots = np.quantile(gain, np.linspace(0, 1, KNOTS))
+    knots = np.maximum.accumulate(knots + np.arange(KNOTS) * 1e-6)
+    score = np.interp(gain, knots, np.linspace(0, 1, KNOTS))
+    pairs = [weak_strong(row) for row in rows]
+    have = np.array([pair is not None for pair in pairs])
+    right = np.array([float((pair[1] <= pair[0] + 0.25) if s < 0.66 else
+                            (pair[1] >= pair[0] - 0.25)) if pair else 0.0
+                      for pair, s in zip(pairs, score)])
+    at = np.minimum((score * (KNOTS - 1)).astype(int), KNOTS - 2)
+    trust = np.array([right[have & (at == k)].mean() if (have & (at == k)).any() else 0.5
+                      for k in range(KNOTS - 1)])
+    return knots, score, trust, trust[at], right, have
+
+
+def judge(rows, matrix, targets, weights):
+    """Figures with whole subjects held out, and the score's scale from the same run."""
+    report = {}
+    fold = folds_of(rows, True)
+    logits = out_of_fold(matrix, targets, weights, fold)
+    gain = expected_gain(logits)
+    real = np.flatnonzero(fold >= 0)
+    sets = {"mmlu_subjects_held_out": "mmlu/", "gsm8k_5_fold": "gsm8k/",
+            "mt_bench_5_fold": "mt_bench/", "llmrouter_5_fold_small_to_large": "llmrouter",
+            "log_5_fold": "log"}
+    for name, prefix in sets.items():
+        part = [i for i in real if rows[i].group.startswith(prefix) and weak_strong(rows[i])]
+        if len(part) < 50:
+            continue
+        weak, strong = np.array([weak_strong(rows[i]) for i in part]).T
+        if strong.mean() <= weak.mean():
+            continue
+        report[name] = {"prompts": len(part), "trained": pair_figures(gain[part], weak, strong),
+                        **baselines([rows[i] for i in part], weak, strong)}
+    labelled = np.array([i for i in real if rows[i].category])
+    if len(labelled):
+        truth = np.array([CATEGORIES.index(rows[i].category) for i in labelled])
+        right = logits[labelled][:, :12].argmax(1) == truth
+        mixed = out_of_fold(matrix, targets, weights, folds_of(rows, False))
+        report["category"] = {
+            "prompts": len(labelled), "subjects_held_out": round(float(right.mean()), 3),
+            "random_folds": round(float((mixed[labelled][:, :12].argmax(1) == truth).mean()), 3),
+            "most_frequent": round(float(np.bincount(truth).max() / len(truth)), 3)}
+    for k, tier in enumerate(TIERS):
+        part = real[weights[real, TIER0 + k] > 0]
+        if len(part):
+            report["quality_error_" + tier] = round(calibration_error(
+                sigmoid(logits[part, TIER0 + k]), targets[part, TIER0 + k]), 3)
+    # The scale is fitted on the even prompts and judged on the odd ones.
+    for half in (0, 1):
+        knots, _, trust, _, _, _ = fit_scale(gain[real[half::2]], [rows[i] for i in real[half::2]])
+        if half == 0:
+            odd = real[1::2]
+            score = np.interp(gain[odd], knots, np.linspace(0, 1, KNOTS))
+            at = np.minimum((score * (KNOTS - 1)).astype(int), KNOTS - 2)
+            _, _, _, _, right, have = fit_scale(gain[odd], [rows[i] for i in odd])
+            report["confidence_error"] = round(
+                calibration_error(trust[at][have], right[have]), 3)
+    knots, _, trust, _, _, _ = fit_scale(gain[real], [rows[i] for i in real])
+    return report, knots, trust
+
+
+def judge_models(rows, train_matrix, test_rows, prices):
+    """Nine-model routing: a head per model on the same features; the weight of money is
+    chosen on held-out training prompts, then applied once to the test prompts."""
+    names = sorted(test_rows[0].scores)
+    price = np.array([prices[name] for name in names])
+    have = np.array([i for i, row in enumerate(rows) if row.scores])
+    targets = np.zeros((len(rows), len(names)), np.float32)
+    for i in have:
+        targets[i] = [rows[i].scores[name] for name in names]
+    weights = np.zeros_like(targets)
+    weights[have] = 1
+
+    def outcome(quality, some, weight, by_length):
+        scores = np.array([[row.scores[name] for name in names] for row in some])
+        size = np.array([len(row.prompt) if by_length else 1 for row in some], float)
+        size /= size.mean()
+        best = scores.mean(0).argmax()
+        pick = (quality - weight * price * size[:, None]).argmax(1)
+        return (scores[np.arange(len(some)), pick].mean(), scores.mean(0)[best],
+                (size * price[pick]).sum() / (size * price[best]).sum())
+
+    fold = np.random.default_rng(5).integers(0, 5, len(rows))
+    inner = np.zeros((len(rows), len(names)))
+    for k in range(5):
+        held = have[fold[have] == k]
+        model = train(train_matrix, targets, weights, have[fold[have] != k], EPOCHS, DECAY, RATE)
+        inner[held] = sigmoid(model.logits(train_matrix, held))
+    model = train(train_matrix, targets, weights, have, EPOCHS, DECAY, RATE)
+    test_matrix = Matrix(test_rows)
+    quality = sigmoid(model.logits(test_matrix, np.arange(len(test_rows))))
+    scores = np.array([[row.scores[name] for name in names] for row in test_rows])
+    report = {"prompts": len(test_rows), "best_single": round(float(scores.mean(0).max()), 3),
+              "random_model": round(float(scores.mean()), 3),
+              "oracle": round(float(scores.max(1).mean()), 3)}
+    for by_length, label in ((True, "cost_by_prompt_length"), (False, "cost_per_call")):
+        grid = np.linspace(0, 0.6, 61)
+        inside = [outcome(inner[have], [rows[i] for i in have], g, by_length) for g in grid]
+        enough = [k for k, o in enumerate(inside) if o[0] >= o[1]]
+        chosen = max(enough) if enough else 0
+        at = outcome(quality, test_rows, grid[chosen], by_length)
+        curve = [outcome(quality, test_rows, g, by_length) for g in grid]
+        passing = [o[2] for o in curve if o[0] >= o[1]]
+        report[label] = {
+            "weight_chosen_on_training_folds": round(float(grid[chosen]), 2),
+            "quality": round(float(at[0]), 3), "cost_of_best_single": round(float(at[2]), 3),
+            "least_cost_at_best_single_quality": round(float(min(passing)), 3) if passing else None,
+            "curve": [[round(float(o[0]), 3), round(float(o[2]), 3)] for o in curve[::6]]}
+    return report
+
+
+# --- what is shipped -------------------------------------------------------
+
+def quantise(model):
+    """Weights as signed bytes: one scale per head, the rare outliers are clipped."""
+    top = np.maximum(np.quantile(np.abs(model.table), 0.9999, axis=0), 1e-6)
+    scale = top / 127
+    table = np.clip(np.round(model.table / scale), -127, 127).astype(np.int8)
+    model.table = table.astype(np.float32) * scale.astype(np.float32)
+    return table, scale
+
+
+def numbers(values):
+    return ", ".join("%.6gf" % v if "." in "%.6g" % v or "e" in "%.6g" % v else "%.6g.0f" % v
+                     for v in values)
+
+
+def write_table(folder, model, table, scale, known, knots, trust):
+    (folder / "classifier_weights.bin").write_bytes(
+        table.tobytes() + np.packbits(known, bitorder="little").tobytes())
+    lines = ["/* Written by tools/train_router.py; docs/model-card.md says from what. */",
+             "enum { TABLE_BITS = %d, KNOWN_BITS = %d, KNOTS = %d };" %
+             (TABLE_BITS, KNOWN_BITS, KNOTS)]
+    rows = [("head_scale[HEADS]", scale), ("head_bias[HEADS]", model.bias),
+            ("score_knots[KNOTS]", knots), ("score_trust[KNOTS - 1]", trust)]
+    for name, values in rows:
+        lines.append("static const float %s = {\n\t%s,\n};" % (name, wrap(numbers(values))))
+    lines.append("static const float shape_weights[SHAPES][HEADS] = {")
+    for one in model.shape:
+        lines.append("\t{ %s }," % wrap(numbers(one)))
+    lines.append("};")
+    (folder / "classifier_table.inc").write_text("\n".join(lines) + "\n")
+
+
+def wrap(text, width=88):
+    out, line = [], ""
+    for word in text.split(" "):
+        if len(line) + len(word) + 1 > width:
+            out.append(line)
+            line = ""
+        line += (" " if line else "") + word
+    return "\n\t".join(out + [line])
+
+
+def write_vectors(path, model, knots, prompts):
+    rows = [Row(prompt, "vector") for prompt in prompts]
+    matrix = Matrix(rows)
+    logits = model.logits(matrix, np.arange(len(rows)))
+    score = np.interp(expected_gain(logits), knots, np.linspace(0, 1, KNOTS))
+    q = sigmoid(logits[:, TIER0:])
+    cases = [{"prompt": row.prompt, "category": CATEGORIES[int(logits[i, :12].argmax())],
+              "score": round(float(score[i]), 4),
+              "quality": [round(float(v), 4) for v in q[i]]} for i, row in enumerate(rows)]
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / "cases.jsonl", "w", encoding="utf-8") as file:
+        for case in cases:
+            file.write(json.dumps(case, ensure_ascii=False) + "\n")
+
+
+ODD_PROMPTS = ["", " ", "?", "Zażółć gęślą jaźń", "什么是光合作用？", "aaaa" * 40, "!!!???...---",
+               "1 22 333 4444 1234567890123", "A.\nB.\n\nA. x\nB. y\nC. z\nD. w", "MiXeD CaSe ÀÉ",
+               "tab\tand\rreturn\x0b\x7f", "\n" * 40, "x = [1, 2];\n" * 60, "word " * 700]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name in ("routellm", "llmrouter", "llmrouter-test", "log", "seeds"):
+        parser.add_argument("--" + name, action="append", default=[], metavar="FILE")
+    parser.add_argument("--prices", metavar="FILE", help="{MODEL: {input_price}} in USD per Mtok")
+    parser.add_argument("--report", metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--write", metavar="FOLDER", help="write the table there")
+    parser.add_argument("--vectors", metavar="FOLDER", help="write test vectors there")
+    args = parser.parse_args()
+    prices = {}
+    if args.prices:
+        with open(args.prices, encoding="utf-8") as file:
+            prices = {name: one["input_price"] for name, one in json.load(file).items()}
+    elif args.llmrouter or args.llmrouter_test:
+        parser.error("--llmrouter needs --prices")
+    test = [row for path in args.llmrouter_test for row in read_llmrouter(path, prices)]
+    hidden = {row.prompt.strip() for row in test}
+    rows = [row for path in args.routellm for row in read_routellm(path)]
+    rows += [row for path in args.llmrouter for row in read_llmrouter(path, prices)]
+    rows += [row for path in args.log for row in read_log(path)]
+    before = len(rows)
+    rows = [row for row in rows if row.prompt.strip() not in hidden]
+    rows += [row for path in args.seeds for row in read_log(path, seed=True)]
+    if not rows:
+        parser.error("nothing to train on")
+    print("%d prompts; %d dropped because they are test prompts" % (len(rows), before + sum(
+        row.seed for row in rows) - len(rows)), file=sys.stderr)
+    matrix = Matrix(rows)
+    targets, weights = labels(rows)
+    weights[[row.seed for row in rows]] *= SEED_WEIGHT
+    report, knots, trust = judge(rows, matrix, targets, weights)
+    if test:
+        report["nine_models"] = judge_models(rows, matrix, test, prices)
+    model = train(matrix, targets, weights, np.arange(len(rows)), EPOCHS, DECAY, RATE)
+    table, scale = quantise(model)
+    text = json.dumps(report, indent=1)
+    print(text)
+    if args.report:
+        pathlib.Path(args.report).write_text(text + "\n", encoding="utf-8")
+    if args.write:
+        write_table(pathlib.Path(args.write), model, table, scale, known_words(matrix.words),
+                    knots, trust)
+    if args.vectors:
+        seeds = [row.prompt for row in rows if row.seed][::4]
+        write_vectors(pathlib.Path(args.vectors), model, knots, seeds + ODD_PROMPTS)
+
+
+if __name__ == "__main__":
+    main()
