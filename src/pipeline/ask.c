@@ -306,6 +306,8 @@ write_record(struct sl_ask *ask)
 	record->provider = ask->decision.provider;
 	record->model_served = ask->decision.model;
 	record->model_reported = ask->reply.facts.model;
+	record->bucket = ask->decision.bucket;
+	record->score = ask->decision.score;
 	record->upstream_status = ask->upstream_status;
 	record->stream = ask->stream;
 	record->bytes_out = ask->bytes_out;

@@ -191,6 +191,17 @@ plan_accepts_any(void *context, size_t provider)
 }
 
 static bool
+plan_prompt(void *context, struct sl_prompt *out)
+{
+	const struct sl_ask *ask = context;
+
+	if (!ask->shape->read_prompt)
+		return false;
+	ask->shape->read_prompt(&ask->front->steer, &ask->front->arena, out);
+	return true;
+}
+
+static bool
 make_plan(struct sl_ask *ask)
 {
 	const struct sl_plan_query query = {
@@ -203,13 +214,20 @@ make_plan(struct sl_ask *ask)
 		.serves = plan_serves,
 		.allows = plan_allows,
 		.accepts_any = plan_accepts_any,
+		.prompt = plan_prompt,
 	};
 	struct sl_fault fault;
 
-	if (sl_plan_make(&query, &ask->front->arena, &ask->front->plan, &fault))
-		return true;
-	sl_ask_refuse(ask, &fault);
-	return false;
+	if (!sl_plan_make(&query, &ask->front->arena, &ask->front->plan, &fault)) {
+		sl_ask_refuse(ask, &fault);
+		return false;
+	}
+	if (ask->front->plan.classified) {
+		ask->decision.bucket = sl_bucket_name(ask->front->plan.class.bucket);
+		ask->decision.score = ask->front->plan.class.score;
+		ask->record.category = sl_slice_str(ask->front->plan.class.category);
+	}
+	return true;
 }
 
 static void

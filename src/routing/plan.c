@@ -116,11 +116,24 @@ add_target(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_
 	};
 }
 
+/* Of the prompt, which is classified when the first policy asks. */
+static enum sl_bucket
+bucket_of(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	struct sl_prompt prompt;
+
+	if (!plan->classified && query->prompt && query->prompt(query->context, &prompt)) {
+		plan->class = sl_classify(&prompt);
+		plan->classified = true;
+	}
+	return plan->classified ? plan->class.bucket : SL_BUCKET_DEFAULT;
+}
+
 static void
 add_deployments(const struct sl_plan_query *query, struct sl_arena *arena,
                 struct sl_plan *plan, const struct sl_config_model *alias, bool fallback)
 {
-	const struct sl_policy_view view = { .chance = query->chance, .turn = query->turn };
+	struct sl_policy_view view = { .chance = query->chance, .turn = query->turn };
 	const struct sl_policy_ops *policy = sl_policy_find(alias->strategy);
 	struct sl_candidate list[SL_PLAN_TARGETS_MAX];
 	size_t providers[SL_PLAN_TARGETS_MAX];
@@ -128,6 +141,8 @@ add_deployments(const struct sl_plan_query *query, struct sl_arena *arena,
 
 	if (!policy)
 		policy = &sl_policy_weighted;
+	if (policy->by_bucket)
+		view.bucket = bucket_of(query, plan);
 	for (size_t i = 0; i < alias->deployment_count && count < SL_PLAN_TARGETS_MAX; i++) {
 		const struct sl_config_deployment *deployment = &alias->deployments[i];
 

@@ -17,6 +17,7 @@
 #include "model/catalog.h"
 #include "model/config.h"
 #include "model/fault.h"
+#include "routing/classify.h"
 
 enum { SL_PLAN_TARGETS_MAX = 16 };
 
@@ -33,6 +34,8 @@ struct sl_plan {
 	size_t                count;
 	struct sl_slice       requested; /* as the caller wrote it */
 	bool                  from_alias;
+	struct sl_class       class;     /* when classified: a policy went by it */
+	bool                  classified;
 	/* Targets that were found but may not be used, and the last reason. */
 	size_t                dropped;
 	size_t                dropped_provider; /* of the last one dropped for its shape */
@@ -55,6 +58,9 @@ struct sl_plan_query {
 	bool (*allows)(void *context, struct sl_slice name);
 	/* Whether the provider answers to any model name (the simulated one). */
 	bool (*accepts_any)(void *context, size_t provider);
+	/* What the request asks, called at most once and only when a policy goes by
+	 * it. False, or NULL: it holds no prompt, the default bucket stands. */
+	bool (*prompt)(void *context, struct sl_prompt *out);
 };
 
 /* Resolution: `auto` stands for router.auto; an alias; provider/model; a model

@@ -18,6 +18,7 @@
 #include "base/slice.h"
 #include "model/catalog.h"
 #include "model/config.h"
+#include "routing/classify.h"
 
 struct sl_candidate {
 	const struct sl_config_deployment *deployment;
@@ -28,11 +29,13 @@ struct sl_candidate {
 struct sl_policy_view {
 	uint64_t chance; /* uniformly random */
 	uint64_t turn;   /* counts up with each request */
+	enum sl_bucket bucket; /* of the prompt; for policies by_bucket */
 };
 
 struct sl_policy_ops {
 	const char *name;   /* as written in the configuration */
 	const char *reason; /* for the decision record */
+	bool        by_bucket; /* the prompt must be classified first */
 	/* Orders list[0..count) in place, best first; count >= 1. */
 	void (*rank)(const struct sl_policy_view *view, struct sl_candidate *list, size_t count);
 };

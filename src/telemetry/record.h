@@ -54,6 +54,9 @@ struct sl_record {
 	bool            priced;
 	int64_t         cost_nanousd; /* when priced */
 	struct sl_slice price_date;
+	struct sl_slice bucket;       /* "direct" where no classifier ran, else: */
+	struct sl_slice category;     /* what kind of request it judged this to be; */
+	double          score;        /* 0-1, how much a stronger model is worth */
 	uint32_t        attempts;     /* upstream tries */
 	uint64_t        bytes_in, bytes_out; /* bodies */
 	/* Durations in microseconds, 0 where it did not come to that. */
