@@ -205,8 +205,9 @@ fail_reported(struct sl_ask *ask)
 	fail(ask, SL_FAULT_UPSTREAM_BROKEN,
 	     facts->error_message.len > 0
 	         ? sl_arena_printf(&ask->exchange->arena,
-	               "The provider '%.*s' reported an error: %.*s",
-	               SL_ARG(ask->decision.provider), SL_ARG(facts->error_message))
+	               "The provider '%.*s' %s: %.*s", SL_ARG(ask->decision.provider),
+	               facts->broken ? "sent what is no answer of its API" : "reported an error",
+	               SL_ARG(facts->error_message))
 	         : say(ask, "answered with something that is no reply of its API."));
 }
 

@@ -41,7 +41,7 @@ sl_reply_scan(struct sl_slice doc, const struct sl_json_want *wants, size_t want
 		return true;
 	facts->broken = true;
 	sl_reply_fail(facts, arena, SL_SLICE("upstream_invalid_response"),
-	              sl_arena_printf(arena, "The provider sent what is no JSON object: %s (byte %zu).",
+	              sl_arena_printf(arena, "not a JSON object: %s (byte %zu).",
 	                              at.reason ? at.reason : sl_err_text(err), at.offset));
 	return false;
 }
