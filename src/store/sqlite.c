@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "base/rand.h"
+#include "store/sqlite_money.h"
 #include "store/sqlite_schema.h"
 #include "store/store.h"
 
@@ -127,12 +128,19 @@ struct conn {
 	uint64_t      record_seq;
 	struct sum    sums[SUMS];
 	size_t        sum_count;
+	struct sl_sqlite_money money;
 };
+
+struct sl_sqlite_money *
+sl_sqlite_money(void *conn)
+{
+	return &((struct conn *)conn)->money;
+}
 
 /* --- errors ---------------------------------------------------------------- */
 
-static enum sl_err
-map_error(int rc)
+enum sl_err
+sl_sqlite_error(int rc)
 {
 	switch (rc & 0xff) {
 	case SQLITE_OK:
@@ -189,7 +197,7 @@ run_plain(struct conn *conn, enum statement which)
 {
 	sqlite3_stmt *stmt = statement(conn, which);
 
-	return map_error(stmt ? step_once(stmt) : sqlite3_errcode(conn->db));
+	return sl_sqlite_error(stmt ? step_once(stmt) : sqlite3_errcode(conn->db));
 }
 
 static struct sl_slice
@@ -259,13 +267,13 @@ sqlite_meta_get(void *conn, const char *name, struct sl_buf *out)
 	int rc;
 
 	if (!stmt)
-		return map_error(sqlite3_errcode(c->db));
+		return sl_sqlite_error(sqlite3_errcode(c->db));
 	bind_text(stmt, 1, sl_slice_str(name));
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW)
 		err = sl_buf_append(out, column_text(stmt, 0));
 	else
-		err = rc == SQLITE_DONE ? SL_ENOTFOUND : map_error(rc);
+		err = rc == SQLITE_DONE ? SL_ENOTFOUND : sl_sqlite_error(rc);
 	sqlite3_reset(stmt);
 	return err;
 }
@@ -277,10 +285,10 @@ sqlite_meta_put(void *conn, const char *name, struct sl_slice value)
 	sqlite3_stmt *stmt = statement(c, STATEMENT_META_PUT);
 
 	if (!stmt)
-		return map_error(sqlite3_errcode(c->db));
+		return sl_sqlite_error(sqlite3_errcode(c->db));
 	bind_text(stmt, 1, sl_slice_str(name));
 	sqlite3_bind_blob(stmt, 2, value.len ? value.ptr : "", (int)value.len, SQLITE_STATIC);
-	return map_error(step_once(stmt));
+	return sl_sqlite_error(step_once(stmt));
 }
 
 static enum sl_err
@@ -290,14 +298,14 @@ sqlite_key_put(void *conn, const struct sl_key_row *row)
 	sqlite3_stmt *stmt = statement(c, STATEMENT_KEY_PUT);
 
 	if (!stmt)
-		return map_error(sqlite3_errcode(c->db));
+		return sl_sqlite_error(sqlite3_errcode(c->db));
 	bind_text(stmt, 1, row->id);
 	sqlite3_bind_blob(stmt, 2, row->digest, (int)sizeof(row->digest), SQLITE_STATIC);
 	bind_text(stmt, 3, row->hint);
 	bind_text(stmt, 4, row->policy_json);
 	sqlite3_bind_int64(stmt, 5, row->created_wall_ms);
 	sqlite3_bind_int64(stmt, 6, row->revoked_wall_ms);
-	return map_error(step_once(stmt));
+	return sl_sqlite_error(step_once(stmt));
 }
 
 static enum sl_err
@@ -309,7 +317,7 @@ sqlite_key_each(void *conn, bool (*each)(void *context, const struct sl_key_row 
 	int rc;
 
 	if (!stmt)
-		return map_error(sqlite3_errcode(c->db));
+		return sl_sqlite_error(sqlite3_errcode(c->db));
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct sl_slice digest = column_text(stmt, 1);
 		struct sl_key_row row = {
@@ -331,7 +339,7 @@ sqlite_key_each(void *conn, bool (*each)(void *context, const struct sl_key_row 
 		}
 	}
 	sqlite3_reset(stmt);
-	return map_error(rc);
+	return sl_sqlite_error(rc);
 }
 
 /* --- records --------------------------------------------------------------- */
@@ -360,7 +368,7 @@ write_sums(struct conn *conn)
 		sum->used = false;
 		conn->sum_count--;
 	}
-	return map_error(rc);
+	return sl_sqlite_error(rc);
 }
 
 static void
@@ -495,7 +503,7 @@ insert_record(struct conn *conn, sqlite3_stmt *stmt, const struct sl_record_row 
 		sqlite3_bind_int64(stmt, 1, id_ms | seq);
 		rc = step_once(stmt) & 0xff;
 	}
-	return map_error(rc);
+	return sl_sqlite_error(rc);
 }
 
 static enum sl_err
@@ -507,7 +515,7 @@ sqlite_records_append(void *conn, struct sl_record_source *source)
 	enum sl_err err = SL_OK;
 
 	if (!stmt)
-		return map_error(sqlite3_errcode(c->db));
+		return sl_sqlite_error(sqlite3_errcode(c->db));
 	while (err == SL_OK && source->next(source, &row)) {
 		err = insert_record(c, stmt, &row);
 		if (err == SL_OK)
@@ -532,7 +540,7 @@ has_records_from(struct conn *conn, int64_t wall_ms, bool *answer)
 	          sqlite3_column_int64(stmt, 0) >= wall_ms << ID_SHIFT;
 	if (stmt)
 		sqlite3_reset(stmt);
-	return map_error(rc);
+	return sl_sqlite_error(rc);
 }
 
 /* Splits [since, until) into whole hours and the edges around them. The last
@@ -582,7 +590,7 @@ sqlite_spend(void *conn, const struct sl_spend_query *query,
 	int rc;
 
 	if (!stmt)
-		return map_error(sqlite3_errcode(c->db));
+		return sl_sqlite_error(sqlite3_errcode(c->db));
 	err = bind_range(c, stmt, query);
 	if (err != SL_OK)
 		return err;
@@ -602,13 +610,15 @@ sqlite_spend(void *conn, const struct sl_spend_query *query,
 		}
 	}
 	sqlite3_reset(stmt);
-	return map_error(rc);
+	return sl_sqlite_error(rc);
 }
 
 /* --- open and close -------------------------------------------------------- */
 
 static enum sl_err
-sqlite_open(struct sl_slice rest, void **out, const char **reason)
+open_with(enum sl_err (*open)(struct sl_slice path, sqlite3 **db, int *lock_fd,
+                              const char **reason),
+          struct sl_slice rest, void **out, const char **reason)
 {
 	struct conn *conn = calloc(1, sizeof(*conn));
 	enum sl_err err;
@@ -617,14 +627,27 @@ sqlite_open(struct sl_slice rest, void **out, const char **reason)
 		*reason = "out of memory";
 		return SL_ENOMEM;
 	}
-	err = sl_sqlite_open(rest, &conn->db, &conn->lock_fd, reason);
+	err = open(rest, &conn->db, &conn->lock_fd, reason);
 	if (err != SL_OK) {
 		free(conn);
 		return err;
 	}
 	conn->record_seq = sl_rand_u64();
+	conn->money.db = conn->db;
 	*out = conn;
 	return SL_OK;
+}
+
+static enum sl_err
+sqlite_open(struct sl_slice rest, void **out, const char **reason)
+{
+	return open_with(sl_sqlite_open, rest, out, reason);
+}
+
+static enum sl_err
+sqlite_open_reader(struct sl_slice rest, void **out, const char **reason)
+{
+	return open_with(sl_sqlite_open_reader, rest, out, reason);
 }
 
 static void
@@ -634,6 +657,7 @@ sqlite_close(void *conn)
 
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		sqlite3_finalize(c->statements[i]);
+	sl_sqlite_money_release(&c->money);
 	sl_sqlite_close(c->db, c->lock_fd);
 	free(c);
 }
@@ -641,6 +665,7 @@ sqlite_close(void *conn)
 const struct sl_store_ops sl_store_sqlite = {
 	.scheme = "sqlite",
 	.open = sqlite_open,
+	.open_reader = sqlite_open_reader,
 	.close = sqlite_close,
 	.begin = sqlite_begin,
 	.commit = sqlite_commit,
@@ -654,4 +679,5 @@ const struct sl_store_ops sl_store_sqlite = {
 	.key_each = sqlite_key_each,
 	.records_append = sqlite_records_append,
 	.spend = sqlite_spend,
+	.money = &sl_sqlite_money_ops,
 };

@@ -41,6 +41,34 @@ static const char *const migrations[] = {
 	" output_tokens INTEGER NOT NULL, cost_nanousd INTEGER NOT NULL,"
 	" unpriced_requests INTEGER NOT NULL,"
 	" PRIMARY KEY(hour, key_id, team, workspace, model, provider)) WITHOUT ROWID, STRICT;",
+	"CREATE TABLE money_owners(number INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"
+	" name TEXT NOT NULL, lease_mark INTEGER NOT NULL, UNIQUE(kind, name)) STRICT;"
+	"CREATE TABLE money_books(book INTEGER PRIMARY KEY, balance INTEGER NOT NULL,"
+	" entries INTEGER NOT NULL, chain BLOB NOT NULL,"
+	" CHECK(book < 8 OR book % 8 IN (2, 3) OR balance >= 0)) STRICT;"
+	"CREATE TABLE money_entries(id INTEGER PRIMARY KEY, event INTEGER NOT NULL,"
+	" book INTEGER NOT NULL, amount INTEGER NOT NULL, balance INTEGER NOT NULL,"
+	" wall_ms INTEGER NOT NULL, kind TEXT NOT NULL, reference BLOB NOT NULL,"
+	" chain BLOB NOT NULL) STRICT;"
+	"CREATE TRIGGER money_entries_kept BEFORE DELETE ON money_entries"
+	" BEGIN SELECT raise(ABORT, 'ledger entries are never deleted'); END;"
+	"CREATE TRIGGER money_entries_frozen BEFORE UPDATE ON money_entries"
+	" BEGIN SELECT raise(ABORT, 'ledger entries are never changed'); END;"
+	"CREATE TABLE money_attempts(id BLOB PRIMARY KEY, request BLOB NOT NULL,"
+	" attempt_no INTEGER NOT NULL, price_version INTEGER NOT NULL, state INTEGER NOT NULL,"
+	" policy INTEGER NOT NULL, usage_source INTEGER NOT NULL, prepaid INTEGER NOT NULL,"
+	" scopes BLOB NOT NULL, held INTEGER NOT NULL, progress INTEGER NOT NULL,"
+	" charged INTEGER NOT NULL, overrun INTEGER NOT NULL, input_tokens INTEGER NOT NULL,"
+	" output_tokens INTEGER NOT NULL, begin_wall_ms INTEGER NOT NULL,"
+	" end_wall_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
+	"CREATE INDEX money_attempts_open ON money_attempts(id) WHERE state < 2;"
+	"CREATE TABLE money_spent(owner INTEGER NOT NULL, win INTEGER NOT NULL,"
+	" period INTEGER NOT NULL, amount INTEGER NOT NULL,"
+	" PRIMARY KEY(owner, win, period)) WITHOUT ROWID, STRICT;"
+	"CREATE TABLE money_credits(external_id TEXT PRIMARY KEY, owner INTEGER NOT NULL,"
+	" amount INTEGER NOT NULL, wall_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
+	"CREATE TABLE money_vouchers(code_digest BLOB PRIMARY KEY, amount INTEGER NOT NULL,"
+	" used_by INTEGER NOT NULL) WITHOUT ROWID, STRICT;",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 
@@ -346,6 +374,35 @@ sl_sqlite_open(struct sl_slice path, sqlite3 **db, int *lock_fd, const char **re
 		*lock_fd = -1;
 	}
 	return err;
+}
+
+enum sl_err
+sl_sqlite_open_reader(struct sl_slice path, sqlite3 **db, int *lock_fd, const char **reason)
+{
+	char name[PATH_MAX_SIZE];
+	int64_t id = 0;
+
+	*db = NULL;
+	*lock_fd = -1;
+	if (path.len == 0 || path.len >= sizeof(name) || memchr(path.ptr, '\0', path.len))
+		return refuse(reason, SL_EINVAL, path, "is no usable name");
+	memcpy(name, path.ptr, path.len);
+	name[path.len] = '\0';
+	if (sqlite3_open_v2(name, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+	        SQLITE_OK ||
+	    !execute(*db, "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0;"
+	                  "PRAGMA trusted_schema = OFF") ||
+	    !query_int(*db, "PRAGMA application_id", &id) || id != APPLICATION_ID) {
+		enum sl_err err = refuse_db(reason, path, *db, "cannot be read as a ledger");
+
+		sqlite3_close(*db);
+		*db = NULL;
+		return err;
+	}
+	sqlite3_busy_timeout(*db, BUSY_MS);
+	/* The last connection to close would checkpoint; that is the writer's work. */
+	sqlite3_db_config(*db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+	return SL_OK;
 }
 
 void

@@ -14,6 +14,9 @@
  * nothing is left open and *reason (this thread's) says what to change. */
 enum sl_err sl_sqlite_open(struct sl_slice path, sqlite3 **db, int *lock_fd,
                            const char **reason);
+/* To read beside a process that writes: no lock, no migration. */
+enum sl_err sl_sqlite_open_reader(struct sl_slice path, sqlite3 **db, int *lock_fd,
+                                  const char **reason);
 void sl_sqlite_close(sqlite3 *db, int lock_fd);
 
 #endif

@@ -370,6 +370,21 @@ sl_store_new(struct sl_slice url, const char **reason)
 	return store;
 }
 
+enum sl_err
+sl_store_open_reader(struct sl_slice url, const struct sl_store_ops **ops, void **conn,
+                     const char **reason)
+{
+	struct sl_slice rest = url;
+	struct sl_slice scheme = sl_slice_cut(&rest, ':');
+
+	*ops = find_kind(scheme);
+	if (!*ops || scheme.len == url.len) {
+		*reason = "the store must be written as sqlite:PATH, for example sqlite:sluice.db";
+		return SL_EINVAL;
+	}
+	return (*ops)->open_reader(rest, conn, reason);
+}
+
 void
 sl_store_free(struct sl_store *store)
 {

@@ -62,12 +62,17 @@ struct sl_spend_row {
 	int64_t requests, input_tokens, output_tokens, cost_nanousd, unpriced_requests;
 };
 
+struct sl_money_ops;
+
 struct sl_store_ops {
 	const char *scheme; /* "sqlite" */
 	/* rest: the URL behind "scheme:". Creates and migrates the schema. On
 	 * failure *reason tells the operator what to change (valid until this
 	 * thread's next open). Refuses a database another process has open. */
 	enum sl_err (*open)(struct sl_slice rest, void **conn, const char **reason);
+	/* A second connection that only reads, beside the one above or another
+	 * process's: for commands. */
+	enum sl_err (*open_reader)(struct sl_slice rest, void **conn, const char **reason);
 	void (*close)(void *conn);
 	/* A transaction is durable when commit returned SL_OK. After any failure
 	 * of commit nothing of it remains. */
@@ -93,6 +98,7 @@ struct sl_store_ops {
 	enum sl_err (*spend)(void *conn, const struct sl_spend_query *query,
 	                     bool (*each)(void *context, const struct sl_spend_row *row),
 	                     void *context);
+	const struct sl_money_ops *money; /* store/money_store.h */
 };
 
 #define SL_STORE(id) extern const struct sl_store_ops sl_store_##id;
@@ -105,6 +111,9 @@ struct sl_store;
  * "scheme:rest" as in the configuration. NULL: *reason says what to change, valid
  * until the calling thread's next sl_store_new. */
 struct sl_store *sl_store_new(struct sl_slice url, const char **reason);
+/* A reading connection of its own, for commands; *conn is closed by (*ops)->close. */
+enum sl_err sl_store_open_reader(struct sl_slice url, const struct sl_store_ops **ops,
+                                 void **conn, const char **reason);
 /* Runs every submitted job, then stops. done of the last jobs is posted to their
  * loops, which may no longer run it. NULL is allowed. */
 void sl_store_free(struct sl_store *store);
