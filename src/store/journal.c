@@ -25,7 +25,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { IDLE_TURNS = 40, WRITE_MAX = 4096 /* records */ };
+enum { IDLE_TURNS = 40, STOP_TURNS = 1000 /* of a millisecond */, WRITE_MAX = 4096 /* records */ };
 
 static _Thread_local char reason_text[4096 + 128];
 
@@ -72,6 +72,12 @@ sl_journal_hurry(struct sl_journal *journal)
 		pthread_cond_signal(&journal->wake);
 	}
 	pthread_mutex_unlock(&journal->lock);
+}
+
+uint64_t
+sl_journal_appended(const struct sl_journal *journal)
+{
+	return atomic_load_explicit(&journal->head, memory_order_acquire);
 }
 
 uint64_t
@@ -253,7 +259,7 @@ rest(struct sl_journal *journal, unsigned *idle)
 		wait_ms(journal, 1); /* the last records wait for a segment */
 	}
 	journal->hurry = false;
-	stop = journal->stopping && (journal->failed ||
+	stop = journal->stopping && (journal->failed || *idle > STOP_TURNS ||
 	       atomic_load_explicit(&journal->head, memory_order_acquire) ==
 	           sl_journal_written(journal));
 	pthread_mutex_unlock(&journal->lock);
@@ -333,17 +339,24 @@ sl_journal_start(struct sl_journal *journal, uint64_t last, uint64_t epoch,
 }
 
 void
+sl_journal_stop(struct sl_journal *journal)
+{
+	if (!journal->running)
+		return;
+	pthread_mutex_lock(&journal->lock);
+	journal->stopping = true;
+	pthread_cond_signal(&journal->wake);
+	pthread_mutex_unlock(&journal->lock);
+	pthread_join(journal->thread, NULL);
+	journal->running = false;
+}
+
+void
 sl_journal_free(struct sl_journal *journal)
 {
 	if (!journal)
 		return;
-	if (journal->running) {
-		pthread_mutex_lock(&journal->lock);
-		journal->stopping = true;
-		pthread_cond_signal(&journal->wake);
-		pthread_mutex_unlock(&journal->lock);
-		pthread_join(journal->thread, NULL);
-	}
+	sl_journal_stop(journal);
 	sl_journal_close_files(journal);
 	pthread_cond_destroy(&journal->wake);
 	pthread_mutex_destroy(&journal->lock);

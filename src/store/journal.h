@@ -67,7 +67,10 @@ enum sl_err sl_journal_replay(struct sl_journal *journal, uint64_t after,
  * in any run before. */
 enum sl_err sl_journal_start(struct sl_journal *journal, uint64_t last, uint64_t epoch,
                              const struct sl_journal_sink *sink);
-/* Writes and syncs what waits, stops the thread. Called once; NULL is fine. */
+/* Writes and syncs what waits and ends the thread. While the store does not fold, so
+ * that the segments stay full, it gives up after a second: the ring keeps the rest. */
+void sl_journal_stop(struct sl_journal *journal);
+/* Stops it, if it runs. NULL is fine. */
 void sl_journal_free(struct sl_journal *journal);
 
 /* --- appending: one thread at a time, the caller's lock sees to it ------------ */
@@ -81,6 +84,7 @@ uint64_t sl_journal_append(struct sl_journal *journal, struct sl_journal_record 
 
 /* Somebody waits for the sync. */
 void sl_journal_hurry(struct sl_journal *journal);
+uint64_t sl_journal_appended(const struct sl_journal *journal); /* the last */
 uint64_t sl_journal_written(const struct sl_journal *journal);
 /* Copies up to max records from sequence `from` on, which are written and not folded;
  * returns how many. */

@@ -98,6 +98,8 @@ struct sl_money_ops {
 	enum sl_err (*owner_put)(void *conn, const struct sl_money_owner_row *row); /* by number */
 	enum sl_err (*owner_each)(void *conn, bool (*each)(void *, const struct sl_money_owner_row *),
 	                          void *context);
+	/* The mark never falls. */
+	enum sl_err (*lease_put)(void *conn, uint32_t number, int64_t mark);
 	/* Zeroed, with the book's number, when there is none. */
 	enum sl_err (*book_get)(void *conn, int64_t book, struct sl_book_row *row);
 	enum sl_err (*book_put)(void *conn, const struct sl_book_row *row);

@@ -20,7 +20,8 @@
 
 #define STATEMENTS(X)                                                                    \
 	X(OWNER_PUT, "INSERT INTO money_owners VALUES (?1, ?2, ?3, ?4) ON CONFLICT(number)"\
-	             " DO UPDATE SET lease_mark = max(lease_mark, excluded.lease_mark)")  \
+	             " DO NOTHING")                                                       \
+	X(LEASE_PUT, "UPDATE money_owners SET lease_mark = max(lease_mark, ?2) WHERE number = ?1")\
 	X(OWNER_EACH, "SELECT number, kind, name, lease_mark FROM money_owners ORDER BY number")\
 	X(BOOK_GET, "SELECT book, balance, entries, chain FROM money_books WHERE book = ?1")\
 	X(BOOK_PUT, "INSERT INTO money_books VALUES (?1, ?2, ?3, ?4) ON CONFLICT(book) DO" \
@@ -160,6 +161,18 @@ owner_put(void *conn, const struct sl_money_owner_row *row)
 	sqlite3_bind_int64(stmt, 2, row->kind);
 	bind_text(stmt, 3, row->name);
 	sqlite3_bind_int64(stmt, 4, row->lease_mark);
+	return run_once(stmt);
+}
+
+static enum sl_err
+lease_put(void *conn, uint32_t number, int64_t mark)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_LEASE_PUT);
+
+	if (!stmt)
+		return unprepared(conn);
+	sqlite3_bind_int64(stmt, 1, number);
+	sqlite3_bind_int64(stmt, 2, mark);
 	return run_once(stmt);
 }
 
@@ -512,6 +525,7 @@ sl_attempt_state_name(enum sl_attempt_state state)
 const struct sl_money_ops sl_sqlite_money_ops = {
 	.owner_put = owner_put,
 	.owner_each = owner_each,
+	.lease_put = lease_put,
 	.book_get = book_get,
 	.book_put = book_put,
 	.book_each = book_each,

@@ -1,0 +1,659 @@
+/* money_fold.c - double entry.
+ *
+ * A batch of records becomes rows in one transaction, together with the sequence of
+ * its last record: a batch is folded wholly or not at all, and never twice.
+ *
+ * An attempt that begins and ends within a batch (nearly all do) moves its cost from
+ * the payer's credit to the cost book at once. One that is open at the end of a batch
+ * moves its hold from available to held, and back when it ends:
+ *
+ *   hold      available -h   held +h
+ *   settle    held -h   available +(h - charged)   cost +charged
+ *   overrun   overrun -(cost - h)   cost +(cost - h)
+ *   release   held -h   available +h
+ *
+ * The memory here (open attempts, balances, ends of chains) mirrors the store and can
+ * be thrown away at any time.
+ */
+#include "ledger/money_fold.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "base/log.h"
+#include "ledger/money_record.h"
+
+enum { BUCKETS = 8192, NAME_SIZE = SL_SCOPE_NAME_MAX };
+
+struct open_attempt {
+	struct open_attempt  *next;
+	struct sl_attempt_row row;
+	bool                  stored; /* has a row and entries */
+	bool                  changed;
+};
+struct book {
+	struct book       *next;
+	struct sl_book_row row;
+	bool               changed;
+};
+struct spent {
+	struct spent       *next;
+	struct sl_spent_row row;
+};
+
+struct sl_money_fold {
+	struct open_attempt *attempts[BUCKETS];
+	struct book         *books[BUCKETS];
+	struct spent        *spent[BUCKETS];
+	bool                 loaded;   /* open attempts are those of the store */
+	uint64_t             folded;   /* as of the last run, if the store kept it */
+	int64_t              next_entry;
+	int64_t              event;
+	char                 name[NAME_SIZE]; /* of an owner whose record goes on */
+	size_t               name_len;
+	const struct sl_store_ops *ops; /* of the running call */
+	void                *conn;
+};
+
+struct sl_money_fold *
+sl_money_fold_new(void)
+{
+	return calloc(1, sizeof(struct sl_money_fold));
+}
+
+void
+sl_money_fold_forget(struct sl_money_fold *fold)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		while (fold->attempts[i]) {
+			struct open_attempt *gone = fold->attempts[i];
+
+			fold->attempts[i] = gone->next;
+			free(gone);
+		}
+		while (fold->books[i]) {
+			struct book *gone = fold->books[i];
+
+			fold->books[i] = gone->next;
+			free(gone);
+		}
+		while (fold->spent[i]) {
+			struct spent *gone = fold->spent[i];
+
+			fold->spent[i] = gone->next;
+			free(gone);
+		}
+	}
+	fold->loaded = false;
+}
+
+void
+sl_money_fold_free(struct sl_money_fold *fold)
+{
+	if (!fold)
+		return;
+	sl_money_fold_forget(fold);
+	free(fold);
+}
+
+/* --- named numbers ------------------------------------------------------------------ */
+
+enum sl_err
+sl_money_meta_get(const struct sl_store_ops *ops, void *conn, const char *name, uint64_t *out)
+{
+	struct sl_buf text;
+	enum sl_err err;
+	int64_t number = 0;
+
+	sl_buf_init(&text, 64);
+	err = ops->meta_get(conn, name, &text);
+	if (err == SL_ENOTFOUND)
+		err = SL_OK;
+	else if (err == SL_OK && !sl_slice_i64(sl_buf_slice(&text), &number))
+		err = SL_ESYNTAX;
+	*out = (uint64_t)number;
+	sl_buf_release(&text);
+	return err;
+}
+
+enum sl_err
+sl_money_meta_put(const struct sl_store_ops *ops, void *conn, const char *name, uint64_t number)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lld", (long long)number);
+	return ops->meta_put(conn, name, sl_slice_str(text));
+}
+
+/* --- books ---------------------------------------------------------------------------- */
+
+bool
+sl_money_chain(unsigned char chain[SL_CHAIN_SIZE], const struct sl_entry_row *entry)
+{
+	static _Thread_local EVP_MD_CTX *context;
+	const int64_t numbers[] = { entry->event, entry->book, entry->amount, entry->balance,
+		                    entry->wall_ms };
+	unsigned char bytes[SL_CHAIN_SIZE + sizeof(numbers)];
+
+	memcpy(bytes, chain, SL_CHAIN_SIZE);
+	memcpy(bytes + SL_CHAIN_SIZE, numbers, sizeof(numbers));
+	if (!context)
+		context = EVP_MD_CTX_new();
+	return context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) &&
+	       EVP_DigestUpdate(context, bytes, sizeof(bytes)) &&
+	       EVP_DigestUpdate(context, entry->kind.ptr, entry->kind.len) &&
+	       EVP_DigestUpdate(context, entry->reference.ptr, entry->reference.len) &&
+	       EVP_DigestFinal_ex(context, chain, NULL);
+}
+
+static enum sl_err
+find_book(struct sl_money_fold *fold, int64_t number, struct book **out)
+{
+	struct book **bucket = &fold->books[(uint64_t)number % BUCKETS], *book;
+	enum sl_err err;
+
+	for (book = *bucket; book; book = book->next)
+		if (book->row.book == number)
+			break;
+	*out = book;
+	if (book)
+		return SL_OK;
+	book = calloc(1, sizeof(*book));
+	if (!book)
+		return SL_ENOMEM;
+	err = fold->ops->money->book_get(fold->conn, number, &book->row);
+	if (err != SL_OK) {
+		free(book);
+		return err;
+	}
+	book->next = *bucket;
+	*bucket = *out = book;
+	return SL_OK;
+}
+
+/* One side of an event. */
+static enum sl_err
+post(struct sl_money_fold *fold, int64_t number, int64_t amount, const char *kind,
+     struct sl_slice reference, int64_t wall_ms)
+{
+	struct sl_entry_row entry = { .event = fold->event, .book = number, .amount = amount,
+		                      .wall_ms = wall_ms, .kind = sl_slice_str(kind),
+		                      .reference = reference };
+	struct book *book;
+	enum sl_err err;
+
+	if (amount == 0)
+		return SL_OK;
+	err = find_book(fold, number, &book);
+	if (err != SL_OK)
+		return err;
+	if (__builtin_add_overflow(book->row.balance, amount, &book->row.balance))
+		return SL_ELIMIT;
+	entry.balance = book->row.balance;
+	book->row.entries++;
+	book->changed = true;
+	if (!sl_money_chain(book->row.chain, &entry))
+		return SL_ENOMEM;
+	memcpy(entry.chain, book->row.chain, sizeof(entry.chain));
+	fold->next_entry++;
+	return fold->ops->money->entry_add(fold->conn, &entry);
+}
+
+static int64_t
+payer_book(const struct sl_attempt_row *row, bool held)
+{
+	int64_t part = row->prepaid ? SL_BOOK_AVAILABLE : SL_BOOK_OWED;
+
+	return (int64_t)row->owner[0] * SL_BOOK_PARTS + part + (held ? 1 : 0);
+}
+
+/* --- spent ------------------------------------------------------------------------------ */
+
+void
+sl_money_spent_of(const struct sl_attempt_row *row, unsigned scope, int64_t amount,
+                  struct sl_spent_row out[SL_WINDOW_COUNT])
+{
+	int32_t day = row->day[scope];
+	const int32_t period[SL_WINDOW_COUNT] = { day, sl_week_of_day(day), sl_month_of_day(day), 0 };
+
+	for (int w = 0; w < SL_WINDOW_COUNT; w++)
+		out[w] = (struct sl_spent_row){ row->owner[scope], (uint8_t)w, period[w], amount };
+}
+
+static enum sl_err
+add_spent(struct sl_money_fold *fold, const struct sl_attempt_row *row, int64_t amount)
+{
+	struct sl_spent_row rows[SL_WINDOW_COUNT];
+
+	for (unsigned s = 0; s < row->scope_count && amount != 0; s++) {
+		sl_money_spent_of(row, s, amount, rows);
+		for (int w = 0; w < SL_WINDOW_COUNT; w++) {
+			size_t hash = (rows[w].owner * 31u + (uint32_t)rows[w].period) * 4u + (uint32_t)w;
+			struct spent **bucket = &fold->spent[hash % BUCKETS], *at = *bucket;
+
+			while (at && (at->row.owner != rows[w].owner || at->row.window != w ||
+			              at->row.period != rows[w].period))
+				at = at->next;
+			if (at) {
+				at->row.amount += amount;
+				continue;
+			}
+			at = malloc(sizeof(*at));
+			if (!at)
+				return SL_ENOMEM;
+			*at = (struct spent){ *bucket, rows[w] };
+			*bucket = at;
+		}
+	}
+	return SL_OK;
+}
+
+/* --- attempts ---------------------------------------------------------------------------- */
+
+static struct open_attempt **
+slot_of(struct sl_money_fold *fold, const unsigned char *id)
+{
+	struct open_attempt **at;
+	uint64_t hash;
+
+	/* The end of an id is random. */
+	memcpy(&hash, id + 8, sizeof(hash));
+	at = &fold->attempts[hash % BUCKETS];
+	while (*at && memcmp((*at)->row.id, id, SL_ATTEMPT_ID_SIZE) != 0)
+		at = &(*at)->next;
+	return at;
+}
+
+static bool
+load_open(void *context, const struct sl_attempt_row *row)
+{
+	struct sl_money_fold *fold = context;
+	struct open_attempt **slot = slot_of(fold, row->id), *attempt;
+
+	attempt = calloc(1, sizeof(*attempt));
+	fold->loaded = attempt != NULL;
+	if (!attempt)
+		return false;
+	attempt->row = *row;
+	attempt->stored = true;
+	*slot = attempt;
+	return true;
+}
+
+/* The store says how far it got. Another place than the last run left it at: that run's
+ * transaction was lost, and this memory with it. */
+static enum sl_err
+load(struct sl_money_fold *fold, const struct sl_store_ops *ops, void *conn)
+{
+	uint64_t folded = 0;
+	enum sl_err err = ops->money->event_next(conn, &fold->event);
+
+	if (err == SL_OK)
+		err = sl_money_meta_get(ops, conn, SL_MONEY_META_FOLDED, &folded);
+	if (fold->loaded && (folded != fold->folded || fold->event != fold->next_entry))
+		sl_money_fold_forget(fold);
+	fold->folded = folded;
+	fold->next_entry = fold->event;
+	fold->ops = ops;
+	fold->conn = conn;
+	if (err != SL_OK || fold->loaded)
+		return err;
+	fold->loaded = true;
+	err = ops->money->attempt_each(conn, true, load_open, fold);
+	if (err == SL_OK && !fold->loaded)
+		err = SL_ENOMEM;
+	if (err != SL_OK)
+		sl_money_fold_forget(fold);
+	return err;
+}
+
+static struct sl_slice
+id_of(const struct sl_attempt_row *row)
+{
+	return sl_slice_make(row->id, sizeof(row->id));
+}
+
+/* The entries of an end. */
+static enum sl_err
+post_end(struct sl_money_fold *fold, const struct open_attempt *attempt, const char *kind)
+{
+	const struct sl_attempt_row *row = &attempt->row;
+	int64_t wall_ms = row->end_wall_ms;
+	enum sl_err err;
+
+	fold->event++;
+	if (attempt->stored) {
+		err = post(fold, payer_book(row, true), -row->held, kind, id_of(row), wall_ms);
+		if (err == SL_OK)
+			err = post(fold, payer_book(row, false), row->held - row->charged, kind,
+			           id_of(row), wall_ms);
+	} else {
+		err = post(fold, payer_book(row, false), -row->charged, kind, id_of(row), wall_ms);
+	}
+	if (err == SL_OK)
+		err = post(fold, SL_BOOK_OVERRUN, -row->overrun, kind, id_of(row), wall_ms);
+	if (err == SL_OK)
+		err = post(fold, SL_BOOK_COST, row->charged + row->overrun, kind, id_of(row), wall_ms);
+	return err;
+}
+
+/* Ends an attempt; its memory goes. */
+static enum sl_err
+end_attempt(struct sl_money_fold *fold, struct open_attempt **slot, enum sl_attempt_state state,
+            int64_t cost, int64_t wall_ms)
+{
+	struct open_attempt *attempt = *slot;
+	struct sl_attempt_row *row = &attempt->row;
+	enum sl_err err;
+
+	row->state = (uint8_t)state;
+	row->charged = cost < row->held ? cost : row->held;
+	row->overrun = cost - row->charged;
+	row->end_wall_ms = wall_ms;
+	if (SL_PLANTED("double-settle") && cost > 0)
+		post_end(fold, attempt, "settle");
+	if (SL_PLANTED("release-after-settle") && cost > 0)
+		post(fold, payer_book(row, false), row->held, "release", id_of(row), wall_ms);
+	err = attempt->stored ? fold->ops->money->attempt_update(fold->conn, row)
+	                      : fold->ops->money->attempt_add(fold->conn, row);
+	if (err == SL_OK)
+		err = post_end(fold, attempt, state == SL_ATTEMPT_RELEASED ? "release" : "settle");
+	if (err == SL_OK)
+		err = add_spent(fold, row, row->charged);
+	if (err == SL_OK) {
+		*slot = attempt->next;
+		free(attempt);
+	}
+	return err;
+}
+
+static enum sl_err
+begin_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record)
+{
+	struct open_attempt **slot, *attempt;
+	struct money_hold hold;
+	struct sl_attempt_row *row;
+
+	memcpy(&hold, record->body, sizeof(hold));
+	slot = slot_of(fold, hold.id);
+	if (*slot)
+		return SL_EDUPLICATE;
+	attempt = calloc(1, sizeof(*attempt));
+	if (!attempt)
+		return SL_ENOMEM;
+	row = &attempt->row;
+	memcpy(row->id, hold.id, sizeof(row->id));
+	memcpy(row->request, hold.request, sizeof(row->request));
+	memcpy(row->owner, hold.owner, sizeof(row->owner));
+	memcpy(row->day, hold.day, sizeof(row->day));
+	row->attempt_no = hold.attempt_no;
+	row->price_version = hold.price_version;
+	row->scope_count = record->small[0];
+	row->policy = record->small[1];
+	row->prepaid = (record->small[2] & HOLD_PREPAID) != 0;
+	/* In strict mode the first byte may go out as soon as the hold is on the disk. */
+	row->state = record->small[2] & HOLD_STRICT ? SL_ATTEMPT_DISPATCHED : SL_ATTEMPT_HELD;
+	row->held = hold.amount;
+	row->begin_wall_ms = hold.wall_ms;
+	attempt->changed = true;
+	*slot = attempt;
+	return SL_OK;
+}
+
+static enum sl_err
+mark_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record)
+{
+	struct open_attempt **slot;
+	struct money_mark mark;
+
+	memcpy(&mark, record->body, sizeof(mark));
+	slot = slot_of(fold, mark.id);
+	if (!*slot)
+		return SL_ENOTFOUND;
+	if (record->kind == MONEY_RELEASE)
+		return end_attempt(fold, slot, SL_ATTEMPT_RELEASED, 0, mark.wall_ms);
+	(*slot)->row.state = SL_ATTEMPT_DISPATCHED;
+	if (mark.cost > (*slot)->row.progress)
+		(*slot)->row.progress = mark.cost;
+	(*slot)->changed = true;
+	return SL_OK;
+}
+
+static enum sl_err
+settle_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record)
+{
+	struct open_attempt **slot;
+	struct money_settle settle;
+
+	memcpy(&settle, record->body, sizeof(settle));
+	slot = slot_of(fold, settle.id);
+	if (!*slot)
+		return SL_ENOTFOUND;
+	(*slot)->row.usage_source = record->small[0];
+	(*slot)->row.input_tokens = settle.input_tokens;
+	(*slot)->row.output_tokens = settle.output_tokens;
+	return end_attempt(fold, slot, SL_ATTEMPT_SETTLED, settle.cost, settle.wall_ms);
+}
+
+static enum sl_err
+put_owner(struct sl_money_fold *fold, const struct sl_journal_record *record)
+{
+	struct sl_money_owner_row row = { .kind = record->small[0] };
+	size_t size = record->small[1], part = record->small[2];
+	struct money_owner owner;
+
+	memcpy(&owner, record->body, sizeof(owner));
+	if (record->kind == MONEY_OWNER)
+		fold->name_len = 0;
+	if (size > NAME_SIZE || part > OWNER_TEXT || fold->name_len + part > size)
+		return SL_ESYNTAX;
+	memcpy(fold->name + fold->name_len, owner.text, part);
+	fold->name_len += part;
+	if (fold->name_len < size)
+		return SL_OK;
+	row.number = owner.number;
+	row.name = sl_slice_make(fold->name, size);
+	return fold->ops->money->owner_put(fold->conn, &row);
+}
+
+static enum sl_err
+put_lease(struct sl_money_fold *fold, const struct sl_journal_record *record)
+{
+	struct money_lease lease;
+
+	memcpy(&lease, record->body, sizeof(lease));
+	return fold->ops->money->lease_put(fold->conn, lease.number, lease.mark);
+}
+
+static enum sl_err
+fold_one(struct sl_money_fold *fold, const struct sl_journal_record *record)
+{
+	switch (record->kind) {
+	case MONEY_OWNER:
+	case MONEY_OWNER_REST:
+		return put_owner(fold, record);
+	case MONEY_HOLD:
+		return begin_attempt(fold, record);
+	case MONEY_DISPATCHED:
+	case MONEY_PROGRESS:
+	case MONEY_RELEASE:
+		return mark_attempt(fold, record);
+	case MONEY_SETTLE:
+		return settle_attempt(fold, record);
+	case MONEY_LEASE:
+		return put_lease(fold, record);
+	default:
+		return SL_ESYNTAX;
+	}
+}
+
+size_t
+sl_money_fold_whole(const struct sl_journal_record *records, size_t count)
+{
+	if (count > 1 && records[count - 1].kind == MONEY_OWNER &&
+	    records[count - 1].small[2] < records[count - 1].small[1])
+		count--;
+	return count;
+}
+
+/* --- the end of a batch -------------------------------------------------------------------- */
+
+static enum sl_err
+store_open(struct sl_money_fold *fold, struct open_attempt *attempt)
+{
+	struct sl_attempt_row *row = &attempt->row;
+	enum sl_err err;
+
+	if (!attempt->changed)
+		return SL_OK;
+	attempt->changed = false;
+	if (attempt->stored)
+		return fold->ops->money->attempt_update(fold->conn, row);
+	attempt->stored = true;
+	err = fold->ops->money->attempt_add(fold->conn, row);
+	fold->event++;
+	if (err == SL_OK)
+		err = post(fold, payer_book(row, false), -row->held, "hold", id_of(row),
+		           row->begin_wall_ms);
+	if (err == SL_OK)
+		err = post(fold, payer_book(row, true), row->held, "hold", id_of(row),
+		           row->begin_wall_ms);
+	return err;
+}
+
+static enum sl_err
+flush(struct sl_money_fold *fold)
+{
+	enum sl_err err = SL_OK;
+
+	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++)
+		for (struct open_attempt *a = fold->attempts[i]; a && err == SL_OK; a = a->next)
+			err = store_open(fold, a);
+	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++) {
+		for (struct book *b = fold->books[i]; b && err == SL_OK; b = b->next) {
+			if (b->changed)
+				err = fold->ops->money->book_put(fold->conn, &b->row);
+			b->changed = false;
+		}
+		while (fold->spent[i] && err == SL_OK) {
+			struct spent *gone = fold->spent[i];
+
+			err = fold->ops->money->spent_add(fold->conn, &gone->row);
+			fold->spent[i] = gone->next;
+			free(gone);
+		}
+	}
+	return err;
+}
+
+/* What failed is taken back in the store, so it must be here. */
+static enum sl_err
+ended(struct sl_money_fold *fold, enum sl_err err)
+{
+	if (err == SL_OK)
+		err = flush(fold);
+	if (err != SL_OK)
+		sl_money_fold_forget(fold);
+	return err;
+}
+
+enum sl_err
+sl_money_fold_records(struct sl_money_fold *fold, const struct sl_store_ops *ops, void *conn,
+                      const struct sl_journal_record *records, size_t count)
+{
+	enum sl_err err = load(fold, ops, conn);
+	uint64_t folded = fold->folded;
+
+	for (size_t i = 0; i < count && err == SL_OK; i++) {
+		if (records[i].seq <= folded)
+			continue;
+		err = fold_one(fold, &records[i]);
+		if (err != SL_OK)
+			sl_log(SL_LOG_ERROR, "a record of the journal cannot be folded",
+			       SL_LOG_I("seq", records[i].seq), SL_LOG_I("kind", records[i].kind),
+			       SL_LOG_Z("error", sl_err_text(err)));
+	}
+	err = ended(fold, err);
+	if (err == SL_OK && count > 0 && records[count - 1].seq > folded &&
+	    !SL_PLANTED("split-recovery"))
+		err = sl_money_meta_put(ops, conn, SL_MONEY_META_FOLDED,
+		                        fold->folded = records[count - 1].seq);
+	return err;
+}
+
+/* --- after a crash ---------------------------------------------------------------------------- */
+
+static int64_t
+cost_by_policy(const struct sl_attempt_row *row)
+{
+	switch (row->policy) {
+	case SL_UNKNOWN_HOLD:
+		return row->held;
+	case SL_UNKNOWN_RELEASE:
+		return 0;
+	default:
+		return row->progress < row->held ? row->progress : row->held;
+	}
+}
+
+enum sl_err
+sl_money_fold_resolve(struct sl_money_fold *fold, const struct sl_store_ops *ops, void *conn,
+                      int64_t now_wall_ms, struct sl_money_recovery *recovery)
+{
+	enum sl_err err = load(fold, ops, conn);
+
+	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++) {
+		while (fold->attempts[i] && err == SL_OK) {
+			struct open_attempt **slot = &fold->attempts[i];
+			bool sent = (*slot)->row.state == SL_ATTEMPT_DISPATCHED;
+			int64_t cost = sent ? cost_by_policy(&(*slot)->row) : 0;
+
+			if (sent)
+				(*slot)->row.usage_source = (*slot)->row.policy == SL_UNKNOWN_HOLD
+				                                ? SL_USAGE_BOUND : SL_USAGE_PARTIAL;
+			recovery->released += !sent;
+			recovery->settled += sent;
+			recovery->charged += cost;
+			err = end_attempt(fold, slot, sent ? SL_ATTEMPT_UNKNOWN_SETTLED
+			                                   : SL_ATTEMPT_RELEASED, cost, now_wall_ms);
+		}
+	}
+	return ended(fold, err);
+}
+
+enum sl_err
+sl_money_fold_credit(struct sl_money_fold *fold, const struct sl_store_ops *ops, void *conn,
+                     const struct sl_money_credit *credit, uint32_t owner)
+{
+	static const struct {
+		const char *name;
+		int64_t     book;
+	} kinds[] = {
+		[SL_CREDIT_TOPUP] = { "topup", SL_BOOK_TOPUP },
+		[SL_CREDIT_REFUND] = { "refund", SL_BOOK_CORRECTION },
+		[SL_CREDIT_CORRECTION] = { "correction", SL_BOOK_CORRECTION },
+		[SL_CREDIT_VOUCHER] = { "voucher", SL_BOOK_PROMO },
+	};
+	struct sl_slice reference = credit->kind == SL_CREDIT_VOUCHER ? SL_SLICE("voucher")
+	                                                              : credit->external_id;
+	struct book *available;
+	enum sl_err err = load(fold, ops, conn);
+
+	if (err == SL_OK)
+		err = find_book(fold, (int64_t)owner * SL_BOOK_PARTS, &available);
+	if (err == SL_OK && available->row.balance + credit->amount < 0)
+		err = SL_ELIMIT;
+	if (err != SL_OK)
+		return ended(fold, err);
+	fold->event++;
+	err = post(fold, kinds[credit->kind].book, -credit->amount, kinds[credit->kind].name,
+	           reference, credit->now_wall_ms);
+	if (err == SL_OK)
+		err = post(fold, (int64_t)owner * SL_BOOK_PARTS, credit->amount,
+		           kinds[credit->kind].name, reference, credit->now_wall_ms);
+	return ended(fold, err);
+}

@@ -1,0 +1,127 @@
+/* money_internal.h - what the money_*.c files share.
+ *
+ * One lock guards accounts, holds and the appending of records, so that the order of
+ * the journal is the order of what happened. It is held for well under a microsecond
+ * and never across a system call but the waking of a sleeping log thread.
+ */
+#ifndef SL_LEDGER_MONEY_INTERNAL_H
+#define SL_LEDGER_MONEY_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "ledger/money.h"
+#include "ledger/money_fold.h"
+#include "ledger/money_record.h"
+#include "net/loop.h"
+
+enum {
+	MONEY_BUCKETS = 4096,    /* at first; doubled as accounts come */
+	MONEY_SLOTS = 4,         /* periods kept of each window: clocks may step by a day */
+	MONEY_OWNERS_MAX = 1 << 20,
+	HOLD_RECORDS = 2,        /* slots of the ring each open hold has in reserve */
+	FOLD_BATCH = 16384,      /* records in one transaction */
+};
+
+struct period_sum {
+	int32_t period;
+	bool    used;
+	int64_t spent, held;
+};
+
+/* One scope. Guarded by the lock. */
+struct account {
+	struct account   *next;
+	uint32_t          number;
+	enum sl_scope_kind kind;
+	uint8_t           name_len;
+	struct period_sum sums[SL_WINDOW_TOTAL][MONEY_SLOTS];
+	struct period_sum total;
+	int64_t           available; /* prepaid credit that is not held */
+	/* How far total.spent + total.held may go: what is durable, and what was asked for
+	 * with a record that is on its way to the disk. */
+	int64_t           lease_mark, lease_asked;
+	uint64_t          lease_seq;
+	char              name[];
+};
+
+enum hold_state { HOLD_FREE, HOLD_WAITING, HOLD_HELD, HOLD_DISPATCHED };
+
+struct sl_hold {
+	struct sl_money    *money;
+	enum hold_state     state;
+	struct sl_list      node;      /* WAITING: in money->waiting; FREE: in money->spare */
+	struct account     *account[SL_MONEY_SCOPES_MAX]; /* the first pays */
+	struct period_sum  *sum[SL_MONEY_SCOPES_MAX][SL_WINDOW_TOTAL];
+	size_t              scope_count;
+	struct money_hold   record;
+	uint8_t             flags, policy;
+	int64_t             progress;
+	uint64_t            wait_seq;
+	enum sl_err         outcome;  /* of the wait */
+	bool                posted, abandoned;
+	struct sl_task      task;
+	struct sl_loop     *loop;
+	void              (*ready)(struct sl_hold *hold, enum sl_err err);
+	void               *user;
+};
+
+struct slab {
+	struct slab   *next;
+	struct sl_hold holds[64];
+};
+
+struct sl_money {
+	struct sl_store        *store;
+	struct sl_journal      *journal;
+	enum sl_durability      durability;
+	pthread_mutex_t         lock; /* guards what follows */
+	struct account        **buckets;
+	size_t                  bucket_count, account_count;
+	uint32_t                next_number;
+	struct sl_list          waiting; /* by wait_seq */
+	struct sl_list          spare;
+	struct slab            *slabs;
+	int64_t                 open_holds, held, overrun;
+	uint64_t                synced;
+	bool                    failed; /* the journal can take no more */
+	/* Folding. */
+	struct sl_money_fold   *fold;    /* owner: store thread */
+	struct sl_journal_record *batch; /* owner: store thread */
+	struct sl_store_job     fold_job;
+	uint64_t                fold_from, fold_upto; /* of the running job */
+	atomic_bool             folding;
+	atomic_uint_fast64_t    folded;
+	uint64_t                fold_retry_ns; /* owner: log thread */
+	bool                    fold_now;      /* guarded by fold_lock */
+	pthread_mutex_t         fold_lock;
+	pthread_cond_t          fold_done;
+};
+
+/* money_account.c */
+/* Finds, or makes with a record of its own; NULL: no memory or no room. */
+struct account *money_account(struct sl_money *money, enum sl_scope_kind kind,
+                              struct sl_slice name);
+struct account *money_account_find(struct sl_money *money, enum sl_scope_kind kind,
+                                   struct sl_slice name);
+/* At start: an account as stored. */
+struct account *money_account_restore(struct sl_money *money,
+                                      const struct sl_money_owner_row *row);
+/* The sum of a period; made when there is none, in the place of the oldest one that
+ * nothing is held in. */
+struct period_sum *money_sum(struct account *account, enum sl_money_window window,
+                             int32_t period);
+/* -1, or the window that cannot take the amount. */
+int money_over(const struct account *account, struct period_sum *const sum[SL_WINDOW_TOTAL],
+               const struct sl_money_limits *limits, int64_t amount);
+/* A record fits beside those that open holds have in reserve. */
+bool money_room(const struct sl_money *money, size_t records);
+
+/* money_open.c: the sink of the journal. */
+void money_advanced(void *context, uint64_t written, uint64_t synced);
+void money_journal_failed(void *context);
+/* money.c: under the lock. */
+void money_wake_waiting(struct sl_money *money, enum sl_err err);
+
+#endif

@@ -1,0 +1,63 @@
+/* money_record.h - the bodies of the ledger's journal records. Stored: append only.
+ *
+ *   OWNER       a scope got its number (long names: OWNER, then OWNER_REST)
+ *   HOLD        an attempt and what it holds
+ *   DISPATCHED  its first byte is about to go out
+ *   PROGRESS    what it costs so far
+ *   SETTLE      its end, with the cost
+ *   RELEASE     its end, without
+ *   LEASE       how far an owner's holds and costs may reach before the next one
+ */
+#ifndef SL_LEDGER_MONEY_RECORD_H
+#define SL_LEDGER_MONEY_RECORD_H
+
+#include "store/journal.h"
+#include "store/money_store.h"
+
+enum money_record_kind {
+	MONEY_OWNER = 1,
+	MONEY_OWNER_REST,
+	MONEY_HOLD,
+	MONEY_DISPATCHED,
+	MONEY_PROGRESS,
+	MONEY_SETTLE,
+	MONEY_RELEASE,
+	MONEY_LEASE,
+};
+
+enum { OWNER_TEXT = 96 };
+struct money_owner { /* small: scope kind, bytes of the name, bytes in this record */
+	uint32_t number, unused;
+	char     text[OWNER_TEXT];
+};
+
+enum { HOLD_PREPAID = 1, HOLD_STRICT = 2 };
+struct money_hold { /* small: scopes, policy, flags */
+	unsigned char id[SL_ATTEMPT_ID_SIZE], request[16];
+	int64_t       amount, wall_ms;
+	uint32_t      owner[SL_MONEY_SCOPES_MAX];
+	int32_t       day[SL_MONEY_SCOPES_MAX];
+	uint32_t      attempt_no, price_version;
+};
+
+struct money_mark { /* DISPATCHED, PROGRESS, RELEASE */
+	unsigned char id[SL_ATTEMPT_ID_SIZE];
+	int64_t       cost, wall_ms;
+};
+
+struct money_settle { /* small: usage source */
+	unsigned char id[SL_ATTEMPT_ID_SIZE];
+	int64_t       cost, wall_ms, input_tokens, output_tokens;
+};
+
+struct money_lease {
+	uint32_t number, unused;
+	int64_t  mark;
+};
+
+#define MONEY_FITS(type) _Static_assert(sizeof(struct type) <= SL_JOURNAL_BODY_SIZE, #type)
+MONEY_FITS(money_owner);
+MONEY_FITS(money_hold);
+MONEY_FITS(money_settle);
+
+#endif
