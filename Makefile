@@ -30,7 +30,7 @@ LLHTTP  := $(patsubst %,$(BUILD)/obj/llhttp/%.o,llhttp api http)
 TEST_SRC:= $(sort $(wildcard tests/unit/*_test.c))
 TESTS   := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all run test unit unit-build lint fuzz fuzz-build bench bench-quick bench-json docs install clean help
+.PHONY: all run test unit unit-build lint fuzz fuzz-build crash bench bench-quick bench-json docs install clean help
 all: $(BUILD)/sluice
 
 help:
@@ -39,6 +39,7 @@ help:
 	@echo "make test       install what is missing, run every test"
 	@echo "make unit       unit tests only (also VARIANT=asan, VARIANT=tsan)"
 	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (5)"
+	@echo "make crash      kill the ledger at every write, at random and with power loss"
 	@echo "make bench      CPU, latency and memory against nginx and HAProxy (8 minutes)"
 	@echo "make bench-quick  the same, rougher, in about a minute"
 	@echo "make lint       layers, banned functions, file length, docs up to date"
@@ -155,6 +156,19 @@ $(FUZZ_BUILD)/bin/%: tests/fuzz/%_fuzz.c $(BUILD)/libsluice.a
 # Against nginx and HAProxy in one run; see docs/performance.md.
 bench bench-quick: $(BUILD)/sluice $(BUILD)/bench/load $(BUILD)/bench/upstream
 	@bench/run $(if $(filter bench-quick,$@),--quick)
+
+# The ledger's sources again, with bugs that can be switched on: what proves that
+# the harness would see one. CRASH_KILLS random kills (1000 for the long run).
+CRASH_KILLS ?= 120
+CRASH_SRC := $(wildcard src/store/journal*.c src/ledger/money*.c) $(wildcard tests/crash/*.c)
+$(BUILD)/crash/crash-driver: $(CRASH_SRC) $(wildcard tests/crash/*.h) tests/money_harness.h $(BUILD)/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -U_FORTIFY_SOURCE -include tests/crash/planted.h -o $@ $(CRASH_SRC) \
+		$(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS)
+
+crash: $(BUILD)/crash/crash-driver
+	$(Q)$(PYTHON) tests/crash/run.py $(BUILD)/crash/crash-driver --kills $(CRASH_KILLS)
 
 # Microbenchmark of the JSON scanner.
 bench-json: $(BUILD)/bench/json_bench
