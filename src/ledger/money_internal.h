@@ -18,7 +18,7 @@
 
 enum {
 	MONEY_BUCKETS = 4096,    /* at first; doubled as accounts come */
-	MONEY_SLOTS = 4,         /* periods kept of each window: clocks may step by a day */
+	MONEY_SLOTS = 6,         /* periods kept of each window: clocks may step by a day */
 	MONEY_OWNERS_MAX = 1 << 20,
 	HOLD_RECORDS = 2,        /* slots of the ring each open hold has in reserve */
 	FOLD_BATCH = 16384,      /* records in one transaction */

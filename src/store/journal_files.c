@@ -343,15 +343,14 @@ sl_journal_replay(struct sl_journal *journal, uint64_t after,
 	int older = first[0] <= first[1] ? 0 : 1;
 	enum sl_err err = SL_OK;
 
-	for (int i = 0; i < JOURNAL_SEGMENTS && err >= SL_MORE; i++) {
+	/* Where one source ends another may go on: only the very next record is taken. */
+	for (int i = 0; i < JOURNAL_SEGMENTS && (err == SL_OK || err == SL_MORE); i++) {
 		int index = i == 0 ? older : !older;
 
 		if (first[index])
 			err = replay_segment(journal, index, first[index], &replay);
-		if (err == SL_EIO)
-			return err;
 	}
-	if (err == SL_OK)
+	if (err == SL_OK || err == SL_MORE)
 		err = replay_ring(journal, &replay);
 	*last = replay.last;
 	if (err == SL_OK || err == SL_MORE) {

@@ -187,6 +187,13 @@ compare_notes(const void *a, const void *b)
 	return memcmp(((const struct note *)a)->id, ((const struct note *)b)->id, 16);
 }
 
+/* Power loss with leases may take what was not synced. */
+static bool
+in_window(void)
+{
+	return losing && till.options.durability == SL_DURABLE_LEASE;
+}
+
 static bool
 see_row(void *context, const struct sl_attempt_row *row)
 {
@@ -207,9 +214,9 @@ see_row(void *context, const struct sl_attempt_row *row)
 		return true; /* killed before the caller was told */
 	compare->seen++;
 	what = atomic_load(&note->what);
-	/* Bought, but the row says it was not: lost money. */
+	/* Bought, but the row says it was not: lost money, but in the declared window. */
 	if ((what & DISPATCHED) && row->state == SL_ATTEMPT_RELEASED)
-		atomic_fetch_add(&facts->lost, 1);
+		atomic_fetch_add(in_window() ? &facts->missing : &facts->lost, 1);
 	if ((what & SETTLED) && !losing &&
 	    (row->state != SL_ATTEMPT_SETTLED || row->charged + row->overrun != note->cost))
 		atomic_fetch_add(&facts->lost, 1);
@@ -249,8 +256,7 @@ inspect(void)
 	for (int i = 0; i < atomic_load(&facts->note_count); i++)
 		must += (atomic_load(&facts->notes[i].what) & (DISPATCHED | RELEASED)) != 0;
 	if (compare.seen < must)
-		atomic_fetch_add(till.options.durability == SL_DURABLE_LEASE && losing
-		                     ? &facts->missing : &facts->lost, must - compare.seen);
+		atomic_fetch_add(in_window() ? &facts->missing : &facts->lost, must - compare.seen);
 	if (audit.topped_up < atomic_load(&facts->paid_in))
 		atomic_fetch_add(&facts->lost, 1);
 	if (audit.topped_up > atomic_load(&facts->maybe_paid_in))
@@ -312,7 +318,7 @@ fresh(enum sl_durability durability, uint32_t records)
 	char journal[128], url[128], directory[64];
 
 	atomic_store(&facts->note_count, 0);
-	memset(facts->notes, 0, sizeof(facts->notes[0]) * 4096);
+	memset(facts->notes, 0, sizeof(facts->notes));
 	atomic_store(&facts->paid_in, 0);
 	atomic_store(&facts->maybe_paid_in, 0);
 	atomic_store(&facts->topups, 0);
@@ -377,8 +383,10 @@ random_kills(long kills, uint64_t seed, enum sl_durability durability, struct re
 		in_child(recover, 0, 0, 0);
 		note_recovery(result);
 		/* What a loss may take was counted; it is not asked for again. */
-		if (losing)
+		if (losing) {
+			memset(facts->notes, 0, sizeof(facts->notes));
 			atomic_store(&facts->note_count, 0);
+		}
 	}
 	till_remove(&till);
 }
