@@ -13,8 +13,8 @@
  *
  * Leases. A hold may be dispatched before its record is on the disk as long as what
  * its payer has spent and holds stays below the payer's lease mark, which is on the
- * disk. The mark runs ahead (16 holds or 1 % of the credit), is renewed when half of
- * that is used, and waits for one sync only when it was used up at once. So a power
+ * disk. The mark runs ahead (16 holds or 1 % of the credit, more for a payer that uses
+ * it up quickly), is renewed when half of that is used, and waits for one sync only when it was used up at once. So a power
  * loss loses at most what the marks allow, and that amount is known. With several
  * nodes on one database a mark becomes a guarded update of the shared balance; nothing
  * else here changes. Strict holds wait for their own record instead; relaxed ones
@@ -29,10 +29,12 @@
 #include "ledger/money_internal.h"
 #include "store/store.h"
 
-enum { LEASE_HOLDS = 16, LEASE_PART = 100, BUSY_RETRY_S = 1, STORE_RETRY_S = 2 };
+enum { LEASE_HOLDS = 16, LEASE_PART = 100, LEASE_FAST_MS = 250, LEASE_SLOW_MS = 5000,
+       BUSY_RETRY_S = 1, STORE_RETRY_S = 2 };
 /* Of one attempt: two million dollars. Sums of accounts end at SUM_MAX, so that nothing
  * overflows. */
 #define AMOUNT_MAX (INT64_MAX / 4096)
+#define LEASE_MAX  (1000 * INT64_C(1000000000))
 #define SUM_MAX    (INT64_MAX / 4)
 
 static void
@@ -148,12 +150,34 @@ record_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement
 
 /* --- leases --------------------------------------------------------------------------- */
 
+/* How far ahead: doubled while renewals come more often than LEASE_FAST_MS, so that a
+ * busy payer does not wait for syncs, and back again when they have become rare. */
+static int64_t
+lease_block(struct account *payer, int64_t amount, bool prepaid, int64_t now_wall_ms)
+{
+	int64_t least = amount * LEASE_HOLDS, age_ms = now_wall_ms - payer->lease_wall_ms;
+	int64_t most = prepaid ? payer->available / 4 : LEASE_MAX;
+
+	if (prepaid && payer->available / LEASE_PART > least)
+		least = payer->available / LEASE_PART;
+	if (age_ms >= 0 && age_ms < LEASE_FAST_MS)
+		payer->lease_block *= 2;
+	else if (age_ms < 0 || age_ms > LEASE_SLOW_MS)
+		payer->lease_block /= 2;
+	if (payer->lease_block > most)
+		payer->lease_block = most;
+	if (payer->lease_block < least)
+		payer->lease_block = least;
+	payer->lease_wall_ms = now_wall_ms;
+	return payer->lease_block;
+}
+
 /* The sequence a hold of this amount must wait for; 0: none. */
 static uint64_t
-lease(struct sl_money *money, struct account *payer, int64_t amount, bool prepaid)
+lease(struct sl_money *money, struct account *payer, int64_t amount, bool prepaid,
+      int64_t now_wall_ms)
 {
 	int64_t reach = payer->total.spent + payer->total.held + amount;
-	int64_t block = amount * LEASE_HOLDS;
 	struct sl_journal_record record = { .kind = MONEY_LEASE };
 	struct money_lease body;
 
@@ -161,11 +185,9 @@ lease(struct sl_money *money, struct account *payer, int64_t amount, bool prepai
 		payer->lease_mark = payer->lease_asked;
 		payer->lease_seq = 0;
 	}
-	if (prepaid && payer->available / LEASE_PART > block)
-		block = payer->available / LEASE_PART;
 	/* There is room: try_hold counted this record in. */
-	if (reach + block / 2 > payer->lease_asked) {
-		payer->lease_asked = reach + block;
+	if (reach + payer->lease_block / 2 > payer->lease_asked) {
+		payer->lease_asked = reach + lease_block(payer, amount, prepaid, now_wall_ms);
 		body = (struct money_lease){ .number = payer->number, .mark = payer->lease_asked };
 		memcpy(record.body, &body, sizeof(body));
 		payer->lease_seq = sl_journal_append(money->journal, &record);
@@ -412,7 +434,8 @@ begin(struct sl_money *money, const struct sl_money_request *request, struct sl_
 	hold->ready = request->ready;
 	hold->user = request->user;
 	if (money->durability == SL_DURABLE_LEASE)
-		wait = lease(money, hold->account[0], request->amount, prepaid);
+		wait = lease(money, hold->account[0], request->amount, prepaid,
+		             request->now_wall_ms);
 	move(hold, request->amount, 0);
 	money->open_holds++;
 	if (money->durability == SL_DURABLE_STRICT)

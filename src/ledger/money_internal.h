@@ -43,6 +43,7 @@ struct account {
 	 * with a record that is on its way to the disk. */
 	int64_t           lease_mark, lease_asked;
 	uint64_t          lease_seq;
+	int64_t           lease_block, lease_wall_ms; /* its size; when it was asked for */
 	char              name[];
 };
 
