@@ -12,7 +12,7 @@
 #include "app/config_report.h"
 
 static const struct sl_command *const commands[] = {
-	&sl_command_serve, &sl_command_check, &sl_command_keys, &sl_command_mock,
+	&sl_command_serve, &sl_command_check, &sl_command_keys, &sl_command_ledger, &sl_command_mock,
 	&sl_command_version,
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
