@@ -89,24 +89,6 @@ give_token(struct sl_hold *hold)
 		sl_list_push_back(&hold->money->spare, &hold->node);
 }
 
-void *
-sl_hold_user(const struct sl_hold *hold)
-{
-	return hold->user;
-}
-
-int64_t
-sl_hold_amount(const struct sl_hold *hold)
-{
-	return hold->record.amount;
-}
-
-const unsigned char *
-sl_hold_attempt_id(const struct sl_hold *hold)
-{
-	return hold->record.id;
-}
-
 /* --- records -------------------------------------------------------------------------- */
 
 static uint64_t

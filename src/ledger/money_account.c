@@ -237,6 +237,24 @@ sl_money_standing(struct sl_money *money, enum sl_scope_kind kind, struct sl_sli
 	pthread_mutex_unlock(&money->lock);
 }
 
+void *
+sl_hold_user(const struct sl_hold *hold)
+{
+	return hold->user;
+}
+
+int64_t
+sl_hold_amount(const struct sl_hold *hold)
+{
+	return hold->record.amount;
+}
+
+const unsigned char *
+sl_hold_attempt_id(const struct sl_hold *hold)
+{
+	return hold->record.id;
+}
+
 void
 sl_money_totals(struct sl_money *money, struct sl_money_totals *out)
 {

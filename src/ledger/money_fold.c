@@ -18,13 +18,11 @@
 #include "ledger/money_fold.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "base/log.h"
+#include "ledger/money_book.h"
 #include "ledger/money_record.h"
 
 enum { BUCKETS = 8192, NAME_SIZE = SL_SCOPE_NAME_MAX };
@@ -35,11 +33,6 @@ struct open_attempt {
 	bool                  stored; /* has a row and entries */
 	bool                  changed;
 };
-struct book {
-	struct book       *next;
-	struct sl_book_row row;
-	bool               changed;
-};
 struct spent {
 	struct spent       *next;
 	struct sl_spent_row row;
@@ -47,22 +40,23 @@ struct spent {
 
 struct sl_money_fold {
 	struct open_attempt *attempts[BUCKETS];
-	struct book         *books[BUCKETS];
 	struct spent        *spent[BUCKETS];
+	struct money_books   books;
 	bool                 loaded;   /* open attempts are those of the store */
 	uint64_t             folded;   /* as of the last run, if the store kept it */
-	int64_t              next_entry;
-	int64_t              event;
 	char                 name[NAME_SIZE]; /* of an owner whose record goes on */
 	size_t               name_len;
-	const struct sl_store_ops *ops; /* of the running call */
-	void                *conn;
 };
 
 struct sl_money_fold *
 sl_money_fold_new(void)
 {
-	return calloc(1, sizeof(struct sl_money_fold));
+	struct sl_money_fold *fold = calloc(1, sizeof(*fold));
+
+	if (fold && money_books_init(&fold->books))
+		return fold;
+	free(fold);
+	return NULL;
 }
 
 void
@@ -75,12 +69,6 @@ sl_money_fold_forget(struct sl_money_fold *fold)
 			fold->attempts[i] = gone->next;
 			free(gone);
 		}
-		while (fold->books[i]) {
-			struct book *gone = fold->books[i];
-
-			fold->books[i] = gone->next;
-			free(gone);
-		}
 		while (fold->spent[i]) {
 			struct spent *gone = fold->spent[i];
 
@@ -88,6 +76,7 @@ sl_money_fold_forget(struct sl_money_fold *fold)
 			free(gone);
 		}
 	}
+	money_books_forget(&fold->books);
 	fold->loaded = false;
 }
 
@@ -97,111 +86,11 @@ sl_money_fold_free(struct sl_money_fold *fold)
 	if (!fold)
 		return;
 	sl_money_fold_forget(fold);
+	money_books_release(&fold->books);
 	free(fold);
 }
 
-/* --- named numbers ------------------------------------------------------------------ */
-
-enum sl_err
-sl_money_meta_get(const struct sl_store_ops *ops, void *conn, const char *name, uint64_t *out)
-{
-	struct sl_buf text;
-	enum sl_err err;
-	int64_t number = 0;
-
-	sl_buf_init(&text, 64);
-	err = ops->meta_get(conn, name, &text);
-	if (err == SL_ENOTFOUND)
-		err = SL_OK;
-	else if (err == SL_OK && !sl_slice_i64(sl_buf_slice(&text), &number))
-		err = SL_ESYNTAX;
-	*out = (uint64_t)number;
-	sl_buf_release(&text);
-	return err;
-}
-
-enum sl_err
-sl_money_meta_put(const struct sl_store_ops *ops, void *conn, const char *name, uint64_t number)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%lld", (long long)number);
-	return ops->meta_put(conn, name, sl_slice_str(text));
-}
-
 /* --- books ---------------------------------------------------------------------------- */
-
-bool
-sl_money_chain(unsigned char chain[SL_CHAIN_SIZE], const struct sl_entry_row *entry)
-{
-	static _Thread_local EVP_MD_CTX *context;
-	const int64_t numbers[] = { entry->event, entry->book, entry->amount, entry->balance,
-		                    entry->wall_ms };
-	unsigned char bytes[SL_CHAIN_SIZE + sizeof(numbers)];
-
-	memcpy(bytes, chain, SL_CHAIN_SIZE);
-	memcpy(bytes + SL_CHAIN_SIZE, numbers, sizeof(numbers));
-	if (!context)
-		context = EVP_MD_CTX_new();
-	return context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) &&
-	       EVP_DigestUpdate(context, bytes, sizeof(bytes)) &&
-	       EVP_DigestUpdate(context, entry->kind.ptr, entry->kind.len) &&
-	       EVP_DigestUpdate(context, entry->reference.ptr, entry->reference.len) &&
-	       EVP_DigestFinal_ex(context, chain, NULL);
-}
-
-static enum sl_err
-find_book(struct sl_money_fold *fold, int64_t number, struct book **out)
-{
-	struct book **bucket = &fold->books[(uint64_t)number % BUCKETS], *book;
-	enum sl_err err;
-
-	for (book = *bucket; book; book = book->next)
-		if (book->row.book == number)
-			break;
-	*out = book;
-	if (book)
-		return SL_OK;
-	book = calloc(1, sizeof(*book));
-	if (!book)
-		return SL_ENOMEM;
-	err = fold->ops->money->book_get(fold->conn, number, &book->row);
-	if (err != SL_OK) {
-		free(book);
-		return err;
-	}
-	book->next = *bucket;
-	*bucket = *out = book;
-	return SL_OK;
-}
-
-/* One side of an event. */
-static enum sl_err
-post(struct sl_money_fold *fold, int64_t number, int64_t amount, const char *kind,
-     struct sl_slice reference, int64_t wall_ms)
-{
-	struct sl_entry_row entry = { .event = fold->event, .book = number, .amount = amount,
-		                      .wall_ms = wall_ms, .kind = sl_slice_str(kind),
-		                      .reference = reference };
-	struct book *book;
-	enum sl_err err;
-
-	if (amount == 0)
-		return SL_OK;
-	err = find_book(fold, number, &book);
-	if (err != SL_OK)
-		return err;
-	if (__builtin_add_overflow(book->row.balance, amount, &book->row.balance))
-		return SL_ELIMIT;
-	entry.balance = book->row.balance;
-	book->row.entries++;
-	book->changed = true;
-	if (!sl_money_chain(book->row.chain, &entry))
-		return SL_ENOMEM;
-	memcpy(entry.chain, book->row.chain, sizeof(entry.chain));
-	fold->next_entry++;
-	return fold->ops->money->entry_add(fold->conn, &entry);
-}
 
 static int64_t
 payer_book(const struct sl_attempt_row *row, bool held)
@@ -290,16 +179,17 @@ static enum sl_err
 load(struct sl_money_fold *fold, const struct sl_store_ops *ops, void *conn)
 {
 	uint64_t folded = 0;
-	enum sl_err err = ops->money->event_next(conn, &fold->event);
+	int64_t next = 0;
+	enum sl_err err = ops->money->event_next(conn, &next);
 
 	if (err == SL_OK)
 		err = sl_money_meta_get(ops, conn, SL_MONEY_META_FOLDED, &folded);
-	if (fold->loaded && (folded != fold->folded || fold->event != fold->next_entry))
+	if (fold->loaded && (folded != fold->folded || next != fold->books.next_entry))
 		sl_money_fold_forget(fold);
 	fold->folded = folded;
-	fold->next_entry = fold->event;
-	fold->ops = ops;
-	fold->conn = conn;
+	fold->books.event = fold->books.next_entry = next;
+	fold->books.ops = ops;
+	fold->books.conn = conn;
 	if (err != SL_OK || fold->loaded)
 		return err;
 	fold->loaded = true;
@@ -325,19 +215,19 @@ post_end(struct sl_money_fold *fold, const struct open_attempt *attempt, const c
 	int64_t wall_ms = row->end_wall_ms;
 	enum sl_err err;
 
-	fold->event++;
+	fold->books.event++;
 	if (attempt->stored) {
-		err = post(fold, payer_book(row, true), -row->held, kind, id_of(row), wall_ms);
+		err = money_post(&fold->books, payer_book(row, true), -row->held, kind, id_of(row), wall_ms);
 		if (err == SL_OK)
-			err = post(fold, payer_book(row, false), row->held - row->charged, kind,
+			err = money_post(&fold->books, payer_book(row, false), row->held - row->charged, kind,
 			           id_of(row), wall_ms);
 	} else {
-		err = post(fold, payer_book(row, false), -row->charged, kind, id_of(row), wall_ms);
+		err = money_post(&fold->books, payer_book(row, false), -row->charged, kind, id_of(row), wall_ms);
 	}
 	if (err == SL_OK)
-		err = post(fold, SL_BOOK_OVERRUN, -row->overrun, kind, id_of(row), wall_ms);
+		err = money_post(&fold->books, SL_BOOK_OVERRUN, -row->overrun, kind, id_of(row), wall_ms);
 	if (err == SL_OK)
-		err = post(fold, SL_BOOK_COST, row->charged + row->overrun, kind, id_of(row), wall_ms);
+		err = money_post(&fold->books, SL_BOOK_COST, row->charged + row->overrun, kind, id_of(row), wall_ms);
 	return err;
 }
 
@@ -357,9 +247,9 @@ end_attempt(struct sl_money_fold *fold, struct open_attempt **slot, enum sl_atte
 	if (SL_PLANTED("double-settle") && cost > 0)
 		post_end(fold, attempt, "settle");
 	if (SL_PLANTED("release-after-settle") && cost > 0)
-		post(fold, payer_book(row, false), row->held, "release", id_of(row), wall_ms);
-	err = attempt->stored ? fold->ops->money->attempt_update(fold->conn, row)
-	                      : fold->ops->money->attempt_add(fold->conn, row);
+		money_post(&fold->books, payer_book(row, false), row->held, "release", id_of(row), wall_ms);
+	err = attempt->stored ? fold->books.ops->money->attempt_update(fold->books.conn, row)
+	                      : fold->books.ops->money->attempt_add(fold->books.conn, row);
 	if (err == SL_OK)
 		err = post_end(fold, attempt, state == SL_ATTEMPT_RELEASED ? "release" : "settle");
 	if (err == SL_OK)
@@ -457,7 +347,7 @@ put_owner(struct sl_money_fold *fold, const struct sl_journal_record *record)
 		return SL_OK;
 	row.number = owner.number;
 	row.name = sl_slice_make(fold->name, size);
-	return fold->ops->money->owner_put(fold->conn, &row);
+	return fold->books.ops->money->owner_put(fold->books.conn, &row);
 }
 
 static enum sl_err
@@ -466,7 +356,7 @@ put_lease(struct sl_money_fold *fold, const struct sl_journal_record *record)
 	struct money_lease lease;
 
 	memcpy(&lease, record->body, sizeof(lease));
-	return fold->ops->money->lease_put(fold->conn, lease.number, lease.mark);
+	return fold->books.ops->money->lease_put(fold->books.conn, lease.number, lease.mark);
 }
 
 static enum sl_err
@@ -512,15 +402,15 @@ store_open(struct sl_money_fold *fold, struct open_attempt *attempt)
 		return SL_OK;
 	attempt->changed = false;
 	if (attempt->stored)
-		return fold->ops->money->attempt_update(fold->conn, row);
+		return fold->books.ops->money->attempt_update(fold->books.conn, row);
 	attempt->stored = true;
-	err = fold->ops->money->attempt_add(fold->conn, row);
-	fold->event++;
+	err = fold->books.ops->money->attempt_add(fold->books.conn, row);
+	fold->books.event++;
 	if (err == SL_OK)
-		err = post(fold, payer_book(row, false), -row->held, "hold", id_of(row),
+		err = money_post(&fold->books, payer_book(row, false), -row->held, "hold", id_of(row),
 		           row->begin_wall_ms);
 	if (err == SL_OK)
-		err = post(fold, payer_book(row, true), row->held, "hold", id_of(row),
+		err = money_post(&fold->books, payer_book(row, true), row->held, "hold", id_of(row),
 		           row->begin_wall_ms);
 	return err;
 }
@@ -533,16 +423,13 @@ flush(struct sl_money_fold *fold)
 	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++)
 		for (struct open_attempt *a = fold->attempts[i]; a && err == SL_OK; a = a->next)
 			err = store_open(fold, a);
+	if (err == SL_OK)
+		err = money_books_flush(&fold->books);
 	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++) {
-		for (struct book *b = fold->books[i]; b && err == SL_OK; b = b->next) {
-			if (b->changed)
-				err = fold->ops->money->book_put(fold->conn, &b->row);
-			b->changed = false;
-		}
 		while (fold->spent[i] && err == SL_OK) {
 			struct spent *gone = fold->spent[i];
 
-			err = fold->ops->money->spent_add(fold->conn, &gone->row);
+			err = fold->books.ops->money->spent_add(fold->books.conn, &gone->row);
 			fold->spent[i] = gone->next;
 			free(gone);
 		}
@@ -640,20 +527,20 @@ sl_money_fold_credit(struct sl_money_fold *fold, const struct sl_store_ops *ops,
 	};
 	struct sl_slice reference = credit->kind == SL_CREDIT_VOUCHER ? SL_SLICE("voucher")
 	                                                              : credit->external_id;
-	struct book *available;
+	int64_t available = 0;
 	enum sl_err err = load(fold, ops, conn);
 
 	if (err == SL_OK)
-		err = find_book(fold, (int64_t)owner * SL_BOOK_PARTS, &available);
-	if (err == SL_OK && available->row.balance + credit->amount < 0)
+		err = money_book_balance(&fold->books, (int64_t)owner * SL_BOOK_PARTS, &available);
+	if (err == SL_OK && available + credit->amount < 0)
 		err = SL_ELIMIT;
 	if (err != SL_OK)
 		return ended(fold, err);
-	fold->event++;
-	err = post(fold, kinds[credit->kind].book, -credit->amount, kinds[credit->kind].name,
+	fold->books.event++;
+	err = money_post(&fold->books, kinds[credit->kind].book, -credit->amount, kinds[credit->kind].name,
 	           reference, credit->now_wall_ms);
 	if (err == SL_OK)
-		err = post(fold, (int64_t)owner * SL_BOOK_PARTS, credit->amount,
+		err = money_post(&fold->books, (int64_t)owner * SL_BOOK_PARTS, credit->amount,
 		           kinds[credit->kind].name, reference, credit->now_wall_ms);
 	return ended(fold, err);
 }

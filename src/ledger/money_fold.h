@@ -2,7 +2,7 @@
 #ifndef SL_LEDGER_MONEY_FOLD_H
 #define SL_LEDGER_MONEY_FOLD_H
 
-#include "ledger/money.h"
+#include "ledger/money_book.h"
 #include "store/journal.h"
 #include "store/store.h"
 
@@ -32,18 +32,6 @@ enum sl_err sl_money_fold_credit(struct sl_money_fold *fold, const struct sl_sto
                                  uint32_t owner);
 /* What the memory says may not be what the store says: read it again. */
 void sl_money_fold_forget(struct sl_money_fold *fold);
-
-/* Named numbers of the ledger in the store's meta table; absent: 0. */
-enum sl_err sl_money_meta_get(const struct sl_store_ops *ops, void *conn, const char *name,
-                              uint64_t *out);
-enum sl_err sl_money_meta_put(const struct sl_store_ops *ops, void *conn, const char *name,
-                              uint64_t number);
-#define SL_MONEY_META_FOLDED   "money_folded"
-#define SL_MONEY_META_EPOCH    "money_epoch"
-#define SL_MONEY_META_INSTANCE "money_instance"
-
-/* The next link of a book's chain. */
-bool sl_money_chain(unsigned char chain[SL_CHAIN_SIZE], const struct sl_entry_row *entry);
 
 /* Sums of spent amounts by owner, window and period. */
 void sl_money_spent_of(const struct sl_attempt_row *row, unsigned scope, int64_t amount,

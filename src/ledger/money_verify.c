@@ -41,6 +41,7 @@ struct verify {
 	size_t                 spent_count, spent_size, spent_at;
 	int64_t                event, event_sum, now_wall_ms;
 	bool                   no_memory;
+	void                  *hasher;
 };
 
 static void
@@ -221,7 +222,7 @@ see_entry(void *context, const struct sl_entry_row *row)
 		return broken(v, "I8", "entry %lld: the balance of book %lld is %lld, the entries "
 		              "before it make %lld", (long long)row->id, (long long)row->book,
 		              (long long)row->balance, (long long)book->seen.balance);
-	if (!sl_money_chain(book->seen.chain, row) ||
+	if (!sl_money_chain(v->hasher, book->seen.chain, row) ||
 	    memcmp(book->seen.chain, row->chain, SL_CHAIN_SIZE) != 0)
 		return broken(v, "I8", "entry %lld does not continue the chain of book %lld",
 		              (long long)row->id, (long long)row->book);
@@ -385,7 +386,9 @@ sl_money_verify(const struct sl_store_ops *ops, void *conn, int64_t now_wall_ms,
 	*audit = (struct sl_money_audit){ 0 };
 	if (err != SL_OK)
 		return err;
-	err = read_all(ops, conn, &v);
+	v.hasher = sl_money_hasher_new();
+	err = v.hasher ? read_all(ops, conn, &v) : SL_ENOMEM;
+	sl_money_hasher_free(v.hasher);
 	ops->rollback(conn);
 	topup = find_book(&v, SL_BOOK_TOPUP);
 	audit->topped_up = topup ? -topup->row.balance : 0;

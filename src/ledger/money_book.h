@@ -1,0 +1,48 @@
+/* money_book.h - books in memory while a batch is folded; named numbers of the store.
+ * Private to the ledger; store thread only.
+ */
+#ifndef SL_LEDGER_MONEY_BOOK_H
+#define SL_LEDGER_MONEY_BOOK_H
+
+#include "ledger/money.h"
+#include "store/store.h"
+
+enum { MONEY_BOOK_BUCKETS = 4096 };
+
+struct money_book;
+struct money_books {
+	struct money_book         *buckets[MONEY_BOOK_BUCKETS];
+	int64_t                    event;      /* of the entries that are posted */
+	int64_t                    next_entry; /* id the store will give the next one */
+	void                      *hasher;
+	const struct sl_store_ops *ops;  /* of the running call */
+	void                      *conn;
+};
+
+/* In zeroed memory. False: out of memory. */
+bool money_books_init(struct money_books *books);
+void money_books_forget(struct money_books *books);
+void money_books_release(struct money_books *books);
+/* One side of an event; amount 0 is none. SL_ELIMIT: no balance is that large. */
+enum sl_err money_post(struct money_books *books, int64_t book, int64_t amount, const char *kind,
+                       struct sl_slice reference, int64_t wall_ms);
+enum sl_err money_book_balance(struct money_books *books, int64_t book, int64_t *balance);
+/* Writes the balances that changed. */
+enum sl_err money_books_flush(struct money_books *books);
+
+/* The next link of a book's chain; the hasher is for one thread. */
+void *sl_money_hasher_new(void);
+void sl_money_hasher_free(void *hasher);
+bool sl_money_chain(void *hasher, unsigned char chain[SL_CHAIN_SIZE],
+                    const struct sl_entry_row *entry);
+
+/* Named numbers of the ledger in the store's meta table; absent: 0. */
+enum sl_err sl_money_meta_get(const struct sl_store_ops *ops, void *conn, const char *name,
+                              uint64_t *out);
+enum sl_err sl_money_meta_put(const struct sl_store_ops *ops, void *conn, const char *name,
+                              uint64_t number);
+#define SL_MONEY_META_FOLDED   "money_folded"
+#define SL_MONEY_META_EPOCH    "money_epoch"
+#define SL_MONEY_META_INSTANCE "money_instance"
+
+#endif
