@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 
 #include "money_harness.h"
 
@@ -242,6 +244,60 @@ holds_left_open_are_resolved_once(void **state)
 	assert_int_equal(spent(SL_SCOPE_KEY, "k", SL_WINDOW_TOTAL), 1070);
 }
 
+/* --- a full disk ---------------------------------------------------------------------- */
+
+/* No file may grow beyond this. The journal was made at its full size before. */
+static void
+limit_files(rlim_t bytes)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void
+a_full_disk_refuses_with_a_reason_and_heals(void **state)
+{
+	struct sl_money_request request = till_request(&till, "k", "t", "w", &sl_money_unlimited,
+	                                               1000);
+	struct sl_hold *open = hold_of(&request), *hold = NULL;
+	struct sl_money_refusal why;
+	enum sl_err err = SL_OK;
+	int64_t charged = 0;
+
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	sl_money_dispatched(open, 1);
+	/* The write-ahead log is longer, the used part of the journal is not. */
+	limit_files(65536);
+	for (int i = 0; i < 2000 && err == SL_OK; i++) {
+		err = till_hold(&till, &request, &hold, &why);
+		if (err == SL_OK) {
+			settle(hold, 10);
+			charged += 10;
+		}
+		usleep(1000);
+	}
+	assert_int_equal(err, SL_EFULL);
+	assert_int_equal(why.by, SL_REFUSED_STORE);
+	assert_true(why.retry_after_s > 0);
+	/* What is in flight ends as always. */
+	settle(open, 500);
+	limit_files(RLIM_INFINITY);
+	for (int i = 0; i < 2000 && err == SL_EFULL; i++) {
+		err = till_hold(&till, &request, &hold, &why);
+		usleep(1000);
+	}
+	assert_int_equal(err, SL_OK);
+	sl_money_release(hold, till.now_ms);
+	assert_int_equal(spent(SL_SCOPE_KEY, "k", SL_WINDOW_TOTAL), charged + 500);
+	till_shut(&till);
+	assert_true(till_reopen(&till));
+	assert_int_equal(spent(SL_SCOPE_KEY, "k", SL_WINDOW_TOTAL), charged + 500);
+}
+
 /* --- parallel ----------------------------------------------------------------------- */
 
 enum { THREADS = 1000, ROUNDS = 20, FIT = 500 };
@@ -366,6 +422,7 @@ main(void)
 		TEST_AS(prepaid_credit_is_never_overdrawn, &strict),
 		TEST(vouchers_refunds_and_corrections),
 		TEST(holds_left_open_are_resolved_once),
+		TEST(a_full_disk_refuses_with_a_reason_and_heals),
 		TEST(five_hundred_of_a_thousand_parallel_requests_pass),
 		TEST(the_audit_names_what_was_changed),
 	};
