@@ -153,8 +153,8 @@ print_entry(void *context, const struct sl_entry_row *row)
 	static const char *const formats[] = {
 		[FORMAT_TEXT] = "%s  %-10.*s %8s %20s %20s  %s\n",
 		[FORMAT_CSV] = "%s,%.*s,%s,%s,%s,%s\n",
-		[FORMAT_JSON] = "{\"at\": \"%s\", \"kind\": \"%.*s\", \"account\": \"%s\", "
-		                "\"amount_usd\": %s, \"balance_usd\": %s, \"reference\": \"%s\"}",
+		[FORMAT_JSON] = ("{\"at\": \"%s\", \"kind\": \"%.*s\", \"account\": \"%s\", "
+		                 "\"amount_usd\": %s, \"balance_usd\": %s, \"reference\": \"%s\"}"),
 	};
 	struct statement *statement = context;
 	char when[32], reference[300], amount[AMOUNT_SIZE], balance[AMOUNT_SIZE];
