@@ -52,7 +52,7 @@ check_choice(struct sl_loader *loader)
 		if (!sl_policy_find(config->models[i].strategy))
 			pending(loader, sl_loader_where(loader, &config->models[i].strategy),
 			        "this strategy is not available in this version: the deployments "
-			        "are drawn by weight — use weighted, priority or round_robin");
+			        "are drawn by weight — choose another");
 	if (config->route_count)
 		pending(loader, sl_loader_where_element(loader, &config->routes[0]),
 		        "routes are not served by this version");
