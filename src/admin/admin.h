@@ -12,6 +12,8 @@
 #include "net/server.h"
 #include "telemetry/telemetry.h"
 
+struct sl_board;
+struct sl_config;
 struct sl_keyring;
 struct sl_store;
 struct sl_admin;
@@ -21,6 +23,9 @@ struct sl_admin_services {
 	struct sl_store     *store;
 	struct sl_keyring   *keyring;
 	struct sl_telemetry *telemetry;
+	struct sl_board     *board;
+	/* The configuration in force on this loop, valid during the call. */
+	const struct sl_config *(*config)(void *context);
 	bool                 keys_required;
 	/* POST /admin/reload. SL_OK: {"changed":[...]} in report; SL_ESYNTAX: the
 	 * problems as text, one "FILE:LINE:COL: ..." a line. */
@@ -36,6 +41,8 @@ struct sl_admin_services {
 struct sl_admin *sl_admin_new(struct sl_loop *loop, const struct sl_admin_services *services);
 void sl_admin_free(struct sl_admin *admin);
 const struct sl_server_handler *sl_admin_handler(struct sl_admin *admin);
+/* At start, before the loops: which deployments were disabled. */
+enum sl_err sl_admin_load_switches(struct sl_board *board, struct sl_store *store);
 /* Whether the raw path is the admin room's: /admin and below, /health, /ready,
  * /metrics, / and what the page needs. */
 bool sl_admin_owns(struct sl_slice path);

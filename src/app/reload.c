@@ -148,6 +148,7 @@ sl_app_reload(struct sl_app *app, struct sl_buf *report)
 		err = SL_ESYNTAX;
 		goto out;
 	}
+	sl_board_register(app->board, sl_world_config(world));
 	old = publish(app, world);
 	wait_for_others(app);
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());

@@ -221,6 +221,22 @@ open_state(struct sl_app *app, struct sl_buf *master_key, struct sl_buf *first_k
 	return true;
 }
 
+static bool
+open_board(struct sl_app *app, const struct sl_config *config, struct sl_buf *reason)
+{
+	enum sl_err err;
+
+	app->board = sl_board_new();
+	err = app->board ? sl_admin_load_switches(app->board, app->store) : SL_ENOMEM;
+	if (err != SL_OK) {
+		sl_buf_printf(reason, "store %.*s: the list of disabled deployments: %s\n",
+		              SL_ARG(config->store), sl_err_text(err));
+		return false;
+	}
+	sl_board_register(app->board, config);
+	return true;
+}
+
 static unsigned
 count_workers(const struct sl_config *config)
 {
@@ -312,7 +328,7 @@ start(struct sl_app *app, struct sl_buf *reason)
 		sl_buf_append_str(reason, "out of memory\n");
 		goto out;
 	}
-	if (!open_workers(app, reason))
+	if (!open_board(app, config, reason) || !open_workers(app, reason))
 		goto out;
 	sl_banner_print(app, sl_buf_slice(&master_key), sl_buf_slice(&first_key));
 	ok = true;
@@ -412,6 +428,7 @@ stop(struct sl_app *app)
 	sl_store_free(app->store);
 	if (app->keyring)
 		sl_keyring_free(app->keyring);
+	sl_board_free(app->board);
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_release(&app->workers[i]);

@@ -21,6 +21,7 @@
 #include "mock/mock.h"
 #include "net/client.h"
 #include "net/server.h"
+#include "pipeline/board.h"
 #include "pipeline/gateway.h"
 #include "telemetry/telemetry.h"
 
@@ -67,6 +68,7 @@ struct sl_app {
 	struct sl_store        *store;
 	struct sl_keyring      *keyring;
 	struct sl_telemetry    *telemetry;
+	struct sl_board        *board;
 	struct sl_mock_thread  *mock;
 	uint16_t                mock_port;
 	struct sl_worker       *workers;

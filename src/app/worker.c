@@ -59,6 +59,14 @@ sample_model(void *context)
 	return sl_world_sample_model(worker->world);
 }
 
+static const struct sl_config *
+config_of(void *context)
+{
+	struct sl_worker *worker = context;
+
+	return sl_world_config(worker->world);
+}
+
 static void
 publish_gauges(struct sl_worker *worker)
 {
@@ -253,6 +261,8 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.store = app->store,
 		.keyring = app->keyring,
 		.telemetry = app->telemetry,
+		.board = app->board,
+		.config = config_of,
 		.keys_required = app->keys_required,
 		.reload = reload,
 		.gauges = sum_gauges,
@@ -267,6 +277,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 	worker->services = (struct sl_services){
 		.keyring = app->keyring,
 		.telemetry = app->telemetry,
+		.board = app->board,
 		.draining = is_draining,
 		.context = worker,
 		.site = sl_admin_handler(worker->admin),

@@ -117,6 +117,7 @@ sl_ask_close_front(struct sl_ask *ask)
 	if (!ask->front)
 		return;
 	sl_arena_release(&ask->front->arena);
+	sl_buf_release(&ask->front->kept.body);
 	free(ask->front);
 	ask->front = NULL;
 	ask->reply_headers = NULL;

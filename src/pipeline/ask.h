@@ -22,6 +22,7 @@
 #include "model/fault.h"
 #include "net/client.h"
 #include "net/server.h"
+#include "pipeline/board.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
 #include "shapes/shape.h"
@@ -44,6 +45,16 @@ enum sl_reply_mode {
 	SL_REPLY_OPAQUE, /* relayed as it comes, nothing to read in it */
 };
 
+/* The most useful error reply of the attempts that failed: what the caller gets
+ * when none goes well. */
+struct sl_kept_error {
+	int                           status; /* 0: none */
+	const struct sl_plan_target  *target;
+	struct sl_header             *headers;
+	size_t                        header_count;
+	struct sl_buf                 body;
+};
+
 /* What steers and where it may go, with everything made on the way there: large,
  * and needed only until the answer begins; then freed, so that a running stream
  * costs little. */
@@ -53,6 +64,11 @@ struct sl_ask_front {
 	struct sl_plan    plan;
 	struct sl_forward forward;
 	size_t            next_target;
+	const struct sl_plan_target *target; /* of the running or last attempt */
+	struct sl_kept_error kept;
+	struct sl_fault   last;        /* why the last attempt failed, while backing off */
+	struct sl_timer   backoff;
+	struct sl_ask    *ask;
 };
 
 struct sl_ask {
@@ -74,6 +90,9 @@ struct sl_ask {
 	/* The running attempt. */
 	struct sl_fetch                  fetch;
 	bool                             fetching;
+	struct sl_board_ticket           ticket;
+	uint32_t                         retry_after_ms; /* as its reply says, 0: nothing */
+	bool                             sent;         /* the provider may have seen it */
 	const struct sl_upstream        *upstream;
 	const struct sl_model_card      *card;
 	enum sl_reply_mode               reply_mode;
@@ -136,9 +155,15 @@ void sl_ask_close_front(struct sl_ask *ask);
 void sl_ask_settle(struct sl_ask *ask);
 void sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why);
 
-/* attempt.c: tries the next target, or refuses with the best reason. */
+/* attempt.c: tries the next target, or answers with the best reason. */
 void sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last);
 void sl_attempt_drop(struct sl_ask *ask);
+/* What the attempt showed of its target: content came; it ended (the first
+ * verdict counts). */
+void sl_attempt_content(struct sl_ask *ask);
+void sl_attempt_end(struct sl_ask *ask, enum sl_verdict verdict);
+/* Keeps the held error reply if it tells more than the one that is kept. */
+void sl_attempt_keep_error(struct sl_ask *ask);
 
 /* relay.c: the reply of an attempt. */
 extern const struct sl_fetch_ops sl_relay_ops;
@@ -146,6 +171,8 @@ void sl_relay_drained(struct sl_ask *ask);
 /* Room that ask->held may need: a reply to be read whole, or what a stream brings
  * before its first content or for a caller that reads slowly. */
 size_t sl_relay_held_max(const struct sl_config_limits *limits);
+/* Sends the error reply that is held, with its status. */
+void sl_relay_error(struct sl_ask *ask);
 
 /* fields.c: header fields between the two sides. */
 size_t sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,

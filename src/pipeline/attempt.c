@@ -3,10 +3,29 @@
  * One attempt is one physical try at one provider. Nothing has reached the
  * caller while attempts are made; what a provider may have bought is marked, so
  * that the caller's SDK does not buy it again.
+ *
+ *   fail --another target--> allowed by router.retries and the budget? --> attempt
+ *    |                        '-- same provider again: after a random wait
+ *    '-- none, or not allowed --> the most useful error reply, else the last reason
+ *
+ * The budget is the process's (routing/health.h). What was refused before a byte
+ * was sent cost the provider nothing and takes nothing from it.
  */
 #include "pipeline/ask.h"
 
-enum { FIELDS_MAX = 160 };
+enum {
+	FIELDS_MAX = 160,
+	/* Full jitter, doubling: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
+	BACKOFF_MS = 100,
+	BACKOFF_MAX_MS = 2000,
+	RETRY_AFTER_MAX_S = 30,
+};
+
+static uint64_t
+now_us(const struct sl_ask *ask)
+{
+	return sl_loop_now_ns(ask->gateway->loop) / 1000;
+}
 
 static void
 release_reader(struct sl_ask *ask)
@@ -21,8 +40,33 @@ release_reader(struct sl_ask *ask)
 }
 
 void
+sl_attempt_content(struct sl_ask *ask)
+{
+	sl_board_content(&ask->ticket, now_us(ask));
+}
+
+void
+sl_attempt_end(struct sl_ask *ask, enum sl_verdict verdict)
+{
+	sl_board_end(&ask->ticket, verdict, ask->retry_after_ms, now_us(ask));
+}
+
+/* What an attempt that nobody waits for any longer has shown. */
+static enum sl_verdict
+verdict_so_far(const struct sl_ask *ask)
+{
+	if (ask->reply.facts.failed)
+		return SL_VERDICT_FAILED;
+	/* SDKs hang up as soon as they saw the stream's last frame. */
+	return ask->reply.facts.finished ? SL_VERDICT_OK : SL_VERDICT_NONE;
+}
+
+void
 sl_attempt_drop(struct sl_ask *ask)
 {
+	if (ask->front)
+		sl_timer_clear(&ask->front->backoff);
+	sl_attempt_end(ask, verdict_so_far(ask));
 	if (ask->fetching) {
 		ask->record.upstream_us =
 		    (sl_loop_now_ns(ask->gateway->loop) - ask->attempt_ns) / 1000;
@@ -42,6 +86,9 @@ begin(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->decision.model = sl_arena_dup(&ask->exchange->arena, target->model);
 	ask->record.deployment = target->deployment;
 	ask->reply = (struct sl_stream_state){ 0 };
+	ask->front->target = target;
+	ask->sent = false;
+	ask->retry_after_ms = 0;
 	ask->upstream_status = 0;
 	ask->paused = false;
 	sl_buf_clear(&ask->held);
@@ -117,28 +164,181 @@ explain_start(struct sl_ask *ask, enum sl_err err, struct sl_fault *fault)
 		                      "shortly."));
 }
 
-void
-sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last)
+/* --- when attempts fail ------------------------------------------------------ */
+
+/* How much an error reply tells a caller who could not be served: when to come
+ * back, that the provider is full, that it is broken. */
+static int
+usefulness(int status)
 {
+	switch (status) {
+	case 0:
+		return 0;
+	case 429:
+		return 4;
+	case 503:
+	case 529:
+		return 3;
+	default:
+		return status >= 500 ? 2 : 1;
+	}
+}
+
+void
+sl_attempt_keep_error(struct sl_ask *ask)
+{
+	struct sl_kept_error *kept = &ask->front->kept;
+
+	if (usefulness(ask->upstream_status) <= usefulness(kept->status))
+		return;
+	sl_buf_release(&kept->body);
+	*kept = (struct sl_kept_error){
+		.status = ask->upstream_status,
+		.target = ask->front->target,
+		.headers = ask->reply_headers,
+		.header_count = ask->reply_header_count,
+		.body = ask->held,
+	};
+	sl_buf_init(&ask->held, sl_relay_held_max(&ask->world->config->limits));
+}
+
+static void
+send_kept(struct sl_ask *ask)
+{
+	struct sl_kept_error *kept = &ask->front->kept;
+
+	begin(ask, kept->target);
+	sl_buf_release(&ask->held);
+	ask->held = kept->body;
+	kept->body = (struct sl_buf){ 0 };
+	ask->upstream_status = kept->status;
+	ask->reply_headers = kept->headers;
+	ask->reply_header_count = kept->header_count;
+	ask->reply_mode = SL_REPLY_ERROR;
+	sl_relay_error(ask);
+}
+
+/* When the first of the targets may be tried again. */
+static uint32_t
+retry_after_s(const struct sl_ask *ask)
+{
+	const struct sl_plan *plan = &ask->front->plan;
+	uint64_t now = now_us(ask), wait_us = UINT64_MAX;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct sl_plan_target *target = &plan->targets[i];
+		struct sl_health_figures live;
+
+		sl_board_figures(ask->gateway->services.board,
+		                 ask->world->config->providers[target->provider].name,
+		                 target->model, ask->stream, now, &live);
+		if (live.due_us <= now)
+			return 1;
+		if (live.due_us - now < wait_us)
+			wait_us = live.due_us - now;
+	}
+	wait_us = wait_us / 1000000 + 1;
+	return wait_us < RETRY_AFTER_MAX_S ? (uint32_t)wait_us : RETRY_AFTER_MAX_S;
+}
+
+static void
+give_up(struct sl_ask *ask, const struct sl_fault *last)
+{
+	struct sl_fault fault = *last;
+
+	if (ask->front->kept.status > 0) {
+		send_kept(ask);
+		return;
+	}
+	/* Where the operator must act, coming back soon does not help. */
+	if (!ask->maybe_bought &&
+	    (fault.kind == SL_FAULT_UPSTREAM_UNREACHABLE ||
+	     fault.kind == SL_FAULT_UPSTREAM_BROKEN || fault.kind == SL_FAULT_OVERLOADED))
+		fault.retry_after_s = retry_after_s(ask);
+	sl_ask_refuse(ask, &fault);
+}
+
+static bool
+may_go_on(const struct sl_ask *ask)
+{
+	return ask->front->next_target < ask->front->plan.count &&
+	       ask->record.attempts <= ask->world->config->router_retries;
+}
+
+static void run(struct sl_ask *ask, const struct sl_fault *last);
+
+static void
+on_backoff(struct sl_timer *timer)
+{
+	struct sl_ask_front *front = SL_CONTAINER(timer, struct sl_ask_front, backoff);
+	struct sl_fault last = front->last;
+
+	run(front->ask, &last);
+}
+
+/* Another target of a provider that has just failed is likely to fail with it, and
+ * everybody's second attempts must not come at once. */
+static bool
+back_off(struct sl_ask *ask, const struct sl_fault *last)
+{
+	struct sl_ask_front *front = ask->front;
+	uint64_t most_ms = BACKOFF_MS;
+
+	if (!front->target ||
+	    front->plan.targets[front->next_target].provider != front->target->provider)
+		return false;
+	for (uint32_t i = 1; i < ask->record.attempts && most_ms < BACKOFF_MAX_MS; i++)
+		most_ms *= 2;
+	front->last = *last;
+	front->ask = ask;
+	front->backoff.on_due = on_backoff;
+	sl_timer_set(ask->gateway->loop, &front->backoff, sl_rand_u64() % most_ms);
+	return true;
+}
+
+/* Goes through the targets until an attempt is under way. */
+static void
+run(struct sl_ask *ask, const struct sl_fault *last)
+{
+	struct sl_board *board = ask->gateway->services.board;
 	struct sl_ask_front *front = ask->front;
 	struct sl_fault fault;
 
-	sl_attempt_drop(ask);
-	if (ask->state == SL_ASK_WAITING)
-		sl_ask_set_state(ask, SL_ASK_PLANNED);
-	while (front->next_target < front->plan.count &&
-	       ask->record.attempts <= ask->world->config->router_retries) {
+	while (may_go_on(ask)) {
 		const struct sl_plan_target *target = &front->plan.targets[front->next_target++];
 		enum sl_err err;
 
+		if (!sl_board_begin(board, ask->world->config->providers[target->provider].name,
+		                    target->model, ask->stream,
+		                    front->next_target == front->plan.count, now_us(ask),
+		                    &ask->ticket))
+			continue;
 		begin(ask, target);
 		err = start(ask, target);
 		if (err == SL_OK) {
 			sl_ask_set_state(ask, SL_ASK_WAITING);
 			return;
 		}
+		sl_attempt_end(ask, SL_VERDICT_NONE);
 		explain_start(ask, err, &fault);
 		last = &fault;
 	}
-	sl_ask_refuse(ask, last);
+	give_up(ask, last);
+}
+
+void
+sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last)
+{
+	sl_attempt_drop(ask);
+	if (ask->state == SL_ASK_WAITING)
+		sl_ask_set_state(ask, SL_ASK_PLANNED);
+	if (!last) {
+		run(ask, NULL);
+		return;
+	}
+	if (!may_go_on(ask) ||
+	    (ask->sent && !sl_board_retry(ask->gateway->services.board, now_us(ask))))
+		give_up(ask, last);
+	else if (!back_off(ask, last))
+		run(ask, last);
 }

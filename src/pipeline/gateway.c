@@ -190,6 +190,39 @@ plan_accepts_any(void *context, size_t provider)
 	return sl_slice_is(ask->world->upstreams[provider].config->kind, "mock");
 }
 
+static uint64_t
+now_us(const struct sl_ask *ask)
+{
+	return sl_loop_now_ns(ask->gateway->loop) / 1000;
+}
+
+static void
+plan_figures(void *context, size_t provider, struct sl_slice model,
+             struct sl_health_figures *out)
+{
+	const struct sl_ask *ask = context;
+
+	sl_board_figures(ask->gateway->services.board,
+	                 ask->world->config->providers[provider].name, model, ask->stream,
+	                 now_us(ask), out);
+}
+
+static bool
+plan_disabled(void *context, size_t provider, struct sl_slice model,
+              struct sl_slice deployment)
+{
+	struct sl_ask *ask = context;
+	struct sl_board *board = ask->gateway->services.board;
+	struct sl_slice name = ask->world->config->providers[provider].name;
+
+	if (sl_board_all_enabled(board))
+		return false;
+	if (deployment.len == 0)
+		deployment = sl_arena_join(sl_ask_arena(ask),
+		                           (struct sl_slice[]){ name, SL_SLICE("/"), model }, 3);
+	return sl_board_is_disabled(board, deployment);
+}
+
 static bool
 plan_prompt(void *context, struct sl_prompt *out)
 {
@@ -215,6 +248,8 @@ make_plan(struct sl_ask *ask)
 		.allows = plan_allows,
 		.accepts_any = plan_accepts_any,
 		.prompt = plan_prompt,
+		.figures = plan_figures,
+		.disabled = plan_disabled,
 	};
 	struct sl_fault fault;
 
@@ -262,6 +297,7 @@ on_request(void *context, struct sl_exchange *exchange)
 	if (!make_plan(ask))
 		return;
 	sl_ask_set_state(ask, SL_ASK_PLANNED);
+	sl_board_request(gateway->services.board, now_us(ask));
 	sl_attempt_next(ask, NULL);
 }
 

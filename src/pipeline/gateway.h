@@ -15,6 +15,7 @@
 #include "net/loop.h"
 #include "net/server.h"
 
+struct sl_board;
 struct sl_keyring;
 struct sl_telemetry;
 struct sl_world;
@@ -35,6 +36,7 @@ struct sl_slice sl_world_sample_model(const struct sl_world *world);
 struct sl_services {
 	struct sl_keyring   *keyring;
 	struct sl_telemetry *telemetry;
+	struct sl_board     *board;
 	bool (*draining)(void *context); /* the process is shutting down */
 	void *context;
 	/* Another handler on the same port: the admin room (/admin, /metrics,

@@ -3,7 +3,8 @@
  *   HOLD    whole replies are held, read for usage, and sent with their cost in
  *           the head; one that outgrows limits.reply_bytes becomes OPAQUE
  *   ERROR   the provider's error passes with its status, unless another target
- *           may do better, or the fault is our credential's
+ *           may do better (it is then kept: attempt.c), or the fault is our
+ *           credential's
  *   STREAM  frames are held until the first content, then relayed as they
  *           arrive and read in passing; a stream that dies gets its grammar's
  *           error event, never a clean end
@@ -108,6 +109,18 @@ put_out(struct sl_ask *ask, struct sl_slice bytes)
 }
 
 static size_t
+say_no_retry(struct sl_header *out, size_t count)
+{
+	static const struct sl_slice name = SL_SLICE_INIT("x-should-retry");
+	size_t at = 0;
+
+	while (at < count && !sl_slice_eq(out[at].name, name))
+		at++;
+	out[at] = (struct sl_header){ name, SL_SLICE("false") };
+	return at < count ? count : count + 1;
+}
+
+static size_t
 answer_fields(struct sl_ask *ask, struct sl_header *out)
 {
 	struct sl_surface_headers own = { .count = 0 };
@@ -120,6 +133,9 @@ answer_fields(struct sl_ask *ask, struct sl_header *out)
 		out[count++] = own.items[i];
 	if (ask->reply_mode == SL_REPLY_STREAM)
 		out[count++] = (struct sl_header){ SL_SLICE("x-accel-buffering"), SL_SLICE("no") };
+	/* The provider speaks of its own attempt; an earlier one may have been bought. */
+	if (ask->reply_mode == SL_REPLY_ERROR && ask->maybe_bought)
+		count = say_no_retry(out, count);
 	return sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
 }
 
@@ -129,6 +145,7 @@ begin_answer(struct sl_ask *ask)
 	struct sl_header out[SL_ANSWER_FIELDS_MAX];
 	size_t count = answer_fields(ask, out);
 
+	sl_attempt_content(ask);
 	ask->record.status = ask->upstream_status;
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
@@ -181,6 +198,7 @@ fail(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice message)
 {
 	struct sl_fault fault;
 
+	sl_attempt_end(ask, SL_VERDICT_FAILED);
 	sl_fault_set(&fault, kind, message);
 	if (ask->state == SL_ASK_WAITING && sl_fault_may_retry(kind) &&
 	    kind != SL_FAULT_UPSTREAM_TIMEOUT)
@@ -240,6 +258,35 @@ lost_bytes(struct sl_ask *ask)
 	return true;
 }
 
+/* RFC 9110 10.2.3 also allows a date; providers of models send numbers. */
+static uint32_t
+retry_after_ms(const struct sl_headers *headers)
+{
+	struct sl_slice text = sl_headers_get(headers, "retry-after-ms");
+	int64_t value;
+
+	if (text.len == 0 || !sl_slice_i64(text, &value)) {
+		text = sl_headers_get(headers, "retry-after");
+		if (text.len == 0 || !sl_slice_i64(text, &value) || value < 0)
+			return 0;
+		value = value < SL_HEALTH_RETRY_AFTER_MAX_MS ? value * 1000 : value;
+	}
+	if (value < 0)
+		return 0;
+	return value < SL_HEALTH_RETRY_AFTER_MAX_MS ? (uint32_t)value
+	                                            : SL_HEALTH_RETRY_AFTER_MAX_MS;
+}
+
+void
+sl_relay_error(struct sl_ask *ask)
+{
+	scrub(ask);
+	sl_ask_settle(ask);
+	ask->record.outcome = SL_OUTCOME_UPSTREAM_ERROR;
+	ask->record.fault = SL_FAULT_UPSTREAM_STATUS;
+	send_whole(ask);
+}
+
 static bool
 worth_another(int status)
 {
@@ -254,22 +301,21 @@ finish_error(struct sl_ask *ask)
 	                                              status == 403);
 
 	ask->finished_upstream = true;
+	sl_attempt_end(ask, status == 429                  ? SL_VERDICT_LIMITED
+	                    : ours || worth_another(status) ? SL_VERDICT_FAILED
+	                                                    : SL_VERDICT_OK);
 	if (ours) {
 		fail(ask, SL_FAULT_UPSTREAM_AUTH,
 		     say(ask, "did not accept the credential this gateway has for it. The "
 		              "gateway's operator must correct it."));
 		return;
 	}
-	if (worth_another(status) && ask->front->next_target < ask->front->plan.count &&
-	    ask->record.attempts <= ask->world->config->router_retries) {
-		fail(ask, SL_FAULT_UPSTREAM_STATUS, say(ask, "answered with an error."));
+	if (!worth_another(status)) {
+		sl_relay_error(ask);
 		return;
 	}
-	scrub(ask);
-	sl_ask_settle(ask);
-	ask->record.outcome = SL_OUTCOME_UPSTREAM_ERROR;
-	ask->record.fault = SL_FAULT_UPSTREAM_STATUS;
-	send_whole(ask);
+	sl_attempt_keep_error(ask);
+	fail(ask, SL_FAULT_UPSTREAM_STATUS, say(ask, "answered with an error."));
 }
 
 /* --- STREAM --------------------------------------------------------------- */
@@ -354,6 +400,9 @@ stream_data(struct sl_ask *ask, struct sl_slice bytes)
 
 	if (lost_bytes(ask))
 		return;
+	/* Callers hang up on the error event, before the provider ends. */
+	if (facts->failed)
+		sl_attempt_end(ask, SL_VERDICT_FAILED);
 	if (ask->state == SL_ASK_WAITING && facts->failed) {
 		fail_reported(ask);
 		return;
@@ -415,6 +464,7 @@ stream_end(struct sl_ask *ask)
 		return;
 	}
 	ask->finished_upstream = ask->reply.facts.finished;
+	sl_attempt_end(ask, ask->reply.facts.failed ? SL_VERDICT_FAILED : SL_VERDICT_OK);
 	if (ask->reply.facts.failed) {
 		ask->record.outcome = SL_OUTCOME_UPSTREAM_ERROR;
 		ask->record.fault = SL_FAULT_UPSTREAM_STATUS;
@@ -445,6 +495,8 @@ whole_end(struct sl_ask *ask)
 	}
 	facts->finished = true;
 	ask->finished_upstream = true;
+	sl_attempt_content(ask);
+	sl_attempt_end(ask, SL_VERDICT_OK);
 	sl_ask_settle(ask);
 	send_whole(ask);
 }
@@ -488,6 +540,9 @@ on_head(struct sl_fetch *fetch, int status, const struct sl_headers *headers,
 	struct sl_slice encoding = sl_headers_get(headers, "content-encoding");
 
 	ask->upstream_status = status;
+	ask->sent = true;
+	if (status >= 400)
+		ask->retry_after_ms = retry_after_ms(headers);
 	ask->maybe_bought = ask->maybe_bought || status < 400;
 	if (status >= 300 && status < 400) {
 		fail(ask, SL_FAULT_UPSTREAM_BROKEN,
@@ -566,6 +621,7 @@ on_end(struct sl_fetch *fetch, const struct sl_headers *trailers)
 	case SL_REPLY_OPAQUE:
 		ask->reply.facts.finished = true;
 		ask->finished_upstream = true;
+		sl_attempt_end(ask, SL_VERDICT_OK);
 		sl_ask_settle(ask);
 		finish_answer(ask);
 		break;
@@ -593,7 +649,7 @@ kind_of(const struct sl_fetch_error *error)
 	case SL_STAGE_BODY:
 		break;
 	}
-	return SL_FAULT_UPSTREAM_CUT;
+	return error->err == SL_ETIMEDOUT ? SL_FAULT_UPSTREAM_TIMEOUT : SL_FAULT_UPSTREAM_CUT;
 }
 
 static const char *
@@ -626,6 +682,9 @@ on_fail(struct sl_fetch *fetch, const struct sl_fetch_error *error)
 
 	end_attempt(ask);
 	ask->maybe_bought = ask->maybe_bought || error->sent;
+	ask->sent = ask->sent || error->sent;
+	if (error->err == SL_ECANCELLED)
+		sl_attempt_end(ask, SL_VERDICT_NONE);
 	sl_log(SL_LOG_WARN, "upstream failed", SL_LOG_S("request_id", ask->decision.request_id),
 	       SL_LOG_S("provider", ask->decision.provider),
 	       SL_LOG_Z("error", sl_err_text(error->err)), SL_LOG_I("stage", error->stage),

@@ -5,8 +5,10 @@
  *   name --provider/model | catalogue | any-name provider-----------> target
  *
  * Hard filters come before any ranking: a provider that is switched off or does
- * not speak the shape, and names the key may not use, are dropped and counted,
- * so that a refusal can say what was missing.
+ * not speak the shape, a deployment that an operator disabled, and names the key
+ * may not use, are dropped with the reason, so that a refusal can say what was
+ * missing. Targets whose breaker is open are ranked behind the others and dropped
+ * at the end, unless nothing else is left.
  */
 #include "routing/plan.h"
 
@@ -82,38 +84,100 @@ key_allows(const struct sl_plan_query *query, struct sl_arena *arena, size_t pro
 }
 
 static void
-add_target(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
-           size_t provider, struct sl_slice model, struct sl_slice deployment,
-           const char *reason)
+drop(struct sl_plan *plan, const struct sl_plan_target *target, const char *reason)
 {
-	if (!query->config->providers[provider].enabled) {
-		plan->dropped++;
+	plan->dropped++;
+	if (plan->drop_count == SL_PLAN_TARGETS_MAX)
+		return;
+	plan->drops[plan->drop_count++] = (struct sl_plan_drop){
+		.provider = target->provider,
+		.model = target->model,
+		.deployment = target->deployment,
+		.reason = reason,
+	};
+}
+
+static void
+get_figures(const struct sl_plan_query *query, size_t provider, struct sl_slice model,
+            struct sl_health_figures *out)
+{
+	*out = (struct sl_health_figures){ .breaker = SL_BREAKER_CLOSED };
+	if (query->figures)
+		query->figures(query->context, provider, model, out);
+}
+
+static bool
+drop_disabled(const struct sl_plan_query *query, struct sl_plan *plan,
+              const struct sl_plan_target *target)
+{
+	if (!query->disabled || !query->disabled(query->context, target->provider,
+	                                         target->model, target->deployment))
+		return false;
+	drop(plan, target, "disabled by an operator");
+	plan->dropped_disabled = true;
+	return true;
+}
+
+static void
+add_target(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+           const struct sl_plan_target *target)
+{
+	if (!query->config->providers[target->provider].enabled) {
+		drop(plan, target, "provider disabled");
 		return;
 	}
-	if (!key_allows(query, arena, provider, model)) {
-		plan->dropped++;
+	if (!key_allows(query, arena, target->provider, target->model)) {
+		drop(plan, target, "not allowed for this key");
 		plan->dropped_key = true;
 		return;
 	}
-	if (!query->serves(query->context, provider)) {
-		plan->dropped++;
+	if (!query->serves(query->context, target->provider)) {
+		drop(plan, target, "does not speak this API");
 		plan->dropped_shape = true;
-		plan->dropped_provider = provider;
+		plan->dropped_provider = target->provider;
 		return;
 	}
 	if (plan->count == SL_PLAN_TARGETS_MAX)
 		return;
 	for (size_t i = 0; i < plan->count; i++)
-		if (plan->targets[i].provider == provider &&
-		    sl_slice_eq(plan->targets[i].model, model))
+		if (plan->targets[i].provider == target->provider &&
+		    sl_slice_eq(plan->targets[i].model, target->model))
 			return;
-	plan->targets[plan->count++] = (struct sl_plan_target){
-		.provider = provider,
-		.model = model,
-		.deployment = deployment,
-		.card = find_card(query, provider, model),
-		.reason = reason,
-	};
+	plan->targets[plan->count] = *target;
+	plan->targets[plan->count++].card = find_card(query, target->provider, target->model);
+}
+
+static void
+add_named(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+          size_t provider, struct sl_slice model, const char *reason)
+{
+	struct sl_plan_target target = { .provider = provider, .model = model, .reason = reason };
+	struct sl_health_figures live;
+
+	if (drop_disabled(query, plan, &target))
+		return;
+	get_figures(query, provider, model, &live);
+	target.ejected = live.ejected;
+	add_target(query, arena, plan, &target);
+}
+
+/* Moves the ejected behind the others, each group in its order. Returns how many
+ * are not ejected. */
+static size_t
+part_ejected(struct sl_candidate *list, size_t count)
+{
+	size_t usable = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct sl_candidate moving = list[i];
+
+		if (moving.live.ejected)
+			continue;
+		for (size_t k = i; k > usable; k--)
+			list[k] = list[k - 1];
+		list[usable++] = moving;
+	}
+	return usable;
 }
 
 /* Of the prompt, which is classified when the first policy asks. */
@@ -137,7 +201,7 @@ add_deployments(const struct sl_plan_query *query, struct sl_arena *arena,
 	const struct sl_policy_ops *policy = sl_policy_find(alias->strategy);
 	struct sl_candidate list[SL_PLAN_TARGETS_MAX];
 	size_t providers[SL_PLAN_TARGETS_MAX];
-	size_t count = 0;
+	size_t count = 0, usable;
 
 	if (!policy)
 		policy = &sl_policy_weighted;
@@ -145,22 +209,37 @@ add_deployments(const struct sl_plan_query *query, struct sl_arena *arena,
 		view.bucket = bucket_of(query, plan);
 	for (size_t i = 0; i < alias->deployment_count && count < SL_PLAN_TARGETS_MAX; i++) {
 		const struct sl_config_deployment *deployment = &alias->deployments[i];
+		struct sl_plan_target target = { .model = deployment->model,
+			                         .deployment = deployment->id };
 
-		if (!find_provider(query->config, deployment->provider, &providers[count]))
+		if (!find_provider(query->config, deployment->provider, &target.provider) ||
+		    drop_disabled(query, plan, &target))
 			continue;
+		providers[count] = target.provider;
 		list[count] = (struct sl_candidate){
 			.deployment = deployment,
 			.card = find_card(query, providers[count], deployment->model),
 			.index = count,
 		};
+		get_figures(query, providers[count], deployment->model, &list[count].live);
 		count++;
 	}
-	if (count == 0)
-		return;
-	policy->rank(&view, list, count);
-	for (size_t i = 0; i < count; i++)
-		add_target(query, arena, plan, providers[list[i].index], list[i].deployment->model,
-		           list[i].deployment->id, fallback ? "fallback" : policy->reason);
+	usable = part_ejected(list, count);
+	if (usable > 0)
+		policy->rank(&view, list, usable);
+	if (count > usable)
+		policy->rank(&view, list + usable, count - usable);
+	for (size_t i = 0; i < count; i++) {
+		const struct sl_plan_target target = {
+			.provider = providers[list[i].index],
+			.model = list[i].deployment->model,
+			.deployment = list[i].deployment->id,
+			.reason = fallback ? "fallback" : policy->reason,
+			.ejected = list[i].live.ejected,
+		};
+
+		add_target(query, arena, plan, &target);
+	}
 }
 
 static void
@@ -188,17 +267,17 @@ add_by_name(const struct sl_plan_query *query, struct sl_arena *arena, struct sl
 	size_t provider;
 
 	if (rest.len > 0 && find_provider(query->config, prefix, &provider)) {
-		add_target(query, arena, plan, provider, rest, SL_SLICE_NONE, "named by the caller");
+		add_named(query, arena, plan, provider, rest, "named by the caller");
 		return;
 	}
 	for (size_t i = 0; i < query->config->provider_count; i++)
 		if (is_known(query, i, name))
-			add_target(query, arena, plan, i, name, SL_SLICE_NONE, "catalogue");
+			add_named(query, arena, plan, i, name, "catalogue");
 	if (plan->count > 0 || plan->dropped > 0)
 		return;
 	for (size_t i = 0; i < query->config->provider_count; i++)
 		if (query->accepts_any(query->context, i))
-			add_target(query, arena, plan, i, name, SL_SLICE_NONE, "any model");
+			add_named(query, arena, plan, i, name, "any model");
 }
 
 static void
@@ -222,6 +301,11 @@ explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
 		    "in its own API, or choose another model.",
 		    SL_ARG(plan->requested), SL_ARG(name));
 		sl_fault_set(fault, SL_FAULT_UNSUPPORTED, message);
+	} else if (plan->dropped_disabled) {
+		message = sl_arena_printf(arena,
+		    "Every deployment of the model '%.*s' is disabled in this gateway for now.",
+		    SL_ARG(plan->requested));
+		sl_fault_set(fault, SL_FAULT_UNAVAILABLE, message);
 	} else if (plan->dropped > 0) {
 		message = sl_arena_printf(arena,
 		    "The provider of the model '%.*s' is switched off in this gateway.",
@@ -241,6 +325,24 @@ explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
 		sl_fault_set(fault, SL_FAULT_NO_ROUTE, message);
 	}
 	fault->param = SL_SLICE("model");
+}
+
+/* What is ejected is not tried while there is another. */
+static void
+drop_ejected(struct sl_plan *plan)
+{
+	size_t usable = 0, kept = 0;
+
+	for (size_t i = 0; i < plan->count; i++)
+		usable += !plan->targets[i].ejected;
+	if (usable == 0)
+		return;
+	for (size_t i = 0; i < plan->count; i++)
+		if (plan->targets[i].ejected)
+			drop(plan, &plan->targets[i], "breaker open or cooling down");
+		else
+			plan->targets[kept++] = plan->targets[i];
+	plan->count = kept;
 }
 
 bool
@@ -267,6 +369,7 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 	} else {
 		add_by_name(query, arena, plan, name);
 	}
+	drop_ejected(plan);
 	if (plan->count > 0)
 		return true;
 	explain_empty(query, arena, plan, fault);

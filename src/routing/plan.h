@@ -18,6 +18,7 @@
 #include "model/config.h"
 #include "model/fault.h"
 #include "routing/classify.h"
+#include "routing/health.h"
 
 enum { SL_PLAN_TARGETS_MAX = 16 };
 
@@ -27,6 +28,14 @@ struct sl_plan_target {
 	struct sl_slice             deployment; /* id; empty for provider/model */
 	const struct sl_model_card *card;       /* NULL: not in the catalogue */
 	const char                 *reason;     /* static text */
+	bool                        ejected;    /* its breaker is open, or it asked for quiet */
+};
+
+/* A target that was found and is not used. */
+struct sl_plan_drop {
+	size_t          provider;
+	struct sl_slice model, deployment;
+	const char     *reason; /* static text */
 };
 
 struct sl_plan {
@@ -41,6 +50,10 @@ struct sl_plan {
 	size_t                dropped_provider; /* of the last one dropped for its shape */
 	bool                  dropped_shape;
 	bool                  dropped_key;
+	bool                  dropped_disabled;
+	/* The first of them, each with its reason. */
+	struct sl_plan_drop   drops[SL_PLAN_TARGETS_MAX];
+	size_t                drop_count;
 };
 
 /* What limits the choice; answers come from the pipeline. */
@@ -61,12 +74,20 @@ struct sl_plan_query {
 	/* What the request asks, called at most once and only when a policy goes by
 	 * it. False, or NULL: it holds no prompt, the default bucket stands. */
 	bool (*prompt)(void *context, struct sl_prompt *out);
+	/* How the target is doing. NULL: nothing is known of any. */
+	void (*figures)(void *context, size_t provider, struct sl_slice model,
+	                struct sl_health_figures *out);
+	/* Whether an operator switched it off; deployment is empty for a target that
+	 * was named as provider/model. NULL: none is. */
+	bool (*disabled)(void *context, size_t provider, struct sl_slice model,
+	                 struct sl_slice deployment);
 };
 
 /* Resolution: `auto` stands for router.auto; an alias; provider/model; a model
  * that the catalogue knows for a configured provider; a provider that accepts
- * any name. False: *fault (NO_ROUTE, MODEL_DENIED, UNSUPPORTED), text on the
- * arena. */
+ * any name. Ejected targets are dropped while there is another; when there is
+ * none they are all kept: the last target of a plan is never ejected. False: *fault
+ * (NO_ROUTE, MODEL_DENIED, UNSUPPORTED, UNAVAILABLE), text on the arena. */
 bool sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena,
                   struct sl_plan *plan, struct sl_fault *fault);
 

@@ -1,7 +1,8 @@
 /* policy.h - in which order an alias's deployments are tried.
  *
  * A policy orders candidates and nothing else: what may not be used at all was
- * dropped before, what is tried next when one fails is the next in order. Pure:
+ * dropped before, targets whose breaker is open are ranked by themselves behind
+ * the others, what is tried next when one fails is the next in order. Pure:
  * chance, counters and live figures arrive in the view and on the candidates.
  *
  * To add a policy: one file that defines `const struct sl_policy_ops
@@ -19,11 +20,13 @@
 #include "model/catalog.h"
 #include "model/config.h"
 #include "routing/classify.h"
+#include "routing/health.h"
 
 struct sl_candidate {
 	const struct sl_config_deployment *deployment;
 	const struct sl_model_card        *card;  /* NULL: not in the catalogue */
 	size_t                             index; /* as written in the configuration */
+	struct sl_health_figures           live;  /* zero: nothing is known */
 };
 
 struct sl_policy_view {

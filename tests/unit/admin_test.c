@@ -17,6 +17,8 @@
 
 #include "admin/call.h"
 #include "ledger/key.h"
+#include "model/config.h"
+#include "pipeline/board.h"
 #include "store/store.h"
 
 enum { ANSWER_MAX = 1 << 20 };
@@ -27,6 +29,7 @@ static struct {
 	struct sl_store     *store;
 	struct sl_keyring   *keyring;
 	struct sl_telemetry *telemetry;
+	struct sl_board     *board;
 	struct sl_admin     *admin;
 	struct sl_server    *server;
 	pthread_t            thread;
@@ -46,6 +49,31 @@ reload(void *context, struct sl_buf *report)
 	(void)context;
 	sl_buf_append_str(report, gateway.reload_report);
 	return gateway.reload_err;
+}
+
+static struct sl_config_provider providers[] = {
+	{ .name = SL_SLICE_INIT("east"), .kind = SL_SLICE_INIT("openai"), .enabled = true },
+	{ .name = SL_SLICE_INIT("west"), .kind = SL_SLICE_INIT("openai"), .enabled = true },
+};
+static struct sl_config_deployment deployments[] = {
+	{ .id = SL_SLICE_INIT("fast/east/m"), .provider = SL_SLICE_INIT("east"),
+	  .model = SL_SLICE_INIT("m"), .weight = 3, .priority = 1 },
+	{ .id = SL_SLICE_INIT("fast/west/m"), .provider = SL_SLICE_INIT("west"),
+	  .model = SL_SLICE_INIT("m"), .weight = 1 },
+};
+static struct sl_config_model aliases[] = {
+	{ .name = SL_SLICE_INIT("fast"), .strategy = SL_SLICE_INIT("weighted"),
+	  .deployments = deployments, .deployment_count = 2 },
+};
+static const struct sl_config config = {
+	.providers = providers, .provider_count = 2, .models = aliases, .model_count = 1,
+};
+
+static const struct sl_config *
+config_of(void *context)
+{
+	(void)context;
+	return &config;
 }
 
 static struct sl_slice
@@ -109,6 +137,10 @@ set_up(void **state)
 	services.store = gateway.store;
 	services.keyring = gateway.keyring;
 	services.telemetry = gateway.telemetry;
+	gateway.board = sl_board_new();
+	sl_board_register(gateway.board, &config);
+	services.board = gateway.board;
+	services.config = config_of;
 	gateway.admin = sl_admin_new(gateway.loop, &services);
 	gateway.server = sl_server_new(gateway.loop, &limits, sl_admin_handler(gateway.admin));
 	if (sl_server_listen(gateway.server, &listen, &gateway.port) != SL_OK)
@@ -138,6 +170,7 @@ tear_down(void **state)
 	sl_loop_post(gateway.loop, &last);
 	sl_loop_run(gateway.loop);
 	sl_admin_free(gateway.admin);
+	sl_board_free(gateway.board);
 	sl_keyring_free(gateway.keyring);
 	sl_loop_free(gateway.loop);
 	return 0;
@@ -274,6 +307,92 @@ a_key_goes_through_its_life(void **state)
 
 /* Every row of the table with no key, a wrong one, a virtual one, the master's in
  * both carriers. */
+/* What a restart would find. */
+static bool
+disabled_after_a_restart(const char *id)
+{
+	struct sl_board *board = sl_board_new();
+	bool found;
+
+	assert_int_equal(sl_admin_load_switches(board, gateway.store), SL_OK);
+	found = sl_board_is_disabled(board, sl_slice_str(id));
+	sl_board_free(board);
+	return found;
+}
+
+static void
+deployments_are_listed_and_switched(void **state)
+{
+	struct sl_board_ticket ticket;
+
+	(void)state;
+	assert_int_equal(ask("GET", "/admin/deployments", AS_MASTER, NULL), 200);
+	assert_true(answered("{\"id\":\"fast/east/m\",\"model\":\"fast\",\"provider\":\"east\","
+	                     "\"provider_model\":\"m\",\"weight\":3,\"tier\":null,\"priority\":1,"
+	                     "\"enabled\":true,\"health\":\"unknown\",\"breaker\":\"closed\","
+	                     "\"latency_ms\":null,\"in_flight\":0"));
+	assert_false(answered("west/other"));
+
+	/* By alias and provider; both names of the other deployment stay. */
+	assert_int_equal(ask("POST", "/admin/deployments/disable", AS_MASTER,
+	                     "{\"model\":\"fast\",\"provider\":\"east\"}"), 200);
+	assert_true(answered("\"id\":\"fast/east/m\""));
+	assert_true(answered("\"enabled\":false"));
+	assert_false(answered("fast/west/m"));
+	assert_true(sl_board_is_disabled(gateway.board, SL_SLICE("fast/east/m")));
+	assert_false(sl_board_is_disabled(gateway.board, SL_SLICE("fast/west/m")));
+	assert_true(disabled_after_a_restart("fast/east/m"));
+
+	/* A target that was named by a caller, and one that never was. */
+	assert_true(sl_board_begin(gateway.board, SL_SLICE("west"), SL_SLICE("other"), true,
+	                           false, 1000, &ticket));
+	sl_board_content(&ticket, 43000);
+	sl_board_end(&ticket, SL_VERDICT_OK, 0, 50000);
+	assert_int_equal(ask("GET", "/admin/deployments", AS_MASTER, NULL), 200);
+	assert_true(answered("\"id\":\"west/other\",\"model\":\"west/other\""));
+	assert_int_equal(ask("POST", "/admin/deployments/disable", AS_MASTER,
+	                     "{\"id\":\"east/unseen\"}"), 200);
+	assert_int_equal(ask("GET", "/admin/deployments", AS_MASTER, NULL), 200);
+	assert_true(answered("\"id\":\"east/unseen\""));
+	assert_true(disabled_after_a_restart("east/unseen"));
+
+	assert_int_equal(ask("POST", "/admin/deployments/enable", AS_MASTER,
+	                     "{\"id\":\"fast/east/m\"}"), 200);
+	assert_true(answered("\"enabled\":true"));
+	assert_false(disabled_after_a_restart("fast/east/m"));
+	assert_true(disabled_after_a_restart("east/unseen"));
+	assert_int_equal(ask("POST", "/admin/deployments/enable", AS_MASTER,
+	                     "{\"id\":\"east/unseen\"}"), 200);
+	assert_true(sl_board_all_enabled(gateway.board));
+
+	assert_int_equal(ask("POST", "/admin/deployments/disable", AS_MASTER,
+	                     "{\"id\":\"nobody/knows\"}"), 404);
+	assert_int_equal(ask("POST", "/admin/deployments/disable", AS_MASTER,
+	                     "{\"model\":\"fast\"}"), 400);
+	assert_int_equal(ask("POST", "/admin/deployments/disable", AS_MASTER, "[]"), 400);
+}
+
+static void
+metrics_tell_of_breakers(void **state)
+{
+	struct sl_board_ticket ticket;
+
+	(void)state;
+	for (int i = 0; i < SL_HEALTH_CONSECUTIVE; i++) {
+		assert_true(sl_board_begin(gateway.board, SL_SLICE("west"), SL_SLICE("sick"), true,
+		                           true, 1000, &ticket));
+		sl_board_end(&ticket, SL_VERDICT_FAILED, 0, 2000);
+	}
+	assert_true(sl_board_begin(gateway.board, SL_SLICE("west"), SL_SLICE("sick"), true, true,
+	                           3000, &ticket));
+	assert_int_equal(ask("GET", "/metrics", "", NULL), 200);
+	assert_true(answered("sluice_breakers{provider=\"west\",state=\"open\"} 1\n"));
+	assert_true(answered("sluice_upstream_failures_total{provider=\"west\"} 5\n"));
+	assert_true(answered("sluice_upstream_attempts_in_flight{provider=\"west\"} 1\n"));
+	assert_true(answered("sluice_breakers{provider=\"east\",state=\"open\"} 0\n"));
+	sl_board_end(&ticket, SL_VERDICT_NONE, 0, 4000);
+}
+
 static void
 every_route_asks_for_its_role(void **state)
 {
@@ -294,6 +413,8 @@ every_route_asks_for_its_role(void **state)
 		char path[128];
 		int status;
 
+		if (strstr(route->pattern, "/deployments/"))
+			body = "{\"id\":\"east/any\"}";
 		at = strstr(route->pattern, ":id");
 		snprintf(path, sizeof(path), "%.*s%s",
 		         at ? (int)(at - route->pattern) : (int)strlen(route->pattern),
@@ -321,7 +442,7 @@ refusals_are_clear(void **state)
 	/* Without the master key nobody learns which paths exist. */
 	assert_int_equal(ask("GET", "/admin/nothing", "", NULL), 401);
 	assert_int_equal(ask("GET", "/admin/nothing", AS_MASTER, NULL), 404);
-	assert_int_equal(ask("GET", "/admin/deployments", AS_MASTER, NULL), 404);
+	assert_int_equal(ask("GET", "/admin/deployments/x", AS_MASTER, NULL), 404);
 	assert_int_equal(ask("PUT", "/admin/keys", AS_MASTER, "{}"), 405);
 	assert_true(answered("allow: GET, HEAD, POST, OPTIONS\r\n"));
 	assert_int_equal(ask("OPTIONS", "/admin/keys", AS_MASTER, NULL), 204);
@@ -530,6 +651,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_key_goes_through_its_life),
 		cmocka_unit_test(every_route_asks_for_its_role),
+		cmocka_unit_test(deployments_are_listed_and_switched),
+		cmocka_unit_test(metrics_tell_of_breakers),
 		cmocka_unit_test(refusals_are_clear),
 		cmocka_unit_test(spend_adds_up_and_checks_its_parameters),
 		cmocka_unit_test(sums_are_those_of_the_records),

@@ -53,6 +53,8 @@ struct world {
 	const char        *allowed; /* NULL: every name */
 	size_t             mute;    /* provider that does not speak the shape */
 	uint64_t           chance, turn;
+	bool               sick[4];  /* providers whose breaker is open */
+	const char        *disabled; /* a deployment */
 };
 
 static bool
@@ -77,13 +79,30 @@ accepts_any(void *context, size_t provider)
 	return false;
 }
 
+static void
+figures(void *context, size_t provider, struct sl_slice model, struct sl_health_figures *out)
+{
+	(void)model;
+	out->ejected = ((struct world *)context)->sick[provider];
+}
+
+static bool
+disabled(void *context, size_t provider, struct sl_slice model, struct sl_slice deployment)
+{
+	const char *id = ((struct world *)context)->disabled;
+
+	(void)provider;
+	return id && sl_slice_is(deployment.len > 0 ? deployment : model, id);
+}
+
 static bool
 plan(struct world *world, const char *model, struct sl_plan *out, struct sl_fault *fault)
 {
 	const struct sl_plan_query query = {
 		.config = &config, .catalog = world->catalog, .model = sl_slice_str(model),
 		.chance = world->chance, .turn = world->turn, .context = world, .serves = serves,
-		.allows = allows, .accepts_any = accepts_any,
+		.allows = allows, .accepts_any = accepts_any, .figures = figures,
+		.disabled = disabled,
 	};
 
 	return sl_plan_make(&query, &world->arena, out, fault);
@@ -219,6 +238,56 @@ a_ring_of_fallbacks_ends(void **state)
 	assert_int_equal(out.count, 1);
 }
 
+static void
+the_sick_are_dropped_while_another_is_well(void **state)
+{
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	for (world->chance = 0; world->chance < 50; world->chance++) {
+		world->sick[0] = true;
+		world->sick[2] = false;
+		assert_true(plan(world, "mix", &out, &fault));
+		assert_int_equal(out.count, 1);
+		assert_int_equal(out.targets[0].provider, 2);
+		assert_int_equal(out.drop_count, 1);
+		assert_int_equal(out.drops[0].provider, 0);
+		assert_string_equal(out.drops[0].reason, "breaker open or cooling down");
+		/* All are kept when there is nobody else, in the policy's order. */
+		world->sick[2] = true;
+		assert_true(plan(world, "rank", &out, &fault));
+		assert_int_equal(out.count, 2);
+		assert_int_equal(out.targets[0].provider, 0);
+		assert_int_equal(out.drop_count, 0);
+		assert_true(plan(world, "openai/gpt-4o", &out, &fault));
+		assert_int_equal(out.count, 1);
+	}
+}
+
+static void
+the_disabled_are_not_used_at_all(void **state)
+{
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	world->disabled = "turns-is-not-an-id";
+	assert_true(plan(world, "turns", &out, &fault));
+	assert_int_equal(out.count, 2);
+	world->disabled = "rank/openai/a";
+	assert_true(plan(world, "rank", &out, &fault));
+	assert_int_equal(out.count, 1);
+	assert_int_equal(out.targets[0].provider, 2);
+	assert_string_equal(out.drops[0].reason, "disabled by an operator");
+	world->disabled = "c/anthropic/x";
+	assert_false(plan(world, "claude", &out, &fault));
+	assert_int_equal(fault.kind, SL_FAULT_UNAVAILABLE);
+	world->disabled = "gpt-4o";
+	assert_false(plan(world, "openai/gpt-4o", &out, &fault));
+	assert_int_equal(fault.kind, SL_FAULT_UNAVAILABLE);
+}
+
 int
 main(void)
 {
@@ -231,6 +300,9 @@ main(void)
 		                                teardown),
 		cmocka_unit_test_setup_teardown(refusals_say_what_was_missing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_ring_of_fallbacks_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_sick_are_dropped_while_another_is_well, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(the_disabled_are_not_used_at_all, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ NAMES = {
     "clshort": "promises a longer Content-Length than it sends",
     "chunkshort": "promises a longer chunk than it sends",
     "noterminal": "ends cleanly without the terminal event, or with an empty body",
-    "errorevent": "an error in the middle of a 200",
+    "errorevent": "an error in a 200, after N events or in the middle",
     "429": "rate limit, without Retry-After", "429ra": "rate limit, Retry-After: 7",
     "500": "server error", "503": "unavailable", "529": "overloaded",
     "401": "rejects the gateway's key", "402": "wants money",
@@ -198,7 +198,7 @@ async def play_errorevent(fault, provider, channel, reply):
         spoiled = provider.error_reply(500, "Something broke inside.")
         reply.body = spoiled.body
     else:
-        keep = max(2, len(reply.events) // 2)
+        keep = fault.number(max(2, len(reply.events) // 2))
         before = reply.events[:keep]
         reply.events = before + [provider.error_event(before)]
     await write_reply(channel, reply)
