@@ -57,11 +57,17 @@ sl_header_is_hop_by_hop(struct sl_slice name)
 /* tchar of RFC 9110 5.6.2 without upper case, one bit for each byte:
  * !#$%&'*+-.^_`|~ digits a-z. Every field of a request passes here three times. */
 static bool
-is_name_byte(unsigned char c)
+is_name(struct sl_slice name)
 {
 	static const uint64_t allowed[4] = { 0x03ff6cfa00000000, 0x57ffffffc0000000, 0, 0 };
+	uint64_t all = name.len > 0;
 
-	return allowed[c >> 6] >> (c & 63) & 1;
+	for (size_t i = 0; i < name.len; i++) {
+		unsigned char c = (unsigned char)name.ptr[i];
+
+		all &= allowed[c >> 6] >> (c & 63);
+	}
+	return all & 1;
 }
 
 /* Visible, space, tab, and bytes over 0x7f (obs-text). */
@@ -108,12 +114,7 @@ is_value(struct sl_slice value)
 bool
 sl_header_is_valid(struct sl_slice name, struct sl_slice value)
 {
-	if (name.len == 0)
-		return false;
-	for (size_t i = 0; i < name.len; i++)
-		if (!is_name_byte((unsigned char)name.ptr[i]))
-			return false;
-	if (!is_value(value))
+	if (!is_name(name) || !is_value(value))
 		return false;
 	return value.len == 0 || (value.ptr[0] != ' ' && value.ptr[0] != '\t' &&
 	                          value.ptr[value.len - 1] != ' ' &&

@@ -41,10 +41,20 @@ put_number(struct sl_buf *out, uint64_t number)
 static void
 put_field(struct sl_buf *out, struct sl_slice name, struct sl_slice value)
 {
-	sl_buf_append(out, name);
-	sl_buf_append(out, SL_SLICE(": "));
-	sl_buf_append(out, value);
-	sl_buf_append(out, SL_SLICE("\r\n"));
+	size_t size = name.len + value.len + 4;
+	char *at;
+
+	if (sl_buf_reserve(out, size) != SL_OK)
+		return;
+	at = out->ptr + out->len;
+	memcpy(at, name.ptr, name.len);
+	at += name.len;
+	memcpy(at, ": ", 2);
+	at += 2;
+	if (value.len)
+		memcpy(at, value.ptr, value.len);
+	memcpy(at + value.len, "\r\n", 2);
+	out->len += size;
 }
 
 static enum sl_err
