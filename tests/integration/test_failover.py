@@ -53,6 +53,11 @@ def aliases():
                alias("", model="gpt-4o-mini", second="gpt-4o-mini", name="switched"),
                alias("", model="fault-500", name="breaking")]
     blocks.append("""\
+  - name: same-provider
+    strategy: priority
+    deployments:
+      - {provider: openai, model: fault-500-same, priority: 1}
+      - {provider: openai, model: gpt-4o, priority: 2}
   - name: three-fail
     strategy: priority
     deployments:
@@ -117,6 +122,10 @@ class TestAttempts:
         assert is_whole(response, stream)
         assert asked(fleet) == ["openai-b"]
 
+    def test_same_provider_after_a_wait(self, gateway, key, fleet, stream):
+        assert is_whole(ask(gateway, key, "same-provider", stream), stream)
+        assert asked(fleet) == ["openai", "openai"]
+
     def test_three_at_most(self, gateway, key, fleet, stream):
         response = ask(gateway, key, "three-fail", stream)
         assert response.status == 503
@@ -143,6 +152,18 @@ class TestAttempts:
         response = ask(gateway, key, "refused/x", stream)
         assert response.status == 502
         assert 1 <= int(response.header("retry-after")) <= 30
+
+
+def test_caller_leaves_during_the_wait(gateway, key, fleet):
+    """A second attempt is not made for nobody."""
+    for _ in range(8):
+        with Connection(gateway.connect()) as connection:
+            connection.send(SHAPES["chat"].ask(key, model="same-provider"))
+            time.sleep(0.01)
+    time.sleep(0.3)
+    assert gateway.healthy()
+    (row,) = rows(gateway, id="same-provider/openai/gpt-4o")
+    assert row["in_flight"] == 0
 
 
 def rows(gateway, **wanted):
