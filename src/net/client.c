@@ -13,8 +13,8 @@
  *      '---------'--------'---------'----> CLOSED, freed by the task
  *
  * What may be retried. A request is a purchase: sent twice it may be bought
- * twice. A flight goes back to the queue only when (a) the first write on a
- * reused connection failed and took no byte, or (b) HTTP/2 says that the stream
+ * twice. A flight goes back to the queue only when (a) a reused connection ended
+ * or failed before it took a byte, or (b) HTTP/2 says that the stream
  * was not processed (REFUSED_STREAM, GOAWAY below its id; RFC 9113 8.7). A
  * reused connection that dies after a byte was written is reported, with
  * error.sent, and the caller decides. To make that rare, an idle connection

@@ -451,6 +451,28 @@ watch(struct sl_upstream *up)
 	sl_upstream_watch(up, events);
 }
 
+/* Provably not processed: the request waits for another connection. */
+static void
+try_elsewhere(struct sl_upstream *up, enum sl_err err)
+{
+	struct sl_flight *flight = up->flight;
+	struct sl_pool *pool = up->pool;
+
+	up->flight = NULL;
+	flight->up = NULL;
+	sl_upstream_close(up);
+	if (!sl_flight_retry(flight))
+		sl_flight_fail(flight, err, "the connection broke before the request");
+	sl_pool_serve(pool);
+}
+
+/* A connection that rested, and not a byte of the request on it. */
+static bool
+is_untouched(const struct sl_flight *flight)
+{
+	return flight->fetch->reused && !flight->sent;
+}
+
 /* A write that failed. The peer may have said why before it closed (401, 413):
  * the rest of the request is dropped, and what the socket still holds, a reply
  * or the error, is read when the loop reports it. */
@@ -458,21 +480,14 @@ static void
 take_write_failure(struct sl_upstream *up, enum sl_err err)
 {
 	struct sl_flight *flight = up->flight;
-	struct sl_pool *pool = up->pool;
 
-	if (flight->sent || !flight->fetch->reused) {
-		up->h1.keep_alive = false;
-		sl_flight_drop_unsent(flight);
-		watch(up);
+	if (is_untouched(flight)) {
+		try_elsewhere(up, err);
 		return;
 	}
-	/* Reused, and not a byte was taken: provably not processed. */
-	up->flight = NULL;
-	flight->up = NULL;
-	sl_upstream_close(up);
-	if (!sl_flight_retry(flight))
-		sl_flight_fail(flight, err, "the connection broke before the request");
-	sl_pool_serve(pool);
+	up->h1.keep_alive = false;
+	sl_flight_drop_unsent(flight);
+	watch(up);
 }
 
 static void
@@ -528,6 +543,11 @@ sl_h1_on_ready(struct sl_upstream *up, uint32_t events)
 {
 	struct sl_flight *flight = up->flight;
 
+	/* What comes before the request is an end, or no answer to it. */
+	if (is_untouched(flight) && (events & (EPOLLIN | EPOLLERR | EPOLLHUP))) {
+		try_elsewhere(up, SL_ECLOSED);
+		return;
+	}
 	if (!sl_flight_all_sent(flight) && (events & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
 		send_request(up);
 		if (up->flight != flight)

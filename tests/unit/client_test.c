@@ -405,6 +405,27 @@ a_connection_closed_while_idle_is_not_used(void **state)
 	close_world(&world);
 }
 
+/* The end is in the socket already, but the loop has not seen it. */
+static void
+a_connection_closed_unseen_costs_no_request(void **state)
+{
+	struct world world;
+	struct call call = { 0 }, next = { 0 };
+
+	(void)state;
+	open_world(&world);
+	one(&world, &call, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "POST");
+	assert_int_equal(call.ends, 1);
+	peer_free(SL_CONTAINER(world.server.peers.next, struct peer, node), false);
+	one(&world, &next, "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", "POST");
+	assert_int_equal(next.fails, 0);
+	assert_int_equal(next.ends, 1);
+	assert_int_equal(world.server.accepted, 2);
+	sl_buf_release(&call.body);
+	sl_buf_release(&next.body);
+	close_world(&world);
+}
+
 static void
 timeouts_name_their_stage(void **state)
 {
@@ -623,6 +644,7 @@ main(void)
 		cmocka_unit_test(connections_are_reused_last_first),
 		cmocka_unit_test(the_queue_waits_for_a_free_connection),
 		cmocka_unit_test(a_connection_closed_while_idle_is_not_used),
+		cmocka_unit_test(a_connection_closed_unseen_costs_no_request),
 		cmocka_unit_test(timeouts_name_their_stage),
 		cmocka_unit_test(an_early_refusal_stops_the_upload),
 		cmocka_unit_test(an_early_success_gets_the_whole_body),
