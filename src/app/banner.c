@@ -44,10 +44,17 @@ only_simulated(const struct sl_config *config)
 void
 sl_banner_print(struct sl_app *app, struct sl_slice master_key, struct sl_slice first_key)
 {
-	const struct sl_config *config = sl_world_config(app->world);
-	struct sl_slice model = sl_world_sample_model(app->world);
+	const struct sl_config *config;
+	struct sl_slice model;
+	struct sl_world *world;
 	struct sl_buf out;
 
+	/* The workers run: one of them may be reloading. */
+	pthread_mutex_lock(&app->lock);
+	world = sl_world_ref(app->world);
+	pthread_mutex_unlock(&app->lock);
+	config = sl_world_config(world);
+	model = sl_world_sample_model(world);
 	sl_buf_init(&out, BANNER_MAX);
 	sl_buf_printf(&out, "Sluice %s is ready on %.*s\n", SL_VERSION, SL_ARG(app->base_url));
 	sl_buf_append_str(&out, "  providers   ");
@@ -92,4 +99,5 @@ sl_banner_print(struct sl_app *app, struct sl_slice master_key, struct sl_slice 
 	if (out.ptr)
 		explicit_bzero(out.ptr, out.len);
 	sl_buf_release(&out);
+	sl_world_unref(world);
 }
