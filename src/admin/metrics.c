@@ -77,8 +77,10 @@ put_board(struct admin_call *call, struct sl_buf *out)
 
 	sums.providers = SL_ARENA_ARRAY(&call->exchange->arena, struct provider_sums,
 	                                sums.config->provider_count + 1);
-	if (!sums.providers)
+	if (!sums.providers) {
+		out->failed = true;
 		return;
+	}
 	sl_board_each(services->board, sl_loop_now_ns(call->admin->loop) / 1000, add_target,
 	              &sums);
 	put_breakers(out, &sums);

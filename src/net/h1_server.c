@@ -86,7 +86,7 @@ begin_exchange(struct h1 *h1)
 }
 
 /* Copies what the parser holds into the request, complete or not. */
-static bool
+static enum sl_err
 fill_request(struct h1 *h1)
 {
 	struct sl_exchange *exchange = &h1->exchange->base;
@@ -94,14 +94,14 @@ fill_request(struct h1 *h1)
 	struct sl_slice target;
 
 	if (!h1->head->has_target)
-		return true;
+		return SL_OK;
 	request->method = sl_slice_str(
 	    llhttp_method_name((llhttp_method_t)llhttp_get_method(&h1->head->parser)));
 	request->is_head = h1->head->parser.method == HTTP_HEAD;
 	target = sl_arena_dup(&exchange->arena, sl_h1_head_target(h1->head));
 	if (!target.ptr || sl_h1_head_fields(h1->head, &exchange->arena, &request->headers))
-		return false;
-	return sl_request_set_target(request, target) == SL_OK;
+		return SL_ENOMEM;
+	return sl_request_set_target(request, target);
 }
 
 /* Asks the handler for an answer to a fault of the wire; the connection closes
@@ -308,14 +308,17 @@ end_head(struct h1 *h1, bool more)
 	struct sl_h1_framing framing;
 	struct sl_request *request;
 	const char *reason;
+	enum sl_err err;
 	int status;
 
 	if (!begin_exchange(h1))
 		return;
 	h1->requests++;
 	request = &h1->exchange->base.request;
-	if (!fill_request(h1)) {
-		bad_request(h1, 400, "the request target is malformed");
+	err = fill_request(h1);
+	if (err != SL_OK) {
+		bad_request(h1, err == SL_ENOMEM ? 503 : 400,
+		            err == SL_ENOMEM ? "out of memory" : "the request target is malformed");
 		return;
 	}
 	status = sl_h1_head_judge(h1->head, &request->headers, &framing, &request->authority,

@@ -51,7 +51,7 @@ unsent(const struct h2_stream *stream)
 	return stream->out.len - stream->out_sent;
 }
 
-static void
+static bool
 submit_trailers(struct h2_stream *stream)
 {
 	nghttp2_nv fields[NV_MAX];
@@ -59,7 +59,8 @@ submit_trailers(struct h2_stream *stream)
 	for (size_t i = 0; i < stream->trailers.count; i++)
 		fields[i] = sl_h2_nv(stream->trailers.items[i].name,
 		                    stream->trailers.items[i].value);
-	nghttp2_submit_trailer(stream->h2->session, stream->id, fields, stream->trailers.count);
+	return nghttp2_submit_trailer(stream->h2->session, stream->id, fields,
+	                              stream->trailers.count) == 0;
 }
 
 /* nghttp2 asks for bytes of an answer's body. */
@@ -86,10 +87,9 @@ read_out(nghttp2_session *session, int32_t id, uint8_t *into, size_t size, uint3
 		sl_timer_clear(&stream->timer);
 		if (stream->finished) {
 			*flags |= NGHTTP2_DATA_FLAG_EOF;
-			if (stream->trailers.count) {
+			/* Without memory for them the answer ends here. */
+			if (stream->trailers.count && submit_trailers(stream))
 				*flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-				submit_trailers(stream);
-			}
 		}
 	} else {
 		sl_h2_set_timer(stream, server->limits.write_stall_ms);
@@ -155,6 +155,19 @@ send_start(struct sl_exchange *exchange, int status, const struct sl_header *hea
 	return SL_OK;
 }
 
+/* Lets nghttp2 ask for bytes again. It may be asking already. */
+static enum sl_err
+resume(struct h2_stream *stream)
+{
+	struct h2 *h2 = stream->h2;
+
+	if (nghttp2_is_fatal(nghttp2_session_resume_data(h2->session, stream->id))) {
+		sl_conn_close(h2->conn, SL_GONE_ABORTED, true);
+		return SL_ENOMEM;
+	}
+	return sl_h2_flush(h2);
+}
+
 static enum sl_err
 send_bytes(struct sl_exchange *exchange, struct sl_slice bytes)
 {
@@ -184,9 +197,8 @@ send_bytes(struct sl_exchange *exchange, struct sl_slice bytes)
 		/* The handler may stop producing because of this backlog. */
 		if (unsent(stream) > server->limits.write_buffer_bytes / 2)
 			stream->limited = true;
-		nghttp2_session_resume_data(stream->h2->session, stream->id);
 	}
-	return sl_h2_flush(stream->h2);
+	return resume(stream);
 }
 
 void
@@ -242,8 +254,7 @@ send_end(struct sl_exchange *exchange, const struct sl_header *trailers, size_t 
 	if (err != SL_OK)
 		return err;
 	stream->finished = true;
-	nghttp2_session_resume_data(stream->h2->session, stream->id);
-	return sl_h2_flush(stream->h2);
+	return resume(stream);
 }
 
 static void

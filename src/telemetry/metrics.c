@@ -615,8 +615,10 @@ sl_metrics_render(struct sl_metrics_shard *const *shards, size_t count, struct s
 {
 	struct view view = { .lane = calloc(count * LANES_MAX + 1, sizeof(struct lane *)) };
 
-	if (!view.lane)
+	if (!view.lane) {
+		out->failed = true;
 		return;
+	}
 	for (size_t i = 0; i < count; i++)
 		for (size_t k = 0; k < TABLE_SLOTS; k++) {
 			struct lane *lane = atomic_load_explicit(&shards[i]->table[k],

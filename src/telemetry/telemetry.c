@@ -527,12 +527,14 @@ sl_telemetry_metrics(struct sl_telemetry *telemetry, const struct sl_telemetry_g
 	              "# TYPE sluice_build_info gauge\n"
 	              "sluice_build_info{version=\"%s\"} 1\n",
 	              telemetry->version);
-	if (shards) {
-		for (unsigned i = 0; i < telemetry->feed_count; i++)
-			shards[i] = telemetry->feeds[i].shard;
-		sl_metrics_render(shards, telemetry->feed_count, out);
-		free(shards);
+	if (!shards) {
+		out->failed = true;
+		return;
 	}
+	for (unsigned i = 0; i < telemetry->feed_count; i++)
+		shards[i] = telemetry->feeds[i].shard;
+	sl_metrics_render(shards, telemetry->feed_count, out);
+	free(shards);
 	put_gauges(out, gauges);
 	sl_metrics_put(out, "sluice_records_pending", "gauge",
 	               "Records that are not durable yet.",
