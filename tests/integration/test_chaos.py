@@ -110,5 +110,7 @@ def test_chaos(binary, fleet, tmp_path):
         assert not [secret for secret in secrets if secret in logs]
         assert not re.search(r"zq\d+x\d+z", logs), "a prompt stands in the log"
     finally:
-        gateway.stop()
-        second.stop()
+        try:
+            gateway.stop()
+        finally:
+            second.stop()
