@@ -99,7 +99,7 @@ $(BUILD)/obj/src/routing/classify.o: src/routing/classifier_weights.bin
 $(BUILD)/obj/llhttp/%.o: /usr/share/llhttp/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
-	$(Q)$(CC) $(BASEFLAGS) $(OPT_$(VARIANT)) -DLLHTTP_STRICT_MODE=1 -w -c -o $@ $<
+	$(Q)$(CC) $(BASEFLAGS) $(OPT_$(VARIANT)) -w -c -o $@ $<
 
 # Changes when the compiler or its flags do, so that nothing stale is linked.
 $(BUILD)/flags: FORCE
