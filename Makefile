@@ -20,7 +20,7 @@ OPT_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_tsan    := -O1 -fsanitize=thread
 CFLAGS  ?=
 ALL_CFLAGS := $(BASEFLAGS) $(WARN) $(OPT_$(VARIANT)) $(CFLAGS)
-LDLIBS  := -lnghttp2 -lcares -lssl -lcrypto -lsqlite3 -lyaml -lm
+LDLIBS  := -lnghttp2 -lcares -lssl -lcrypto -lsqlite3 -lyaml -lz -lm
 ALL_LDFLAGS := -pie -pthread -Wl,-z,relro,-z,now,-z,noexecstack \
            $(filter -fsanitize%,$(OPT_$(VARIANT))) $(LDFLAGS)
 

@@ -15,6 +15,8 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
+#include <zlib.h>
+
 #include "base/rand.h"
 
 struct sl_digester_thread {
@@ -125,25 +127,11 @@ sl_secret_prefix(struct sl_slice surface)
 	return NULL;
 }
 
-/* CRC-32 as in IEEE 802.3 and zlib. Not on the hot path: minting, and telling
- * a refused caller what is wrong. */
-static uint32_t
-crc32_of(struct sl_slice bytes)
-{
-	uint32_t crc = 0xffffffffu;
-
-	for (size_t i = 0; i < bytes.len; i++) {
-		crc ^= (unsigned char)bytes.ptr[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc >> 1 ^ (0xedb88320u & -(crc & 1));
-	}
-	return ~crc;
-}
-
 static void
 crc_hex(struct sl_slice bytes, char out[CRC_HEX_LEN])
 {
-	uint32_t crc = crc32_of(bytes);
+	/* As in IEEE 802.3 and zlib. */
+	uint32_t crc = (uint32_t)crc32_z(0, (const Bytef *)bytes.ptr, bytes.len);
 	unsigned char big_endian[4] = { (unsigned char)(crc >> 24), (unsigned char)(crc >> 16),
 		                        (unsigned char)(crc >> 8), (unsigned char)crc };
 
