@@ -15,6 +15,7 @@
 struct sl_board;
 struct sl_config;
 struct sl_keyring;
+struct sl_money;
 struct sl_store;
 struct sl_admin;
 
@@ -24,6 +25,7 @@ struct sl_admin_services {
 	struct sl_keyring   *keyring;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
+	struct sl_money     *money;
 	/* The configuration in force on this loop, valid during the call. */
 	const struct sl_config *(*config)(void *context);
 	bool                 keys_required;

@@ -32,11 +32,6 @@ check_money(struct sl_loader *loader)
 			        "this version keeps the workspace as a label of keys and records "
 			        "only");
 	}
-	if (sl_loader_written(loader, &config->durability) &&
-	    !sl_slice_is(config->durability, "lease"))
-		pending(loader, sl_loader_where(loader, &config->durability),
-		        "durability has no effect in this version, which holds no money — leave "
-		        "it out");
 	if (config->shared.len)
 		pending(loader, sl_loader_where(loader, &config->shared),
 		        "this version shares nothing between processes: run one, and leave it "

@@ -1,14 +1,15 @@
 /* serve.c - the running process: assembled, told by signals, taken apart.
  *
- *   configuration -> world -> store -> keys -> telemetry -> workers -> listening
- *                                                                  -> banner
+ *   configuration -> world -> store -> keys -> ledger -> telemetry -> workers
+ *                                                        -> listening -> banner
  *
  *   RUNNING --SIGHUP--> reload, RUNNING
  *      '-----SIGTERM, SIGINT--> DRAINING --all idle | grace over | second signal--> STOPPED
  *
  * While draining nothing new is accepted and what is in flight goes on. The end
- * runs in the order that loses nothing: threads, then connections (which leave
- * their records), then telemetry (which flushes them), then the store.
+ * runs in the order that loses nothing: threads, then connections (which end their
+ * holds and leave their records), then telemetry and the ledger (which flush them),
+ * then the store.
  */
 #include "app/serve.h"
 
@@ -318,7 +319,7 @@ start(struct sl_app *app, struct sl_buf *reason)
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());
 	/* A start that fails must not make keys that nobody gets to see. */
 	if (!open_tls(app, config, reason) || !sl_worker_probe(app, reason) ||
-	    !open_state(app, &master_key, &first_key, reason))
+	    !open_state(app, &master_key, &first_key, reason) || !sl_app_open_money(app, reason))
 		goto out;
 	telemetry = (struct sl_telemetry_config){ .loops = count_workers(config),
 		                                  .access_log = config->access_log,
@@ -425,6 +426,7 @@ stop(struct sl_app *app)
 		sl_worker_close(&app->workers[i]);
 	if (app->telemetry)
 		sl_telemetry_free(app->telemetry);
+	sl_app_close_money(app);
 	sl_store_free(app->store);
 	if (app->keyring)
 		sl_keyring_free(app->keyring);

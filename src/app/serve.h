@@ -1,6 +1,7 @@
 /* serve.h - the running process. Private to src/app/.
  *
  *   serve.c         assembled, taken apart: store, keys, workers, signals
+ *   serve_money.c   the ledger: its files, its recovery
  *   worker.c        one event loop and its thread
  *   reload.c        a new configuration, published to the workers
  *   banner.c        what a person reads at the start
@@ -26,6 +27,7 @@
 #include "telemetry/telemetry.h"
 
 struct sl_app;
+struct sl_money;
 
 /* What /metrics and the end of a drain read of another loop. shared: atomic. */
 struct sl_worker_gauges {
@@ -66,6 +68,8 @@ struct sl_serve_options {
 struct sl_app {
 	const struct sl_serve_options *options;
 	struct sl_store        *store;
+	struct sl_money        *money;
+	const char             *ring_path; /* of its journal */
 	struct sl_keyring      *keyring;
 	struct sl_telemetry    *telemetry;
 	struct sl_board        *board;
@@ -90,6 +94,11 @@ struct sl_app {
 
 /* Runs until it is told to stop. Returns the exit status. */
 int sl_serve_run(const struct sl_serve_options *options);
+
+/* Opens the ledger and recovers what a crash left. False: reason tells the operator. */
+bool sl_app_open_money(struct sl_app *app, struct sl_buf *reason);
+/* After the connections, before the store. */
+void sl_app_close_money(struct sl_app *app);
 
 /* Whether every address of the configuration is free. All are asked before one is
  * taken, because 0.0.0.0 and [::] overlap. False: reason tells the operator. */

@@ -196,8 +196,9 @@ struct sl_money_recovery {
 struct sl_money *sl_money_open(struct sl_store *store, const struct sl_money_options *options,
                                struct sl_money_recovery *recovery, const char **reason);
 /* Folds what waits, then ends. No hold may be open: each is the caller's to end; those
- * left are resolved at the next start as after a crash. NULL is fine. */
-void sl_money_close(struct sl_money *money);
+ * left are resolved at the next start as after a crash. True: everything is in the
+ * store, and the ring may be removed. NULL is fine. */
+bool sl_money_close(struct sl_money *money);
 
 /* --- audit --------------------------------------------------------------------------------- */
 

@@ -399,11 +399,13 @@ sl_money_open(struct sl_store *store, const struct sl_money_options *options,
 }
 
 /* The journal's thread goes on until all is written, which needs segments folded. */
-void
+bool
 sl_money_close(struct sl_money *money)
 {
+	bool whole;
+
 	if (!money)
-		return;
+		return true;
 	pthread_mutex_lock(&money->fold_lock);
 	for (int tries = 0; tries < 400; tries++) {
 		uint64_t appended = sl_journal_appended(money->journal);
@@ -430,6 +432,8 @@ sl_money_close(struct sl_money *money)
 	pthread_mutex_lock(&money->fold_lock);
 	while (atomic_load(&money->folding))
 		pthread_cond_wait(&money->fold_done, &money->fold_lock);
+	whole = atomic_load(&money->folded) == sl_journal_appended(money->journal);
 	pthread_mutex_unlock(&money->fold_lock);
 	destroy(money);
+	return whole;
 }

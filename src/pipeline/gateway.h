@@ -17,6 +17,7 @@
 
 struct sl_board;
 struct sl_keyring;
+struct sl_money;
 struct sl_telemetry;
 struct sl_world;
 struct sl_gateway;
@@ -37,6 +38,7 @@ struct sl_services {
 	struct sl_keyring   *keyring;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
+	struct sl_money     *money;
 	bool (*draining)(void *context); /* the process is shutting down */
 	void *context;
 	/* Another handler on the same port: the admin room (/admin, /metrics,

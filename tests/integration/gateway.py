@@ -127,6 +127,8 @@ class Gateway:
         for name in list(environment):
             if name.endswith("_API_KEY"):
                 del environment[name]
+        # What a test leaves behind goes with its directory.
+        environment.setdefault("RUNTIME_DIRECTORY", str(self.directory))
         environment.setdefault("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1")
         environment.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         self.process = subprocess.Popen(
