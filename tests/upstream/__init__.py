@@ -13,6 +13,8 @@ so that a test can compare the gateway's records with the provider's bill.
     openai_api.py    chat, completions, responses, embeddings, images, audio
     azure_api.py     the OpenAI API behind deployment paths
     anthropic_api.py messages, count_tokens
+    bedrock_api.py   converse, converse-stream, signatures checked
+    cohere_api.py    v2 chat, embed
     gemini_api.py    generateContent and its siblings, v1beta and v1
     fleet.py         all of them in one thread
 

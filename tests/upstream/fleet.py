@@ -9,18 +9,22 @@ import threading
 from . import wire
 from .anthropic_api import Anthropic
 from .azure_api import Azure
+from .bedrock_api import Bedrock
+from .cohere_api import Cohere
 from .gemini_api import Gemini
 from .journal import Journal
 from .openai_api import OpenAI
 
-KINDS = {"openai": OpenAI, "anthropic": Anthropic, "gemini": Gemini, "azure": Azure}
+KINDS = {"openai": OpenAI, "anthropic": Anthropic, "gemini": Gemini, "azure": Azure,
+         "bedrock": Bedrock, "cohere": Cohere}
 BASE_PATH = {"openai": "/v1"}
 
 
 class Fleet:
     """start() returns when every port listens; stop() joins the thread."""
 
-    def __init__(self, labels=("openai", "anthropic", "gemini", "azure", "openai-b"), port=0,
+    def __init__(self, labels=("openai", "anthropic", "gemini", "azure", "bedrock", "cohere",
+                         "openai-b"), port=0,
                  host="127.0.0.1", tls=None):
         self.journal = Journal()
         self.host = host
