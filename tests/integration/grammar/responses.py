@@ -37,6 +37,7 @@ def response_usage(usage):
     want(count_in(usage, "total_tokens", "usage") == sum(spent), "usage does not add up: %s", usage)
     members(usage, "input_tokens_details output_tokens_details", "usage")
     cached = count_in(usage["input_tokens_details"], "cached_tokens", "details")
+    count_in(usage["input_tokens_details"], "cache_write_tokens", "details")
     thought = count_in(usage["output_tokens_details"], "reasoning_tokens", "details")
     want(cached <= spent[0] and thought <= spent[1], "usage details exceed: %s", usage)
     return usage
