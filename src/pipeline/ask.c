@@ -86,6 +86,8 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	memcpy(ask->request_id, "req_", 4);
 	sl_rand_ulid(ask->request_id + 4, sl_loop_wall_ms(gateway->loop));
 	ask->decision.request_id = sl_slice_make(ask->request_id, 4 + SL_ULID_LEN);
+	ask->decision.public_id = ask->decision.request_id;
+	ask->selection.path = exchange->request.path;
 	ask->decision.bucket = SL_SLICE("direct");
 	ask->record.request_id = ask->decision.request_id;
 	ask->record.begin_wall_ms = sl_loop_wall_ms(gateway->loop);
@@ -159,11 +161,12 @@ send_fault(struct sl_ask *ask, const struct sl_fault *fault)
 	struct sl_arena *arena = &ask->exchange->arena;
 	struct sl_buf body;
 	size_t count = 0;
+	int status;
 
 	if (!shape)
-		shape = sl_shape_for_errors(ask->exchange->request.path);
+		shape = sl_shape_for_errors(ask->selection.path);
 	sl_buf_init(&body, 64 * 1024);
-	ask->surface->fault(&ask->decision, shape, fault, arena, &body, &fields);
+	status = ask->surface->fault(&ask->decision, shape, fault, arena, &body, &fields);
 	out[count++] = (struct sl_header){ SL_SLICE("content-type"),
 		                           SL_SLICE("application/json") };
 	if (fault->retry_after_s > 0)
@@ -178,10 +181,10 @@ send_fault(struct sl_ask *ask, const struct sl_fault *fault)
 	for (size_t i = 0; i < fields.count; i++)
 		out[count++] = fields.items[i];
 	count = sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
-	ask->record.status = sl_fault_status(fault);
+	ask->record.status = status;
 	sl_ask_set_state(ask, SL_ASK_ANSWERED);
 	ask->bytes_out += body.len;
-	sl_exchange_send(ask->exchange, ask->record.status, out, count, sl_buf_slice(&body));
+	sl_exchange_send(ask->exchange, status, out, count, sl_buf_slice(&body));
 	sl_buf_release(&body);
 }
 

@@ -81,6 +81,7 @@ struct sl_ask {
 	bool                             admitted; /* sl_key_leave is due */
 	enum sl_ask_state                state;
 	struct sl_slice                  credential; /* as presented; on the request's headers */
+	struct sl_selection              selection;  /* what the caller chose besides the message */
 
 	struct sl_ask_front             *front;    /* NULL once the reply is under way */
 	struct sl_shape_input            input;    /* until the body is complete */
@@ -185,6 +186,10 @@ struct sl_slice sl_fields_query(struct sl_ask *ask);
 /* answer fields.c: adds x-request-id and CORS to what goes to the caller. */
 enum { SL_ANSWER_FIELDS_MAX = 96 };
 size_t sl_fields_answer(const struct sl_ask *ask, struct sl_header *out, size_t count, size_t max);
+
+/* pages.c: paths that the surface answers itself. True: it was one and is answered.
+ * Before it is known who asks only the open ones. */
+bool sl_pages_answer(struct sl_ask *ask, bool authenticated);
 
 /* models.c: GET /v1/models and /v1beta/models. True: it was one and is answered. */
 bool sl_models_answer(struct sl_ask *ask);

@@ -109,6 +109,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	const struct sl_provider_request where = {
 		.shape = ask->shape,
 		.verb = ask->input.verb,
+		.path = ask->shape == &sl_shape_proxy ? ask->selection.path : SL_SLICE_NONE,
 		.model = target->model,
 		.stream = ask->stream,
 		.query = sl_fields_query(ask),
@@ -116,7 +117,8 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.api_version = ask->upstream->config->api_version,
 	};
 	struct sl_header fields[FIELDS_MAX];
-	struct sl_fetch_request request = { .method = SL_SLICE("POST"), .headers = fields };
+	struct sl_fetch_request request = { .method = ask->exchange->request.method,
+		                            .headers = fields };
 	enum sl_err err;
 
 	front->forward = (struct sl_forward){ .body_count = 0 };

@@ -25,14 +25,44 @@ is_sites(const struct sl_gateway *gateway, const struct sl_exchange *exchange)
 	return gateway->services.site && gateway->services.site_owns(exchange->request.path);
 }
 
+static struct sl_surface_request
+view_of(const struct sl_exchange *exchange)
+{
+	const struct sl_request *request = &exchange->request;
+
+	return (struct sl_surface_request){ request->method, request->path, request->query,
+		                            &request->headers };
+}
+
 /* --- who ------------------------------------------------------------------ */
+
+/* Which contract the request speaks, and what its head chooses. False: *fault, to
+ * be told once it is known who asks. */
+static bool
+listen_to(struct sl_ask *ask, struct sl_fault *fault)
+{
+	const struct sl_surface_request view = view_of(ask->exchange);
+	struct sl_selection *selection = &ask->selection;
+	bool good;
+
+	ask->surface = sl_surface_recognise(&view);
+	good = !ask->surface->select ||
+	       ask->surface->select(&view, ask->decision.request_id, &ask->exchange->arena,
+	                            selection, fault);
+	ask->decision.provider_requested = selection->provider;
+	if (selection->request_id.len == 0)
+		return good;
+	/* The id that the caller knows finds the record. */
+	if (sl_slice_eq(ask->record.client_request_id, ask->decision.request_id))
+		ask->record.client_request_id = selection->request_id;
+	ask->decision.public_id = selection->request_id;
+	return good;
+}
 
 static bool
 authenticate(struct sl_ask *ask)
 {
-	const struct sl_request *request = &ask->exchange->request;
-	const struct sl_surface_request view = { request->method, request->path, request->query,
-		                                 &request->headers };
+	const struct sl_surface_request view = view_of(ask->exchange);
 	struct sl_fault fault;
 
 	ask->credential = ask->surface->credential(&view, &ask->exchange->arena);
@@ -40,9 +70,7 @@ authenticate(struct sl_ask *ask)
 		return true;
 	if (ask->credential.len == 0) {
 		sl_ask_refuse_with(ask, SL_FAULT_AUTH_MISSING,
-		                   SL_SLICE("No API key was given. Send a key of this gateway as "
-		                            "'Authorization: Bearer ...', 'x-api-key', 'api-key' "
-		                            "or 'x-goog-api-key'."));
+		                   sl_slice_str(ask->surface->credential_hint));
 		return false;
 	}
 	if (sl_keyring_find(ask->gateway->services.keyring, ask->credential, &ask->key, &fault) ==
@@ -130,15 +158,26 @@ refuse_encoding(struct sl_ask *ask)
 	return true;
 }
 
+/* A path that no shape owns, or a method it does not take, of a caller who named
+ * the provider. */
+static bool
+pass_through(struct sl_ask *ask)
+{
+	if (!ask->selection.any_path || (ask->shape && is_method(ask->exchange, "POST")))
+		return false;
+	ask->shape = &sl_shape_proxy;
+	return true;
+}
+
 static void
 on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 {
 	struct sl_gateway *gateway = context;
 	const struct sl_request *request = &exchange->request;
-	const struct sl_surface_request view = { request->method, request->path, request->query,
-		                                 &request->headers };
 	const struct sl_server_handler *site = gateway->services.site;
+	struct sl_fault wrong_choice;
 	struct sl_ask *ask;
+	bool chosen;
 
 	if (is_sites(gateway, exchange)) {
 		site->on_head(site->context, exchange, body_max);
@@ -149,7 +188,7 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		sl_exchange_abort(exchange);
 		return;
 	}
-	ask->surface = sl_surface_recognise(&view);
+	chosen = listen_to(ask, &wrong_choice);
 	if (is_preflight(ask)) {
 		sl_ask_answer(ask, 204, SL_SLICE_NONE, SL_SLICE_NONE);
 		return;
@@ -157,8 +196,14 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 	ask->input.query = request->query;
 	ask->input.content_type = sl_headers_get(&request->headers, "content-type");
 	/* So far the shape only chooses the envelope: who asks comes first. */
-	ask->shape = sl_shape_match(request->path, &exchange->arena, &ask->input);
-	if (!authenticate(ask) || sl_models_answer(ask) || !check_path(ask) ||
+	ask->shape = sl_shape_match(ask->selection.path, &exchange->arena, &ask->input);
+	if (sl_pages_answer(ask, false) || !authenticate(ask) || sl_pages_answer(ask, true))
+		return;
+	if (!chosen) {
+		sl_ask_refuse(ask, &wrong_choice);
+		return;
+	}
+	if ((!pass_through(ask) && (sl_models_answer(ask) || !check_path(ask))) ||
 	    refuse_encoding(ask))
 		return;
 	admit(ask);
@@ -171,7 +216,8 @@ plan_serves(void *context, size_t provider)
 {
 	const struct sl_ask *ask = context;
 
-	return sl_provider_serves(ask->world->upstreams[provider].kind, ask->shape);
+	return ask->shape == &sl_shape_proxy ||
+	       sl_provider_serves(ask->world->upstreams[provider].kind, ask->shape);
 }
 
 static bool
@@ -241,6 +287,7 @@ make_plan(struct sl_ask *ask)
 		.config = ask->world->config,
 		.catalog = ask->world->catalog,
 		.model = ask->record.model_requested,
+		.provider = ask->selection.provider,
 		.chance = sl_rand_u64(),
 		.turn = ask->gateway->turn++,
 		.context = ask,
@@ -263,6 +310,18 @@ make_plan(struct sl_ask *ask)
 		ask->record.category = sl_slice_str(ask->front->plan.class.category);
 	}
 	return true;
+}
+
+static bool
+read_members(struct sl_ask *ask, struct sl_fault *fault)
+{
+	struct sl_surface_members members = { 0 };
+
+	if (!ask->surface->read_members)
+		return true;
+	sl_shape_members(&ask->front->steer, &members.astrolabe, &members.nexus,
+	                 &members.sto_payload);
+	return ask->surface->read_members(&members, &ask->front->arena, &ask->selection, fault);
 }
 
 static void
@@ -290,8 +349,17 @@ on_request(void *context, struct sl_exchange *exchange)
 	}
 	ask->stream = ask->front->steer.stream;
 	ask->framing = ask->front->steer.framing;
-	ask->record.model_requested = sl_arena_dup(&exchange->arena, ask->front->steer.model);
-	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->front->steer.end_user);
+	if (!read_members(ask, &fault)) {
+		sl_ask_refuse(ask, &fault);
+		return;
+	}
+	ask->decision.stream = ask->stream;
+	ask->record.model_requested = sl_arena_dup(&exchange->arena, ask->selection.model.len > 0
+	                                           ? ask->selection.model
+	                                           : ask->front->steer.model);
+	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->selection.end_user.len > 0
+	                                    ? ask->selection.end_user
+	                                    : ask->front->steer.end_user);
 	if (ask->record.end_user.len == 0 && ask->key)
 		ask->record.end_user = sl_key_policy(ask->key)->user;
 	if (!make_plan(ask))
@@ -342,14 +410,8 @@ on_bad_request(void *context, struct sl_exchange *exchange, int status, const ch
 		sl_exchange_abort(exchange);
 		return;
 	}
-	if (!ask->surface) {
-		const struct sl_surface_request view = { exchange->request.method,
-			                                 exchange->request.path,
-			                                 exchange->request.query,
-			                                 &exchange->request.headers };
-
-		ask->surface = sl_surface_recognise(&view);
-	}
+	if (!ask->surface)
+		listen_to(ask, &fault);
 	if (status == 408)
 		kind = SL_FAULT_TIMEOUT;
 	else if (status == 413)

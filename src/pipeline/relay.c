@@ -120,17 +120,30 @@ say_no_retry(struct sl_header *out, size_t count)
 	return at < count ? count : count + 1;
 }
 
+static bool
+says(const struct sl_surface_headers *own, struct sl_slice name)
+{
+	for (size_t i = 0; i < own->count; i++)
+		if (sl_slice_eq(own->items[i].name, name))
+			return true;
+	return false;
+}
+
 static size_t
 answer_fields(struct sl_ask *ask, struct sl_header *out)
 {
 	struct sl_surface_headers own = { .count = 0 };
 	size_t count = 0;
 
-	for (size_t i = 0; i < ask->reply_header_count; i++)
-		out[count++] = ask->reply_headers[i];
+	ask->decision.gateway_us = ask->forward_ns / 1000;
+	ask->decision.upstream_us = ask->fetching ? 0 : ask->record.upstream_us;
 	ask->surface->headers(&ask->decision, sl_ask_arena(ask), &own);
 	for (size_t i = 0; i < own.count; i++)
 		out[count++] = own.items[i];
+	/* What the contract says of the answer, a provider cannot say too. */
+	for (size_t i = 0; i < ask->reply_header_count; i++)
+		if (!says(&own, ask->reply_headers[i].name))
+			out[count++] = ask->reply_headers[i];
 	if (ask->reply_mode == SL_REPLY_STREAM)
 		out[count++] = (struct sl_header){ SL_SLICE("x-accel-buffering"), SL_SLICE("no") };
 	/* The provider speaks of its own attempt; an earlier one may have been bought. */
@@ -151,7 +164,8 @@ begin_answer(struct sl_ask *ask)
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	sl_ask_set_state(ask, SL_ASK_ANSWERING);
 	if (sl_exchange_start(ask->exchange, ask->upstream_status, out, count, -1,
-	                      ask->surface->trailer_names()) != SL_OK)
+	                      ask->surface->trailer_names ? ask->surface->trailer_names()
+	                                                  : SL_SLICE_NONE) != SL_OK)
 		sl_exchange_abort(ask->exchange);
 	sl_ask_close_front(ask);
 	send_held(ask);
@@ -166,7 +180,8 @@ finish_answer(struct sl_ask *ask)
 		ask->finish_due = true;
 		return;
 	}
-	ask->surface->trailers(&ask->decision, &ask->exchange->arena, &own);
+	if (ask->surface->trailers)
+		ask->surface->trailers(&ask->decision, &ask->exchange->arena, &own);
 	sl_ask_set_state(ask, SL_ASK_ANSWERED);
 	sl_exchange_finish(ask->exchange, own.items, own.count);
 }
@@ -541,6 +556,7 @@ on_head(struct sl_fetch *fetch, int status, const struct sl_headers *headers,
 
 	ask->upstream_status = status;
 	ask->sent = true;
+	ask->decision.first_byte_us = (ask->entered_ns - ask->attempt_ns) / 1000;
 	if (status >= 400)
 		ask->retry_after_ms = retry_after_ms(headers);
 	ask->maybe_bought = ask->maybe_bought || status < 400;

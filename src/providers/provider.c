@@ -124,10 +124,29 @@ sl_provider_join(struct sl_slice base, struct sl_slice path,
 	                     query.len ? SL_SLICE("?") : SL_SLICE_NONE, query }, 4);
 }
 
+/* The caller's own path at the provider's host: a version at the end of the base
+ * is the provider's way of writing paths, the caller brings a whole one. */
+static struct sl_slice
+pass_on(const struct sl_provider_request *request, struct sl_arena *arena)
+{
+	struct sl_slice base = request->base_path;
+	size_t last = base.len;
+
+	while (last > 0 && base.ptr[last - 1] != '/')
+		last--;
+	if (last > 0 && sl_slice_starts(sl_slice_from(base, last), SL_SLICE("v")))
+		base.len = last - 1;
+	return sl_arena_join(arena, (struct sl_slice[]){ base, request->path,
+	                     request->query.len ? SL_SLICE("?") : SL_SLICE_NONE,
+	                     request->query }, 4);
+}
+
 struct sl_slice
 sl_provider_target(const struct sl_provider_kind *kind,
                    const struct sl_provider_request *request, struct sl_arena *arena)
 {
+	if (request->path.len > 0)
+		return pass_on(request, arena);
 	if (!sl_provider_serves(kind, request->shape))
 		return SL_SLICE_NONE;
 	if (kind->target)

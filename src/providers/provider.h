@@ -39,6 +39,7 @@ enum sl_err sl_url_parse(struct sl_slice text, struct sl_url *out);
 struct sl_provider_request {
 	const struct sl_shape_ops *shape;
 	const char                *verb;  /* of the shape's path */
+	struct sl_slice            path;  /* to pass on as it is; empty: the shape's own */
 	struct sl_slice            model; /* provider's id */
 	bool                       stream;
 	struct sl_slice            query; /* the caller's, credentials removed; may be empty */

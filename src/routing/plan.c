@@ -281,6 +281,21 @@ add_by_name(const struct sl_plan_query *query, struct sl_arena *arena, struct sl
 }
 
 static void
+add_provider(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan)
+{
+	const struct sl_config_strings *fallbacks;
+	size_t provider;
+
+	if (!find_provider(query->config, query->provider, &provider))
+		return;
+	add_named(query, arena, plan, provider, query->model, "named by the caller");
+	fallbacks = &query->config->providers[provider].fallback;
+	for (size_t i = 0; i < fallbacks->count; i++)
+		if (find_provider(query->config, fallbacks->items[i], &provider))
+			add_named(query, arena, plan, provider, query->model, "fallback");
+}
+
+static void
 explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
               const struct sl_plan *plan, struct sl_fault *fault)
 {
@@ -306,6 +321,13 @@ explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
 		    "Every deployment of the model '%.*s' is disabled in this gateway for now.",
 		    SL_ARG(plan->requested));
 		sl_fault_set(fault, SL_FAULT_UNAVAILABLE, message);
+	} else if (query->provider.len > 0) {
+		message = sl_arena_printf(arena,
+		    "The provider '%.*s' is not configured in this gateway, or not enabled.",
+		    SL_ARG(query->provider));
+		sl_fault_set(fault, SL_FAULT_NO_ROUTE, message);
+		fault->code = SL_SLICE("provider_not_found");
+		return;
 	} else if (plan->dropped > 0) {
 		message = sl_arena_printf(arena,
 		    "The provider of the model '%.*s' is switched off in this gateway.",
@@ -354,6 +376,10 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 
 	memset(plan, 0, sizeof(*plan));
 	plan->requested = name;
+	if (query->provider.len > 0) {
+		add_provider(query, arena, plan);
+		goto added;
+	}
 	if (name.len == 0) {
 		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
 		             SL_SLICE("The request names no model. Set 'model'."));
@@ -369,6 +395,7 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 	} else {
 		add_by_name(query, arena, plan, name);
 	}
+added:
 	drop_ejected(plan);
 	if (plan->count > 0)
 		return true;

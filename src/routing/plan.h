@@ -61,6 +61,10 @@ struct sl_plan_query {
 	const struct sl_config  *config;
 	const struct sl_catalog *catalog;
 	struct sl_slice          model;
+	/* A configured provider that the caller named instead of leaving the choice to
+	 * the model: it and its fallbacks, under the same model name, which may then
+	 * be empty. Empty: not named. */
+	struct sl_slice          provider;
 	uint64_t                 chance;   /* uniformly random */
 	uint64_t                 turn;     /* counts up with each request: round robin */
 	void                    *context;
@@ -83,7 +87,7 @@ struct sl_plan_query {
 	                 struct sl_slice deployment);
 };
 
-/* Resolution: `auto` stands for router.auto; an alias; provider/model; a model
+/* Resolution: a named provider and its fallbacks; else `auto` stands for router.auto; an alias; provider/model; a model
  * that the catalogue knows for a configured provider; a provider that accepts
  * any name. Ejected targets are dropped while there is another; when there is
  * none they are all kept: the last target of a plan is never ejected. False: *fault

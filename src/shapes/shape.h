@@ -161,6 +161,10 @@ struct sl_shape_ops {
 	                           enum sl_framing framing, struct sl_buf *out);
 };
 
+/* What passes to a provider as it is, on paths that no shape owns: nothing is read
+ * in the request or the reply. In no list; chosen by whoever may proxy. */
+extern const struct sl_shape_ops sl_shape_proxy;
+
 #define SL_SHAPE(id) extern const struct sl_shape_ops sl_shape_##id;
 #include "shapes/shapes.def"
 #undef SL_SHAPE
@@ -173,6 +177,11 @@ const struct sl_shape_ops *sl_shape_by_name(struct sl_slice name); /* NULL: unkn
  * input->verb and input->path_model (decoded on the arena). NULL: nobody. */
 const struct sl_shape_ops *sl_shape_match(struct sl_slice path, struct sl_arena *arena,
                                           struct sl_shape_input *input);
+
+/* The members of a body that was read which are contracts between the caller and a
+ * gateway: metadata.astrolabe, nexus, stoPayload. SL_JSON_NONE where absent. */
+void sl_shape_members(const struct sl_steer *steer, struct sl_json *astrolabe,
+                      struct sl_json *nexus, struct sl_json *sto_payload);
 
 /* Whom to ask how an error looks when no shape owns the path: by the path's
  * beginning ("/v1beta" gemini, "/v1/messages" anthropic), else openai_chat. */

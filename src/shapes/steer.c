@@ -183,6 +183,18 @@ sl_steer_common(struct sl_reading *reading)
 	       sl_steer_bool(reading, SL_WANT_STREAM, &steer->stream);
 }
 
+void
+sl_shape_members(const struct sl_steer *steer, struct sl_json *astrolabe, struct sl_json *nexus,
+                 struct sl_json *sto_payload)
+{
+	struct sl_slice body = steer->input.body;
+
+	*astrolabe = sl_json_parse(
+	    sl_json_found_raw(body, &steer->found[SL_WANT_METADATA_ASTROLABE]));
+	*nexus = sl_json_parse(sl_json_found_raw(body, &steer->found[SL_WANT_NEXUS]));
+	*sto_payload = sl_json_parse(sl_json_found_raw(body, &steer->found[SL_WANT_STO_PAYLOAD]));
+}
+
 /* --- forward ---------------------------------------------------------------- */
 
 enum sl_err

@@ -1,5 +1,8 @@
-/* surface.c - the list of surfaces, and where SDKs put a credential. */
+/* surface.c - the list of surfaces, and what they share: where SDKs put a credential,
+ * how values of headers are written. */
 #include "surfaces/surface.h"
+
+#include "base/text.h"
 
 static const struct sl_surface_ops *const surfaces[] = {
 #define SL_SURFACE(id) &sl_surface_##id,
@@ -12,10 +15,18 @@ enum { SURFACE_COUNT = sizeof(surfaces) / sizeof(surfaces[0]) };
 const struct sl_surface_ops *
 sl_surface_recognise(const struct sl_surface_request *request)
 {
-	for (size_t i = 0; i < SURFACE_COUNT; i++)
-		if (surfaces[i]->recognise(request))
-			return surfaces[i];
-	return surfaces[SURFACE_COUNT - 1];
+	const struct sl_surface_ops *best = surfaces[SURFACE_COUNT - 1];
+	enum sl_claim strongest = SL_CLAIM_NONE;
+
+	for (size_t i = 0; i < SURFACE_COUNT; i++) {
+		enum sl_claim claim = surfaces[i]->claim(request);
+
+		if (claim > strongest) {
+			strongest = claim;
+			best = surfaces[i];
+		}
+	}
+	return best;
 }
 
 bool
@@ -24,7 +35,7 @@ sl_surface_owns_header(struct sl_slice name)
 	/* Contracts that clients send headers of although no surface here speaks
 	 * them: those say who the caller is and must not travel either. */
 	static const char *const others[] = { "x-stolabs-", "x-provider-authorization",
-		                              "x-ingate-", "x-nexus-", "x-astrolabe-" };
+		                              "x-astrolabe-" };
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (sl_slice_istarts(name, sl_slice_str(others[i])))
@@ -33,6 +44,62 @@ sl_surface_owns_header(struct sl_slice name)
 		if (surfaces[i]->owns_header(name))
 			return true;
 	return false;
+}
+
+static bool
+page_has(const struct sl_surface_page *page, struct sl_slice path)
+{
+	struct sl_slice pattern = sl_slice_str(page->pattern);
+
+	if (sl_slice_ends(pattern, SL_SLICE("/")))
+		return path.len > pattern.len && sl_slice_starts(path, pattern);
+	return sl_slice_eq(path, pattern);
+}
+
+const struct sl_surface_page *
+sl_surface_page(const struct sl_surface_ops *surface, struct sl_slice method,
+                struct sl_slice path, const char **allow)
+{
+	*allow = NULL;
+	for (const struct sl_surface_page *page = surface->pages; page && page->pattern; page++) {
+		bool is_get = strcmp(page->method, "GET") == 0;
+
+		if (!page_has(page, path))
+			continue;
+		*allow = is_get ? "GET, HEAD" : page->method;
+		if (sl_slice_is(method, page->method) || (is_get && sl_slice_is(method, "HEAD")))
+			return page;
+	}
+	return NULL;
+}
+
+/* --- where a credential is ---------------------------------------------------- */
+
+static const char *const carriers[] = { "x-api-key", "api-key", "x-goog-api-key" };
+
+enum { CARRIER_COUNT = sizeof(carriers) / sizeof(carriers[0]) };
+
+struct sl_slice
+sl_surface_bearer(const struct sl_headers *headers)
+{
+	struct sl_slice value = sl_headers_get(headers, "authorization");
+
+	if (!sl_slice_istarts(value, SL_SLICE("bearer ")))
+		return SL_SLICE_NONE;
+	return sl_slice_trim(sl_slice_from(value, 7));
+}
+
+struct sl_slice
+sl_surface_prefixed(const struct sl_headers *headers, struct sl_slice prefix)
+{
+	struct sl_slice value = sl_surface_bearer(headers);
+
+	for (size_t i = 0; !sl_slice_starts(value, prefix); i++) {
+		if (i == CARRIER_COUNT)
+			return SL_SLICE_NONE;
+		value = sl_headers_get(headers, carriers[i]);
+	}
+	return value;
 }
 
 static int
@@ -45,55 +112,112 @@ hex_digit(char c)
 	return -1;
 }
 
+struct sl_slice
+sl_surface_query(struct sl_slice query, const char *name)
+{
+	while (query.len > 0) {
+		struct sl_slice pair = sl_slice_cut(&query, '&');
+
+		if (sl_slice_is(sl_slice_cut(&pair, '='), name))
+			return pair;
+	}
+	return SL_SLICE_NONE;
+}
+
 /* The value of `key` in a query string, percent-decoded. */
 static struct sl_slice
 query_key(struct sl_slice query, struct sl_arena *arena)
 {
-	while (query.len > 0) {
-		struct sl_slice pair = sl_slice_cut(&query, '&');
-		struct sl_slice name = sl_slice_cut(&pair, '=');
-		char *out;
-		size_t len = 0;
+	struct sl_slice raw = sl_surface_query(query, "key");
+	char *out = sl_arena_alloc(arena, raw.len + 1);
+	size_t len = 0;
 
-		if (!sl_slice_is(name, "key"))
-			continue;
-		out = sl_arena_alloc(arena, pair.len + 1);
-		if (!out)
-			return SL_SLICE_NONE;
-		for (size_t i = 0; i < pair.len; i++) {
-			int high = -1, low = -1;
+	if (!out)
+		return SL_SLICE_NONE;
+	for (size_t i = 0; i < raw.len; i++) {
+		int high = -1, low = -1;
 
-			if (pair.ptr[i] == '%' && i + 2 < pair.len) {
-				high = hex_digit(pair.ptr[i + 1]);
-				low = hex_digit(pair.ptr[i + 2]);
-			}
-			if (high >= 0 && low >= 0) {
-				out[len++] = (char)(high * 16 + low);
-				i += 2;
-			} else {
-				out[len++] = pair.ptr[i];
-			}
+		if (raw.ptr[i] == '%' && i + 2 < raw.len) {
+			high = hex_digit(raw.ptr[i + 1]);
+			low = hex_digit(raw.ptr[i + 2]);
 		}
-		return sl_slice_make(out, len);
+		if (high >= 0 && low >= 0) {
+			out[len++] = (char)(high * 16 + low);
+			i += 2;
+		} else {
+			out[len++] = raw.ptr[i];
+		}
 	}
-	return SL_SLICE_NONE;
+	return sl_slice_make(out, len);
 }
 
 struct sl_slice
 sl_surface_sdk_credential(const struct sl_surface_request *request, struct sl_arena *arena)
 {
-	static const char *const carriers[] = { "x-api-key", "api-key", "x-goog-api-key" };
-	struct sl_slice value = sl_headers_get(request->headers, "authorization");
+	struct sl_slice value = sl_surface_bearer(request->headers);
 
-	if (sl_slice_istarts(value, SL_SLICE("bearer "))) {
-		value = sl_slice_trim(sl_slice_from(value, 7));
-		if (value.len > 0)
-			return value;
-	}
-	for (size_t i = 0; i < sizeof(carriers) / sizeof(carriers[0]); i++) {
+	for (size_t i = 0; value.len == 0 && i < CARRIER_COUNT; i++)
 		value = sl_headers_get(request->headers, carriers[i]);
-		if (value.len > 0)
-			return value;
+	return value.len > 0 ? value : query_key(request->query, arena);
+}
+
+/* --- what headers are made of -------------------------------------------------- */
+
+void
+sl_surface_put(struct sl_surface_headers *out, struct sl_slice name, struct sl_slice value)
+{
+	if (out->count == SL_SURFACE_HEADERS_MAX || !value.ptr ||
+	    !sl_header_is_valid(name, value))
+		return;
+	out->items[out->count++] = (struct sl_header){ name, value };
+}
+
+struct sl_slice
+sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_arena *arena)
+{
+	char room[SL_U64_DIGITS + 12], *at;
+	uint64_t step = 1, unit = 1, value = nanousd > 0 ? (uint64_t)nanousd : 0;
+
+	for (unsigned i = decimals; i < 9; i++)
+		step *= 10;
+	for (unsigned i = 0; i < decimals; i++)
+		unit *= 10;
+	value = value / step + (value % step * 2 >= step && step > 1);
+	at = sl_put_u64(room, value / unit);
+	if (decimals > 0)
+		*at++ = '.';
+	while (unit /= 10)
+		*at++ = (char)('0' + value / unit % 10);
+	return sl_arena_dup(arena, sl_slice_make(room, (size_t)(at - room)));
+}
+
+struct sl_slice
+sl_surface_uuid(struct sl_slice request_id, struct sl_arena *arena)
+{
+	static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	struct sl_slice ulid = sl_slice_from(request_id, 4);
+	uint64_t high = 0, low = 0;
+	char hex[2 * SL_HEX64_DIGITS];
+
+	for (size_t i = 0; i < ulid.len; i++) {
+		const char *digit = memchr(alphabet, ulid.ptr[i], sizeof(alphabet) - 1);
+
+		high = high << 5 | low >> 59;
+		low = low << 5 | (uint64_t)(digit ? digit - alphabet : 0);
 	}
-	return query_key(request->query, arena);
+	/* Version and variant, RFC 9562: the time stays where both have it. */
+	high = (high & ~(uint64_t)0xf000) | 0x7000;
+	low = (low & ~((uint64_t)3 << 62)) | (uint64_t)2 << 62;
+	sl_put_hex64(sl_put_hex64(hex, high), low);
+	return sl_arena_printf(arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+	                       hex + 20);
+}
+
+bool
+sl_surface_is_id(struct sl_slice text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.ptr[i] < 0x21 || text.ptr[i] > 0x7e)
+			return false;
+	return text.len > 0 && text.len <= 128;
 }

@@ -1,12 +1,13 @@
 /* surface.h - a gateway contract that callers already know.
  *
- * A surface decides where the caller's credential is, which headers come back
- * and how a refusal of the gateway itself is written. It never looks inside a
- * message and touches no socket. The native one is `gateway`.
+ * A surface decides where the caller's credential is, what its headers and its
+ * own members of the body choose, which headers come back, which paths it answers
+ * itself and how a refusal of the gateway is written. It never looks inside a
+ * message and touches no socket, clock or store. The native one is `gateway`.
  *
  * To add a surface: one file that defines `const struct sl_surface_ops
- * sl_surface_NAME`, one line in surfaces.def. The first in the list that
- * recognises a request has it; gateway is last and recognises everything.
+ * sl_surface_NAME`, one line in surfaces.def. The strongest claim on a request has
+ * it; gateway claims what nobody else does.
  */
 #ifndef SL_SURFACES_SURFACE_H
 #define SL_SURFACES_SURFACE_H
@@ -14,7 +15,10 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/headers.h"
+#include "base/json.h"
 #include "base/slice.h"
+#include "model/catalog.h"
+#include "model/config.h"
 #include "model/fault.h"
 #include "model/usage.h"
 #include "shapes/shape.h"
@@ -24,45 +28,118 @@ struct sl_surface_request {
 	const struct sl_headers *headers;
 };
 
+/* By what a surface knows a request for its own: a header that only it uses, the
+ * prefix of the key, the path, or because nobody else wants it. */
+enum sl_claim {
+	SL_CLAIM_NONE,
+	SL_CLAIM_REST,
+	SL_CLAIM_PATH,
+	SL_CLAIM_PREFIX,
+	SL_CLAIM_CARRIER,
+};
+
+/* What the caller chose besides the message. Slices are of the request or the
+ * arena; empty: not chosen. */
+struct sl_selection {
+	struct sl_slice path;       /* as the shapes see it */
+	struct sl_slice request_id; /* as this contract shows it; empty: ours */
+	struct sl_slice model;      /* instead of the body's */
+	struct sl_slice provider;   /* configured name: this one and its fallbacks only */
+	bool            any_path;   /* paths that no shape owns pass to the provider as they are */
+	bool            own_shape_only; /* nothing may be translated for this request */
+	struct sl_slice end_user;   /* label */
+	struct sl_slice upstream_key; /* for a provider without a stored credential */
+};
+
+/* The members of the body that belong to a contract, where present. */
+struct sl_surface_members {
+	struct sl_json astrolabe;   /* metadata.astrolabe */
+	struct sl_json nexus;
+	struct sl_json sto_payload;
+};
+
 /* What was decided and what came of it: the one record that headers print. */
 struct sl_decision {
 	struct sl_slice request_id;
+	struct sl_slice public_id;  /* as the contract shows it */
 	struct sl_slice key_id;
+	struct sl_slice provider_requested; /* by name, not through a model; else empty */
 	struct sl_slice provider;   /* empty: no provider was asked */
 	struct sl_slice model;      /* the provider's id */
 	struct sl_slice bucket;     /* "direct" where no classifier ran */
 	double          score;
 	uint32_t        attempts;
+	bool            stream;
 	bool            priced;
 	bool            cost_known; /* false while a stream is running */
 	int64_t         cost_nanousd;
 	int64_t         rpm_limit, rpm_remaining, rpm_reset_s; /* limit 0: none */
+	/* Of a complete answer, in microseconds; 0 while it is running. */
+	uint64_t        gateway_us;       /* added here */
+	uint64_t        first_byte_us;    /* the provider's head, from sending */
+	uint64_t        upstream_us;      /* the provider's whole answer */
 };
 
-enum { SL_SURFACE_HEADERS_MAX = 24 };
+enum { SL_SURFACE_HEADERS_MAX = 40 };
 struct sl_surface_headers {
 	struct sl_header items[SL_SURFACE_HEADERS_MAX];
 	size_t           count;
 };
 
+/* What a page of a surface may tell. Borrowed for the call. */
+struct sl_surface_view {
+	const struct sl_config  *config;
+	const struct sl_catalog *catalog;
+	struct sl_slice          query;
+	struct sl_arena         *arena;
+	/* Whether the caller may use a model; true for pages without a key. */
+	bool (*allows)(void *context, struct sl_slice model);
+	void *context;
+};
+
+/* A path that the contract answers itself. Raw paths are compared; a pattern that
+ * ends with '/' has everything below it. */
+struct sl_surface_page {
+	const char *method;   /* "GET" has HEAD */
+	const char *pattern;
+	bool        open;     /* needs no key */
+	/* The JSON body of a 200; false: *fault. */
+	bool (*write)(const struct sl_surface_view *view, struct sl_json_writer *w,
+	              struct sl_fault *fault);
+};
+
 struct sl_surface_ops {
 	const char *name;
-	bool (*recognise)(const struct sl_surface_request *request);
+	enum sl_claim (*claim)(const struct sl_surface_request *request);
 	/* The gateway credential the caller presented; empty when none. Borrowed
 	 * from the headers (or decoded on the arena). */
 	struct sl_slice (*credential)(const struct sl_surface_request *request,
 	                              struct sl_arena *arena);
+	/* How to present one, for the refusal of a request without. */
+	const char *credential_hint;
+	/* What the head chooses, into an *out that holds the request's own path.
+	 * False: *fault, to be told once it is known who asks. NULL: nothing. */
+	bool (*select)(const struct sl_surface_request *request, struct sl_slice request_id,
+	               struct sl_arena *arena, struct sl_selection *out,
+	               struct sl_fault *fault);
+	/* The same for the contract's members of the body. NULL: it has none. */
+	bool (*read_members)(const struct sl_surface_members *members, struct sl_arena *arena,
+	                     struct sl_selection *out, struct sl_fault *fault);
+	/* Ends with a NULL pattern. NULL: none. */
+	const struct sl_surface_page *pages;
 	/* Headers of an answer (success or the provider's error), values on the arena. */
 	void (*headers)(const struct sl_decision *decision, struct sl_arena *arena,
 	                struct sl_surface_headers *out);
-	/* Names of trailers that follow a stream ("X-Gateway-Cost-Usd"), or empty. */
+	/* Names of trailers that follow a stream ("X-Gateway-Cost-Usd"), or empty;
+	 * NULL with trailers: none. */
 	struct sl_slice (*trailer_names)(void);
 	void (*trailers)(const struct sl_decision *decision, struct sl_arena *arena,
 	                 struct sl_surface_headers *out);
-	/* A refusal by the gateway: body into out (application/json), extra headers. */
-	void (*fault)(const struct sl_decision *decision, const struct sl_shape_ops *shape,
-	              const struct sl_fault *fault, struct sl_arena *arena, struct sl_buf *out,
-	              struct sl_surface_headers *headers);
+	/* A refusal by the gateway: body into out (application/json), extra headers.
+	 * Returns the HTTP status. */
+	int (*fault)(const struct sl_decision *decision, const struct sl_shape_ops *shape,
+	             const struct sl_fault *fault, struct sl_arena *arena, struct sl_buf *out,
+	             struct sl_surface_headers *headers);
 	/* Whether a header of the caller belongs to this contract and must not
 	 * travel upstream (beyond the common list). */
 	bool (*owns_header)(struct sl_slice name);
@@ -75,10 +152,33 @@ struct sl_surface_ops {
 const struct sl_surface_ops *sl_surface_recognise(const struct sl_surface_request *request);
 /* Whether any surface's contract owns the header: nothing of one leaks upstream. */
 bool sl_surface_owns_header(struct sl_slice name);
+/* The surface's page of a path, and its methods as in an Allow field; NULL: it
+ * has none of that path, or (*allow not empty) none for the method. */
+const struct sl_surface_page *sl_surface_page(const struct sl_surface_ops *surface,
+                                              struct sl_slice method, struct sl_slice path,
+                                              const char **allow);
 
 /* Credential carriers of the SDKs, in this order: Authorization: Bearer,
  * x-api-key, api-key, x-goog-api-key, ?key=. */
 struct sl_slice sl_surface_sdk_credential(const struct sl_surface_request *request,
                                           struct sl_arena *arena);
+
+/* --- for surfaces ----------------------------------------------------------- */
+
+/* The token of Authorization: Bearer, or empty. */
+struct sl_slice sl_surface_bearer(const struct sl_headers *headers);
+/* The first value in an SDK's header carrier that begins with prefix, or empty. */
+struct sl_slice sl_surface_prefixed(const struct sl_headers *headers, struct sl_slice prefix);
+/* A parameter of the query as it stands there, not decoded; empty when absent. */
+struct sl_slice sl_surface_query(struct sl_slice query, const char *name);
+/* Adds a field. What cannot be sent as one (no bytes, a line break) is left out:
+ * nothing that a provider or a model returns can forge or split a header. */
+void sl_surface_put(struct sl_surface_headers *out, struct sl_slice name, struct sl_slice value);
+/* US dollars with as many decimals, rounded half up. */
+struct sl_slice sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_arena *arena);
+/* The UUID (version 7) with the bits of a request id "req_<ULID>". */
+struct sl_slice sl_surface_uuid(struct sl_slice request_id, struct sl_arena *arena);
+/* Whether text may be shown back as an id: 1 to 128 visible ASCII characters. */
+bool sl_surface_is_id(struct sl_slice text);
 
 #endif

@@ -1,0 +1,185 @@
+/* nexus.c - the Nexus gateway's contract.
+ *
+ * Keys nvk_... in x-nexus-virtual-key or where the SDKs of the four APIs put
+ * theirs, never in the query. X-Nexus-* tell of every answer what served it.
+ * Errors have the envelope of the API that was called and Nexus' own codes. A
+ * Responses request goes to a provider that speaks it, or nowhere.
+ */
+#include "surfaces/surface.h"
+
+#include <inttypes.h>
+
+#define PREFIX SL_SLICE("nvk_")
+
+static enum sl_claim
+claim(const struct sl_surface_request *request)
+{
+	if (sl_headers_has(request->headers, "x-nexus-virtual-key"))
+		return SL_CLAIM_CARRIER;
+	if (sl_surface_prefixed(request->headers, PREFIX).len > 0 ||
+	    sl_slice_starts(sl_surface_query(request->query, "key"), PREFIX))
+		return SL_CLAIM_PREFIX;
+	return SL_CLAIM_NONE;
+}
+
+static struct sl_slice
+credential(const struct sl_surface_request *request, struct sl_arena *arena)
+{
+	struct sl_slice value = sl_headers_get(request->headers, "x-nexus-virtual-key");
+
+	(void)arena;
+	return value.len > 0 ? value : sl_surface_prefixed(request->headers, PREFIX);
+}
+
+static bool
+choose(const struct sl_surface_request *request, struct sl_slice request_id,
+       struct sl_arena *arena, struct sl_selection *out, struct sl_fault *fault)
+{
+	struct sl_slice given = sl_headers_get(request->headers, "x-nexus-request-id");
+
+	(void)fault;
+	out->request_id = sl_surface_is_id(given) ? given : sl_surface_uuid(request_id, arena);
+	return true;
+}
+
+/* --- what comes back ---------------------------------------------------------- */
+
+static struct sl_slice
+milliseconds(uint64_t us, struct sl_arena *arena)
+{
+	return sl_arena_printf(arena, "%.1f", (double)us / 1000);
+}
+
+static void
+headers(const struct sl_decision *decision, struct sl_arena *arena,
+        struct sl_surface_headers *out)
+{
+	sl_surface_put(out, SL_SLICE("x-nexus-request-id"), decision->public_id);
+	sl_surface_put(out, SL_SLICE("x-nexus-via"), SL_SLICE("ai-gateway"));
+	sl_surface_put(out, SL_SLICE("x-nexus-hook"), SL_SLICE("none"));
+	sl_surface_put(out, SL_SLICE("x-nexus-mode"), SL_SLICE(""));
+	if (decision->rpm_limit > 0)
+		sl_surface_put(out, SL_SLICE("x-ratelimit-limit"),
+		               sl_arena_printf(arena, "%" PRId64, decision->rpm_limit));
+	if (decision->provider.len == 0)
+		return;
+	sl_surface_put(out, SL_SLICE("x-nexus-routed-provider"), decision->provider);
+	sl_surface_put(out, SL_SLICE("x-nexus-routed-model"), decision->model);
+	sl_surface_put(out, SL_SLICE("x-nexus-attempts"),
+	               sl_arena_u64(arena, decision->attempts > 0 ? decision->attempts : 1));
+	sl_surface_put(out, SL_SLICE("x-nexus-cache"), SL_SLICE("MISS"));
+	if (decision->upstream_us > 0)
+		sl_surface_put(out, SL_SLICE("server-timing"),
+		    sl_arena_printf(arena, "gw;dur=%s, upstream-ttfb;dur=%s, upstream-total;dur=%s",
+		                    milliseconds(decision->gateway_us, arena).ptr,
+		                    milliseconds(decision->first_byte_us, arena).ptr,
+		                    milliseconds(decision->upstream_us, arena).ptr));
+}
+
+/* --- refusals ----------------------------------------------------------------- */
+
+/* status 0: the fault's own. */
+static const struct reply {
+	enum sl_fault_kind kind;
+	int                status;
+	const char        *code;
+} replies[] = {
+	{ SL_FAULT_AUTH_MISSING, 0, "AUTH_KEY_MISSING" },
+	{ SL_FAULT_AUTH, 0, "AUTH_INVALID_KEY" },
+	{ SL_FAULT_DISABLED, 0, "AUTH_KEY_DISABLED" },
+	{ SL_FAULT_EXPIRED, 0, "AUTH_KEY_EXPIRED" },
+	{ SL_FAULT_MODEL_DENIED, 0, "MODEL_NOT_ALLOWED" },
+	{ SL_FAULT_NO_ROUTE, 0, "ROUTING_NO_MATCH" },
+	{ SL_FAULT_TOO_LARGE, 0, "PAYLOAD_TOO_LARGE" },
+	{ SL_FAULT_RPM, 0, "RATE_LIMITED" },
+	{ SL_FAULT_TPM, 0, "RATE_LIMITED" },
+	{ SL_FAULT_CONCURRENCY, 0, "RATE_LIMITED" },
+	{ SL_FAULT_BUDGET, 429, "QUOTA_EXCEEDED" },
+	{ SL_FAULT_BALANCE, 429, "QUOTA_EXCEEDED" },
+	{ SL_FAULT_UPSTREAM_UNREACHABLE, 0, "PROVIDER_UNAVAILABLE" },
+	{ SL_FAULT_UPSTREAM_BROKEN, 0, "PROVIDER_UNAVAILABLE" },
+	{ SL_FAULT_UPSTREAM_CUT, 0, "PROVIDER_UNAVAILABLE" },
+	{ SL_FAULT_UPSTREAM_AUTH, 0, "PROVIDER_UNAVAILABLE" },
+	{ SL_FAULT_UPSTREAM_STATUS, 0, "PROVIDER_UNAVAILABLE" },
+	{ SL_FAULT_UPSTREAM_TIMEOUT, 0, "PROVIDER_UNAVAILABLE" },
+	{ SL_FAULT_OVERLOADED, 429, "gateway_overloaded" },
+};
+
+static bool
+is_responses(const struct sl_shape_ops *shape)
+{
+	return strcmp(shape->name, "openai_responses") == 0;
+}
+
+static const char *
+type_of(const struct sl_fault *fault, const struct sl_shape_ops *shape)
+{
+	if (fault->kind != SL_FAULT_UNSUPPORTED)
+		return "proxy_error";
+	return is_responses(shape) ? "unsupported_feature" : "no_compatible_provider";
+}
+
+static void
+openai_body(const struct sl_fault *fault, const struct sl_shape_ops *shape, struct sl_buf *out)
+{
+	struct sl_json_writer w;
+
+	sl_json_writer_init(&w, out);
+	sl_json_obj(&w);
+	sl_json_key(&w, "error");
+	sl_json_obj(&w);
+	sl_json_str(&w, "message", fault->message);
+	sl_json_str(&w, "type", sl_slice_str(type_of(fault, shape)));
+	sl_json_str(&w, "code", sl_fault_code(fault));
+	sl_json_key(&w, "param");
+	if (fault->param.len > 0)
+		sl_json_put_str(&w, fault->param);
+	else
+		sl_json_put_null(&w);
+	sl_json_obj_end(&w);
+	sl_json_obj_end(&w);
+}
+
+static int
+fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
+      const struct sl_fault *refused, struct sl_arena *arena, struct sl_buf *out,
+      struct sl_surface_headers *fields)
+{
+	struct sl_fault told = *refused;
+
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
+		if (replies[i].kind == refused->kind) {
+			told.code = sl_slice_str(replies[i].code);
+			if (replies[i].status > 0)
+				told.status = replies[i].status;
+		}
+	if (refused->kind == SL_FAULT_UNSUPPORTED && is_responses(shape)) {
+		told.code = SL_SLICE("feature_requires_native_responses_target");
+		if (told.param.len == 0)
+			told.param = SL_SLICE("model");
+	}
+	headers(decision, arena, fields);
+	if (sl_slice_is(sl_slice_str(shape->family), "openai"))
+		openai_body(&told, shape, out);
+	else
+		shape->write_fault(&told, decision->request_id, out);
+	return sl_fault_status(&told);
+}
+
+static bool
+owns_header(struct sl_slice name)
+{
+	return sl_slice_istarts(name, SL_SLICE("x-nexus-"));
+}
+
+const struct sl_surface_ops sl_surface_nexus = {
+	.name = "nexus",
+	.claim = claim,
+	.credential = credential,
+	.credential_hint = "No virtual key was given. Send one as 'Authorization: Bearer nvk_...' or "
+	                   "'x-nexus-virtual-key'; the query is no place for it.",
+	.select = choose,
+	.headers = headers,
+	.fault = fault,
+	.owns_header = owns_header,
+};

@@ -1,0 +1,185 @@
+"""The Ingate contract: one test for each acceptance check, by its number."""
+import json
+import time
+import uuid
+
+import pytest
+
+from tests.integration.gateway import provider_block
+from tests.integration.rawhttp import Connection, request_bytes
+
+CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
+MESSAGES = {"model": "claude-haiku-4-5", "max_tokens": 50,
+            "messages": [{"role": "user", "content": "hello there"}]}
+
+
+@pytest.fixture(scope="module")
+def gateway_options(fleet):
+    """`first` is down and has a fallback; `own` takes the caller's credential."""
+    return {"retries": 2,
+            "providers": "\n".join([
+                provider_block("first", "openai", "http://127.0.0.1:9/v1", "k",
+                               "fallback: [openai]"),
+                provider_block("off", "openai", fleet.url("openai"), "k", "enabled: false"),
+                provider_block("own", "openai", fleet.url("openai"), None)
+                .replace("auth: none", "auth: passthrough")]),
+            "extra": "limits: {body_bytes: 200000}"}
+
+
+@pytest.fixture(scope="module")
+def key(gateway):
+    made = gateway.new_key(name="ingate", surface="ingate")
+    assert made["key"].startswith("sk-ingate-")
+    return made["key"]
+
+
+@pytest.fixture
+def ask(gateway, key):
+    def ask(path="/v1/chat/completions", body=CHAT, provider="openai", method="POST", **headers):
+        fields = {"X-Ingate-Key": key, "X-Ingate-Provider": provider}
+        fields.update({name.replace("_", "-"): value for name, value in headers.items()})
+        fields = {name: value for name, value in fields.items() if value is not None}
+        return gateway.request(method, path, body, key=None, headers=fields)
+    return ask
+
+
+def refused(answer, status, code=None):
+    assert answer.status == status, answer.body
+    body = answer.json()
+    assert isinstance(body["error"], str) and body["error"]
+    assert isinstance(body["error_code"], str) and code in (None, body["error_code"])
+    assert uuid.UUID(answer.headers["X-Ingate-Request-Id"])
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    return body
+
+
+def test_30_chat_completions(ask, fleet):
+    answer = ask()
+    assert answer.status == 200
+    assert uuid.UUID(answer.headers["X-Ingate-Request-Id"]).version == 7
+    assert answer.body == fleet.journal.last().reply
+    assert answer.headers["X-Cache"] == "MISS" and "X-Ingate-Served-By" not in answer.headers
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_31_messages_with_the_stored_key(ask, fleet):
+    answer = ask("/v1/messages", MESSAGES, provider="anthropic", anthropic_version="2023-06-01")
+    assert answer.status == 200 and answer.json()["type"] == "message"
+    seen = fleet.journal.last()
+    assert seen.target == "/v1/messages" and seen.header("x-api-key") == fleet.key("anthropic")
+
+
+def test_33_streaming_without_delay(gateway, key):
+    body = dict(CHAT, stream=True,
+                messages=[{"role": "user", "content": "@words=4 @pause=0.3 count"}])
+    with Connection(gateway.connect()) as connection:
+        begin = time.monotonic()
+        connection.send(request_bytes("/v1/chat/completions", body, [
+            ("X-Ingate-Key", key), ("X-Ingate-Provider", "openai"),
+            ("Content-Type", "application/json")]))
+        response = connection.read()
+    assert response.status == 200 and response.complete
+    assert response.header("content-type").startswith("text/event-stream")
+    assert b"data: [DONE]" in response.body
+    first, last = response.pieces[0][0] - begin, response.pieces[-1][0] - begin
+    assert last > 0.9 and first < last / 2
+
+
+def test_34_no_provider(ask, fleet):
+    refused(ask(provider=None), 400, "missing_provider")
+    assert not fleet.journal.entries()
+
+
+def test_35_no_or_wrong_key(ask, fleet):
+    refused(ask(X_Ingate_Key=None), 401)
+    refused(ask(X_Ingate_Key="sk-ingate-" + "0" * 64), 401)
+    refused(ask(X_Ingate_Key=""), 401)
+    assert not fleet.journal.entries()
+
+
+def test_36_unknown_or_disabled_provider(ask, fleet):
+    refused(ask(provider="nobody"), 404)
+    refused(ask(provider="off"), 404)
+    assert not fleet.journal.entries()
+
+
+def test_37_oversized_body(ask, fleet):
+    big = dict(CHAT, messages=[{"role": "user", "content": "x" * 300000}])
+    refused(ask(body=big), 413)
+    assert not fleet.journal.entries()
+
+
+def test_38_over_the_limit(gateway, ask):
+    limited = gateway.new_key(name="slow", surface="ingate", rpm=1)["key"]
+    assert ask(X_Ingate_Key=limited).status == 200
+    answer = ask(X_Ingate_Key=limited)
+    refused(answer, 429, "rate_limit_exceeded")
+    assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+def test_39_connection_refused(ask):
+    refused(ask(provider="refused"), 502)
+
+
+def test_40_fallback(ask, fleet):
+    answer = ask(provider="first")
+    assert answer.status == 200 and answer.headers["X-Ingate-Served-By"] == "openai"
+    assert answer.body == fleet.journal.last().reply
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "PUT"])
+def test_41_any_path(ask, fleet, method):
+    body = None if method == "GET" else b"any bytes \x00 at all"
+    answer = ask("/anything/you/want?a=1&b=%20x", body=body, method=method)
+    seen = fleet.journal.last()
+    assert seen.method == method and seen.target == "/anything/you/want?a=1&b=%20x"
+    assert seen.body == (body or b"")
+    assert answer.status == 404 and answer.body == seen.reply
+    assert uuid.UUID(answer.headers["X-Ingate-Request-Id"])
+
+
+def test_41_version_of_the_base_is_not_repeated(ask, fleet):
+    answer = ask("/v1/models", body=None, method="GET")
+    assert answer.status == 200 and answer.body == fleet.journal.last().reply
+    assert fleet.journal.last().target == "/v1/models"
+
+
+def test_42_nothing_leaks_and_ids_differ(ask, fleet):
+    answers = [ask(X_Ingate_User_Id="u1", X_Ingate_Session_Id="s1", X_Ingate_Anything="x")
+               for _ in range(2)]
+    assert len({answer.headers["X-Ingate-Request-Id"] for answer in answers}) == 2
+    for entry in fleet.journal.entries():
+        assert not [name for name, _ in entry.headers if name.lower().startswith("x-ingate")]
+
+
+def test_key_as_bearer_without_v1(gateway, key, fleet):
+    """As OpenAI's SDK sends it when its base URL has no /v1."""
+    answer = gateway.request("POST", "/chat/completions", CHAT, key=key,
+                             headers={"X-Ingate-Provider": "openai"})
+    assert answer.status == 200 and fleet.journal.last().target == "/v1/chat/completions"
+
+
+def test_callers_own_credential(ask, fleet):
+    answer = ask(provider="own", Authorization="Bearer " + fleet.key("openai"))
+    assert answer.status == 200
+    assert fleet.journal.last().header("authorization") == "Bearer " + fleet.key("openai")
+
+
+def test_a_key_for_few_models_has_no_other_paths(gateway, ask, fleet):
+    few = gateway.new_key(name="few", surface="ingate", models=["openai/gpt-4o-mini"])["key"]
+    assert ask(X_Ingate_Key=few).status == 200
+    fleet.journal.reset()
+    refused(ask(X_Ingate_Key=few, body=dict(CHAT, model="gpt-4o")), 403)
+    refused(ask("/anything", body=b"{}", X_Ingate_Key=few), 403)
+    assert not fleet.journal.entries()
+
+
+def test_the_record_has_the_label(gateway, ask):
+    answer = ask(X_Ingate_User_Id="alice-7")
+    for _ in range(50):
+        if answer.headers["X-Ingate-Request-Id"] in gateway.logs():
+            break
+        time.sleep(0.1)
+    line = next(line for line in gateway.logs().splitlines()
+                if answer.headers["X-Ingate-Request-Id"] in line)
+    assert json.loads(line)["surface"] == "ingate" and "alice-7" in line

@@ -1,0 +1,185 @@
+"""The Nexus contract: one test for each acceptance check, by its number."""
+import uuid
+
+import pytest
+
+from tests.integration.shapes import SHAPES
+
+CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
+MODELS = """\
+  - name: second-try
+    strategy: priority
+    deployments:
+      - {provider: openai, model: lax-first, priority: 1}
+      - {provider: openai-b, model: gpt-4o-mini, priority: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway_options():
+    return {"models": MODELS, "retries": 2}
+
+
+@pytest.fixture(scope="module")
+def key(gateway):
+    made = gateway.new_key(name="nexus", surface="nexus")
+    assert made["key"].startswith("nvk_") and len(made["key"]) == 4 + 64
+    return made["key"]
+
+
+def carried(answer, provider, model, attempts=1):
+    """Every header that an answer of a provider has."""
+    headers = answer.headers
+    assert uuid.UUID(headers["X-Nexus-Request-Id"])
+    assert headers["X-Nexus-Via"] == "ai-gateway"
+    assert headers["X-Nexus-Routed-Provider"] == provider
+    assert headers["X-Nexus-Routed-Model"] == model
+    assert headers["X-Nexus-Attempts"] == str(attempts)
+    assert headers["X-Nexus-Cache"] == "MISS" and headers["X-Nexus-Hook"] == "none"
+    assert headers["X-Nexus-Mode"] == ""
+    assert "X-Gateway-Decision" not in headers
+
+
+@pytest.mark.parametrize("carrier", ["Authorization", "x-nexus-virtual-key"])
+def test_57_carriers(gateway, key, fleet, carrier):
+    value = "Bearer " + key if carrier == "Authorization" else key
+    answer = gateway.request("POST", "/v1/chat/completions", CHAT, key=None,
+                             headers={carrier: value})
+    assert answer.status == 200 and answer.json()["object"] == "chat.completion"
+    carried(answer, "openai", "gpt-4o-mini")
+    seen = fleet.journal.last()
+    assert seen.header("authorization") == "Bearer " + fleet.key("openai")
+    assert key.encode() not in b"".join(value.encode() for _, value in seen.headers)
+
+
+def test_57_header_wins_and_the_query_is_no_carrier(gateway, key):
+    answer = gateway.request("POST", "/v1/chat/completions", CHAT, key="nvk_" + "0" * 64,
+                             headers={"x-nexus-virtual-key": key})
+    assert answer.status == 200
+    answer = gateway.request("POST", "/v1/chat/completions?key=" + key, CHAT, key=None)
+    assert answer.status == 401 and answer.json()["error"]["code"] == "AUTH_KEY_MISSING"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_59_each_shape_keeps_its_grammar(gateway, key, shape, stream):
+    headers = dict(shape.headers(key))
+    answer = gateway.request("POST", shape.path(shape.model, stream),
+                             shape.body(shape.model, "hello there", stream), key=None,
+                             headers=headers)
+    assert answer.status == 200, answer.body
+    carried(answer, shape.provider, shape.model)
+    if stream:
+        assert shape.ended_clean(answer.body)
+        assert "gw;" not in answer.headers.get("Server-Timing", "")
+        assert (b"event:" in answer.body) == (shape.name in ("messages", "responses"))
+    else:
+        timing = answer.headers["Server-Timing"]
+        assert [part.split(";dur=")[0] for part in timing.split(", ")] == \
+            ["gw", "upstream-ttfb", "upstream-total"]
+        assert all(float(part.split("=")[1]) >= 0 for part in timing.split(", "))
+
+
+CODES = [(None, 401, "AUTH_KEY_MISSING"), ("nvk_" + "0" * 64, 401, "AUTH_INVALID_KEY")]
+
+
+@pytest.mark.parametrize("wrong, status, code", CODES)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_60_refusals_in_the_envelope_of_the_shape(gateway, shape, wrong, status, code):
+    headers = {name: value for name, value in shape.headers("") if "ey" not in name.lower()
+               and name.lower() != "authorization"}
+    headers["x-nexus-virtual-key"] = wrong or ""
+    answer = gateway.request("POST", shape.path(shape.model, False),
+                             shape.body(shape.model, "x", False), key=None, headers=headers)
+    assert answer.status == status
+    shape.check_error(status, answer.body)
+    if shape.provider == "openai":
+        assert answer.json()["error"]["code"] == code
+        assert answer.json()["error"]["type"] == "proxy_error"
+    assert uuid.UUID(answer.headers["X-Nexus-Request-Id"])
+
+
+def test_60_codes(gateway, key, fleet):
+    def code(**members):
+        used = members.pop("key", key)
+        answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, **members), key=used)
+        return answer.status, answer.json()["error"]["code"]
+
+    few = gateway.new_key(surface="nexus", models=["claude-haiku-4-5"])["key"]
+    once = gateway.new_key(surface="nexus", rpm=1)["key"]
+    late = gateway.new_key(surface="nexus", expires_at="2099-01-01T00:00:00Z")
+    assert code(model="no-such-model") == (404, "ROUTING_NO_MATCH")
+    assert code(key=few) == (403, "MODEL_NOT_ALLOWED")
+    gateway.request("POST", "/v1/chat/completions", CHAT, key=once)
+    assert code(key=once) == (429, "RATE_LIMITED")
+    assert code(model="refused/x") == (502, "PROVIDER_UNAVAILABLE")
+    gateway.request("DELETE", "/admin/keys/" + late["id"])
+    assert code(key=late["key"]) == (401, "AUTH_INVALID_KEY")
+
+
+def test_60_the_providers_error_passes(gateway, key, fleet):
+    answer = gateway.request("POST", "/v1/messages", {"model": "claude-haiku-4-5", "messages": []},
+                             key=key, headers={"anthropic-version": "2023-06-01"})
+    assert answer.status == 400 and answer.json()["type"] == "error"
+    assert answer.body == fleet.journal.last().reply or b"max_tokens" in answer.body
+    carried(answer, "anthropic", "claude-haiku-4-5")
+
+
+def test_61_responses_needs_a_provider_that_speaks_it(gateway, key, fleet):
+    answer = gateway.request("POST", "/v1/responses", {"model": "claude-haiku-4-5", "input": "x"},
+                             key=key)
+    assert answer.status == 400
+    error = answer.json()["error"]
+    assert error["code"] == "feature_requires_native_responses_target"
+    assert error["type"] == "unsupported_feature" and error["param"] and error["message"]
+    assert not fleet.journal.entries()
+
+
+@pytest.mark.parametrize("carrier, path, model", [
+    ("x-api-key", "/v1/messages", "claude-haiku-4-5"),
+    ("x-goog-api-key", "/v1beta/models/gemini-2.5-flash:generateContent", None)])
+def test_65_carriers_of_the_sdks(gateway, key, carrier, path, model):
+    shape = SHAPES["messages" if model else "gemini"]
+    answer = gateway.request("POST", path, shape.body(model, "hello there", False), key=None,
+                             headers={carrier: key, "anthropic-version": "2023-06-01"})
+    assert answer.status == 200, answer.body
+
+
+def test_66_embeddings_keep_their_order(gateway, key):
+    texts = ["one", "two words", "three whole words"]
+    answer = gateway.request("POST", "/v1/embeddings", {
+        "model": "openai/text-embedding-3-small", "input": texts}, key=key)
+    assert answer.status == 200 and answer.json()["object"] == "list"
+    assert [row["index"] for row in answer.json()["data"]] == [0, 1, 2]
+    alone = [gateway.request("POST", "/v1/embeddings", {
+        "model": "openai/text-embedding-3-small", "input": text}, key=key).json() for text in texts]
+    assert [row["embedding"] for row in answer.json()["data"]] == \
+        [one["data"][0]["embedding"] for one in alone]
+
+
+def test_70_attempts_are_counted(gateway, key, fleet):
+    fleet.providers["openai"].plan.add("500")
+    answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, model="second-try"),
+                             key=key)
+    assert answer.status == 200
+    carried(answer, "openai-b", "gpt-4o-mini", attempts=2)
+
+
+def test_request_id_is_honoured(gateway, key):
+    given = "11111111-2222-4333-8444-555555555555"
+    answer = gateway.request("POST", "/v1/chat/completions", CHAT, key=key,
+                             headers={"X-Nexus-Request-Id": given, "X-Request-Id": "mine"})
+    assert answer.headers["X-Nexus-Request-Id"] == given
+    assert answer.headers["X-Request-Id"] == "mine"
+
+
+def test_models_in_two_dialects(gateway, key):
+    few = gateway.new_key(surface="nexus", models=["gpt-4o-mini"])["key"]
+    assert gateway.request("GET", "/v1/models", key=None,
+                           headers={"x-nexus-virtual-key": "x"}).status == 401
+    assert [one["id"] for one in gateway.request("GET", "/v1/models", key=few).json()["data"]] == \
+        ["gpt-4o-mini"]
+    listed = gateway.request("GET", "/v1/models", key=key,
+                             headers={"anthropic-version": "2023-06-01"}).json()
+    assert listed["data"][0]["type"] == "model" and "has_more" in listed
+    assert gateway.request("GET", "/v1/models/claude-haiku-4-5", key=few).status == 404

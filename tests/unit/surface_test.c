@@ -1,0 +1,119 @@
+/* surface_test.c - who has a request, and that no value forges a header. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "surfaces/surface.h"
+
+static void
+requests_are_recognised(void **state)
+{
+	static const struct {
+		const char *name, *value, *more_name, *more_value, *path, *query, *surface;
+	} cases[] = {
+		{ NULL, NULL, NULL, NULL, "/v1/chat/completions", "", "gateway" },
+		{ "authorization", "Bearer gw_virt_0", NULL, NULL, "/v1/x", "", "gateway" },
+		{ "authorization", "Bearer nvk_0", NULL, NULL, "/v1/x", "", "nexus" },
+		{ "authorization", "bearer nvk_0", NULL, NULL, "/v1/x", "", "nexus" },
+		{ "authorization", "nvk_0", NULL, NULL, "/v1/x", "", "gateway" },
+		{ "x-api-key", "nvk_0", NULL, NULL, "/v1/messages", "", "nexus" },
+		{ "x-goog-api-key", "nvk_0", NULL, NULL, "/v1beta/x", "", "nexus" },
+		{ "api-key", "nvk_0", NULL, NULL, "/openai/x", "", "nexus" },
+		{ NULL, NULL, NULL, NULL, "/v1/x", "a=1&key=nvk_0", "nexus" },
+		{ "x-nexus-virtual-key", "", NULL, NULL, "/v1/x", "", "nexus" },
+		{ "x-ingate-key", "", NULL, NULL, "/v1/x", "", "ingate" },
+		{ "x-ingate-provider", "openai", NULL, NULL, "/v1/x", "", "ingate" },
+		{ "authorization", "Bearer sk-ingate-0", NULL, NULL, "/v1/x", "", "ingate" },
+		/* The carrier is stronger than the prefix of another key. */
+		{ "authorization", "Bearer nvk_0", "x-ingate-key", "k", "/v1/x", "", "ingate" },
+		{ "authorization", "Bearer sk-ingate-0", "x-nexus-virtual-key", "k", "/v1/x", "",
+		  "nexus" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct sl_header fields[2] = {
+			{ sl_slice_str(cases[i].name), sl_slice_str(cases[i].value) },
+			{ sl_slice_str(cases[i].more_name), sl_slice_str(cases[i].more_value) },
+		};
+		struct sl_headers headers = { fields, (size_t)(cases[i].name != NULL) +
+			                              (cases[i].more_name != NULL) };
+		struct sl_surface_request request = { SL_SLICE("POST"),
+			                              sl_slice_str(cases[i].path),
+			                              sl_slice_str(cases[i].query), &headers };
+		const struct sl_surface_ops *surface = sl_surface_recognise(&request);
+
+		if (strcmp(surface->name, cases[i].surface) != 0)
+			fail_msg("case %zu is %s, not %s", i, surface->name, cases[i].surface);
+	}
+}
+
+/* Whatever a provider calls its model or itself, each surface's fields stay what
+ * they are: valid, and none but the value of that one affected. */
+static void
+values_forge_nothing(void **state)
+{
+	static const char *const evil[] = { "a\r\nx-forged: 1", "a\nb", "a\0b", "\x7f", " a", "a\r" };
+	static const struct sl_surface_ops *const surfaces[] = {
+#define SL_SURFACE(id) &sl_surface_##id,
+#include "surfaces/surfaces.def"
+#undef SL_SURFACE
+	};
+	struct sl_arena arena;
+
+	(void)state;
+	sl_arena_init(&arena, 4096, 0);
+	for (size_t s = 0; s < sizeof(surfaces) / sizeof(surfaces[0]); s++)
+		for (size_t i = 0; i < sizeof(evil) / sizeof(evil[0]); i++) {
+			struct sl_slice text = sl_slice_make(evil[i], i == 2 ? 3 : strlen(evil[i]));
+			struct sl_decision decision = {
+				.request_id = SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
+				.public_id = text, .key_id = text, .provider = text, .model = text,
+				.bucket = text, .attempts = 2,
+			};
+			struct sl_surface_headers out = { .count = 0 };
+
+			surfaces[s]->headers(&decision, &arena, &out);
+			for (size_t k = 0; k < out.count; k++)
+				assert_true(sl_header_is_valid(out.items[k].name,
+				                               out.items[k].value));
+		}
+	sl_arena_release(&arena);
+}
+
+static void
+money_and_ids_are_written(void **state)
+{
+	struct sl_arena arena;
+	struct sl_slice uuid;
+
+	(void)state;
+	sl_arena_init(&arena, 256, 0);
+	assert_true(sl_slice_is(sl_surface_usd(99000, 6, &arena), "0.000099"));
+	assert_true(sl_slice_is(sl_surface_usd(99500, 6, &arena), "0.000100"));
+	assert_true(sl_slice_is(sl_surface_usd(99499, 6, &arena), "0.000099"));
+	assert_true(sl_slice_is(sl_surface_usd(12345000000, 2, &arena), "12.35"));
+	assert_true(sl_slice_is(sl_surface_usd(1, 9, &arena), "0.000000001"));
+	assert_true(sl_slice_is(sl_surface_usd(-5, 2, &arena), "0.00"));
+	uuid = sl_surface_uuid(SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"), &arena);
+	assert_int_equal(uuid.len, 36);
+	/* The ULID is 0x01563e3ab5d3d6764c61efb99302bd5b. */
+	assert_true(sl_slice_is(uuid, "01563e3a-b5d3-7676-8c61-efb99302bd5b"));
+	sl_arena_release(&arena);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(requests_are_recognised),
+		cmocka_unit_test(values_forge_nothing),
+		cmocka_unit_test(money_and_ids_are_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
