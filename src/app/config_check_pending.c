@@ -55,11 +55,6 @@ check_choice(struct sl_loader *loader)
 		pending(loader, sl_loader_where_element(loader, &config->stacks[0]),
 		        "stacks are not applied by this version: their boundaries do not hold — "
 		        "restrict keys by models until then");
-	for (size_t i = 0; i < config->provider_count; i++)
-		if (config->providers[i].fallback.count)
-			pending(loader, sl_loader_where(loader, &config->providers[i].fallback),
-			        "a provider's fallback is not used by this version — give the "
-			        "alias several deployments or fallbacks");
 }
 
 void
