@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "pipeline/aim.h"
 #include "pipeline/ask.h"
 #include "telemetry/telemetry.h"
 
@@ -212,102 +213,13 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 /* --- where ---------------------------------------------------------------- */
 
 static bool
-plan_serves(void *context, size_t provider)
-{
-	const struct sl_ask *ask = context;
-
-	return ask->shape == &sl_shape_proxy ||
-	       sl_provider_serves(ask->world->upstreams[provider].kind, ask->shape);
-}
-
-static bool
-plan_allows(void *context, struct sl_slice name)
-{
-	const struct sl_ask *ask = context;
-
-	return !ask->key || sl_key_allows_model(ask->key, name);
-}
-
-static bool
-plan_accepts_any(void *context, size_t provider)
-{
-	const struct sl_ask *ask = context;
-
-	return sl_slice_is(ask->world->upstreams[provider].config->kind, "mock");
-}
-
-static uint64_t
-now_us(const struct sl_ask *ask)
-{
-	return sl_loop_now_ns(ask->gateway->loop) / 1000;
-}
-
-static void
-plan_figures(void *context, size_t provider, struct sl_slice model,
-             struct sl_health_figures *out)
-{
-	const struct sl_ask *ask = context;
-
-	sl_board_figures(ask->gateway->services.board,
-	                 ask->world->config->providers[provider].name, model, ask->stream,
-	                 now_us(ask), out);
-}
-
-static bool
-plan_disabled(void *context, size_t provider, struct sl_slice model,
-              struct sl_slice deployment)
-{
-	struct sl_ask *ask = context;
-	struct sl_board *board = ask->gateway->services.board;
-	struct sl_slice name = ask->world->config->providers[provider].name;
-
-	if (sl_board_all_enabled(board))
-		return false;
-	if (deployment.len == 0)
-		deployment = sl_arena_join(sl_ask_arena(ask),
-		                           (struct sl_slice[]){ name, SL_SLICE("/"), model }, 3);
-	return sl_board_is_disabled(board, deployment);
-}
-
-static bool
-plan_prompt(void *context, struct sl_prompt *out)
-{
-	const struct sl_ask *ask = context;
-
-	if (!ask->shape->read_prompt)
-		return false;
-	ask->shape->read_prompt(&ask->front->steer, &ask->front->arena, out);
-	return true;
-}
-
-static bool
 make_plan(struct sl_ask *ask)
 {
-	const struct sl_plan_query query = {
-		.config = ask->world->config,
-		.catalog = ask->world->catalog,
-		.model = ask->record.model_requested,
-		.provider = ask->selection.provider,
-		.chance = sl_rand_u64(),
-		.turn = ask->gateway->turn++,
-		.context = ask,
-		.serves = plan_serves,
-		.allows = plan_allows,
-		.accepts_any = plan_accepts_any,
-		.prompt = plan_prompt,
-		.figures = plan_figures,
-		.disabled = plan_disabled,
-	};
 	struct sl_fault fault;
 
-	if (!sl_plan_make(&query, &ask->front->arena, &ask->front->plan, &fault)) {
+	if (!sl_aim_ask(ask, &fault)) {
 		sl_ask_refuse(ask, &fault);
 		return false;
-	}
-	if (ask->front->plan.classified) {
-		ask->decision.bucket = sl_bucket_name(ask->front->plan.class.bucket);
-		ask->decision.score = ask->front->plan.class.score;
-		ask->record.category = sl_slice_str(ask->front->plan.class.category);
 	}
 	return true;
 }
@@ -365,7 +277,7 @@ on_request(void *context, struct sl_exchange *exchange)
 	if (!make_plan(ask))
 		return;
 	sl_ask_set_state(ask, SL_ASK_PLANNED);
-	sl_board_request(gateway->services.board, now_us(ask));
+	sl_board_request(gateway->services.board, sl_loop_now_ns(gateway->loop) / 1000);
 	sl_attempt_next(ask, NULL);
 }
 

@@ -15,6 +15,15 @@ claim(const struct sl_surface_request *request)
 	return SL_CLAIM_REST;
 }
 
+static bool
+choose(const struct sl_surface_request *request, struct sl_slice request_id,
+       struct sl_arena *arena, struct sl_selection *out, struct sl_fault *refused)
+{
+	(void)request_id;
+	(void)arena;
+	return sl_wish_read_headers(&out->wish, request->headers, SL_SLICE("x-gateway-"), refused);
+}
+
 /* An unknown price is no price: the field is left out rather than zero. */
 static void
 put_cost(const struct sl_decision *decision, struct sl_arena *arena,
@@ -112,6 +121,7 @@ const struct sl_surface_ops sl_surface_gateway = {
 	.credential_hint = "No API key was given. Send a key of this gateway as "
 	                   "'Authorization: Bearer ...', 'x-api-key', 'api-key' or "
 	                   "'x-goog-api-key'.",
+	.select = choose,
 	.headers = headers,
 	.trailer_names = trailer_names,
 	.trailers = trailers,

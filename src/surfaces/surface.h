@@ -21,6 +21,7 @@
 #include "model/config.h"
 #include "model/fault.h"
 #include "model/usage.h"
+#include "model/wish.h"
 #include "shapes/shape.h"
 
 struct sl_surface_request {
@@ -49,6 +50,7 @@ struct sl_selection {
 	bool            own_shape_only; /* nothing may be translated for this request */
 	struct sl_slice end_user;   /* label */
 	struct sl_slice upstream_key; /* for a provider without a stored credential */
+	struct sl_wish  wish;         /* of the routing: stack, quality ... */
 };
 
 /* The members of the body that belong to a contract, where present. */

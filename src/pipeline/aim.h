@@ -1,0 +1,39 @@
+/* aim.h - a plan for a request, from what this process knows.
+ *
+ * The plan itself is pure (routing/plan.h). Here its questions are answered: by the
+ * world, the board, the key and the shape. The same answers serve a request that is
+ * to be sent and one that is only explained.
+ */
+#ifndef SL_PIPELINE_AIM_H
+#define SL_PIPELINE_AIM_H
+
+#include "ledger/key.h"
+#include "pipeline/board.h"
+#include "pipeline/world.h"
+#include "routing/plan.h"
+#include "shapes/shape.h"
+#include "surfaces/surface.h"
+
+struct sl_ask;
+
+/* Who asks for what. Everything is borrowed for the call. */
+struct sl_aim {
+	struct sl_world           *world;
+	struct sl_board           *board;
+	struct sl_key             *key;   /* NULL: none, everything is allowed */
+	const struct sl_shape_ops *shape;
+	const struct sl_steer     *steer; /* as the shape read it */
+	const struct sl_selection *selection; /* what was chosen besides the message */
+	struct sl_slice            model; /* as requested */
+	uint64_t                   turn;
+	uint64_t                   now_us;
+	struct sl_arena           *arena; /* as long as the plan */
+};
+
+/* False: *fault, text on the arena. */
+bool sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault);
+
+/* Plans an ask whose request was read, and notes the decision. */
+bool sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault);
+
+#endif
