@@ -186,6 +186,16 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 	return count;
 }
 
+/* Parameters that end here: the credential, and the version of Azure's API that its
+ * clients must name with a deployment. */
+static bool
+is_ours(const struct sl_ask *ask, struct sl_slice pair)
+{
+	return sl_slice_starts(pair, SL_SLICE("key=")) ||
+	       (sl_slice_starts(pair, SL_SLICE("api-version=")) &&
+	        sl_slice_starts(ask->selection.path, SL_SLICE("/openai/deployments/")));
+}
+
 struct sl_slice
 sl_fields_query(struct sl_ask *ask)
 {
@@ -193,13 +203,14 @@ sl_fields_query(struct sl_ask *ask)
 	struct sl_buf kept;
 	struct sl_slice text;
 
-	if (sl_slice_search(rest, SL_SLICE("key=")) < 0)
+	if (sl_slice_search(rest, SL_SLICE("key=")) < 0 &&
+	    sl_slice_search(rest, SL_SLICE("api-version=")) < 0)
 		return rest;
 	sl_buf_init(&kept, rest.len + 1);
 	while (rest.len > 0) {
 		struct sl_slice pair = sl_slice_cut(&rest, '&');
 
-		if (sl_slice_starts(pair, SL_SLICE("key=")))
+		if (is_ours(ask, pair))
 			continue;
 		if (kept.len > 0)
 			sl_buf_append_char(&kept, '&');

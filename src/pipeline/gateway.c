@@ -236,6 +236,15 @@ read_members(struct sl_ask *ask, struct sl_fault *fault)
 	return ask->surface->read_members(&members, &ask->front->arena, &ask->selection, fault);
 }
 
+/* A model that the path names is meant whatever the body repeats. */
+static struct sl_slice
+requested_model(const struct sl_ask *ask)
+{
+	if (ask->selection.model.len > 0)
+		return ask->selection.model;
+	return ask->input.path_model.len > 0 ? ask->input.path_model : ask->front->steer.model;
+}
+
 static void
 on_request(void *context, struct sl_exchange *exchange)
 {
@@ -266,9 +275,7 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->decision.stream = ask->stream;
-	ask->record.model_requested = sl_arena_dup(&exchange->arena, ask->selection.model.len > 0
-	                                           ? ask->selection.model
-	                                           : ask->front->steer.model);
+	ask->record.model_requested = sl_arena_dup(&exchange->arena, requested_model(ask));
 	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->selection.end_user.len > 0
 	                                    ? ask->selection.end_user
 	                                    : ask->front->steer.end_user);

@@ -302,17 +302,18 @@ answer_one(struct sl_ask *ask, struct sl_slice segment, enum dialect dialect,
 
 /* Whether the path is a model list's; *rest is what stands behind it. */
 static bool
-is_models_path(struct sl_slice path, struct sl_slice *rest, bool *beta)
+is_models_path(struct sl_slice path, struct sl_arena *arena, struct sl_slice *rest, bool *beta)
 {
 	static const struct {
 		struct sl_slice path;
 		bool            beta;
 	} roots[] = {
 		{ { "/v1/models", 10 }, false },
-		{ { "/openai/v1/models", 17 }, false },
 		{ { "/v1beta/models", 14 }, true },
 	};
+	struct sl_slice model;
 
+	path = sl_shape_path(path, arena, &model);
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++) {
 		if (!sl_slice_starts(path, roots[i].path))
 			continue;
@@ -333,7 +334,7 @@ sl_models_answer(struct sl_ask *ask)
 	bool beta;
 
 	/* Gemini's generating paths stand below the same root. */
-	if (ask->shape || !is_models_path(request->path, &rest, &beta))
+	if (ask->shape || !is_models_path(ask->selection.path, &ask->exchange->arena, &rest, &beta))
 		return false;
 	/* A verb that no shape knows is no model to be asked about. */
 	if (sl_slice_is(request->method, "POST") && sl_slice_find(rest, ':') >= 0)

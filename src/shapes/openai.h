@@ -5,10 +5,8 @@
 #include "shapes/reply.h"
 #include "shapes/steer.h"
 
-/* The two places where OpenAI's paths are known: SDKs that append to /v1, and
- * groq's, which has /openai/v1 in its paths. */
-#define SL_OPENAI_PATHS(path, verb)                                           \
-	{ "/v1" path, verb }, { "/openai/v1" path, verb }, { NULL, NULL }
+/* Other places where clients look for them: aliases.def. */
+#define SL_OPENAI_PATHS(path, verb) { "/v1" path, verb }, { NULL, NULL }
 
 /* A usage object of any member of the family, vendors' aliases included. False
  * when it names no tokens. Source is left alone. */

@@ -100,13 +100,74 @@ match_path(const struct sl_shape_path *row, struct sl_slice path, struct sl_aren
 	return true;
 }
 
+/* --- aliases ---------------------------------------------------------------- */
+
+static const struct {
+	struct sl_slice written, meant;
+} aliases[] = {
+#define SL_PATH_ALIAS(written, meant) { SL_SLICE_INIT(written), SL_SLICE_INIT(meant) },
+#include "shapes/aliases.def"
+#undef SL_PATH_ALIAS
+};
+
+/* Compares segment by segment. */
+static bool
+fits(struct sl_slice written, struct sl_slice path, struct sl_slice *model,
+     struct sl_slice *rest)
+{
+	*model = SL_SLICE_NONE;
+	for (;;) {
+		struct sl_slice want = sl_slice_cut(&written, '/'), have;
+
+		if (sl_slice_is(want, "{rest}")) {
+			*rest = path;
+			return path.len > 0;
+		}
+		have = sl_slice_cut(&path, '/');
+		if (sl_slice_is(want, "{model}"))
+			*model = have;
+		else if (!sl_slice_is(want, "{any}") && !sl_slice_eq(want, have))
+			return false;
+		if (sl_slice_is(want, "{model}") && have.len == 0)
+			return false;
+		if (written.len == 0 || path.len == 0)
+			return written.len == 0 && path.len == 0;
+	}
+}
+
+struct sl_slice
+sl_shape_path(struct sl_slice path, struct sl_arena *arena, struct sl_slice *model)
+{
+	*model = SL_SLICE_NONE;
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
+		struct sl_slice meant = aliases[i].meant, raw, rest = SL_SLICE_NONE;
+		ptrdiff_t at = sl_slice_search(meant, SL_SLICE("{rest}"));
+
+		if (!fits(aliases[i].written, path, &raw, &rest) ||
+		    (raw.len > 0 && !decode_segment(raw, arena, model)))
+			continue;
+		if (at < 0)
+			return meant;
+		return sl_arena_join(arena,
+		                     (struct sl_slice[]){ sl_slice_upto(meant, (size_t)at), rest }, 2);
+	}
+	return path;
+}
+
 const struct sl_shape_ops *
 sl_shape_match(struct sl_slice path, struct sl_arena *arena, struct sl_shape_input *input)
 {
+	struct sl_slice model;
+
+	path = sl_shape_path(path, arena, &model);
 	for (size_t i = 0; i < sl_shape_count(); i++)
-		for (const struct sl_shape_path *row = shapes[i]->paths; row->pattern; row++)
-			if (match_path(row, path, arena, input))
-				return shapes[i];
+		for (const struct sl_shape_path *row = shapes[i]->paths; row->pattern; row++) {
+			if (!match_path(row, path, arena, input))
+				continue;
+			if (model.len > 0)
+				input->path_model = model;
+			return shapes[i];
+		}
 	return NULL;
 }
 

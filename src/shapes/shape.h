@@ -173,8 +173,14 @@ size_t sl_shape_count(void);
 const struct sl_shape_ops *sl_shape_at(size_t index);
 const struct sl_shape_ops *sl_shape_by_name(struct sl_slice name); /* NULL: unknown */
 
-/* Finds the shape that owns a POST to this raw (percent-encoded) path. Fills
- * input->verb and input->path_model (decoded on the arena). NULL: nobody. */
+/* What a raw path means where it is an alias (aliases.def), else the path itself.
+ * *model is the one it names, decoded, or empty. */
+struct sl_slice sl_shape_path(struct sl_slice path, struct sl_arena *arena,
+                              struct sl_slice *model);
+
+/* Finds the shape that owns a POST to this raw (percent-encoded) path, or to what it
+ * is an alias of. Fills input->verb and input->path_model (decoded on the arena).
+ * NULL: nobody. */
 const struct sl_shape_ops *sl_shape_match(struct sl_slice path, struct sl_arena *arena,
                                           struct sl_shape_input *input);
 

@@ -145,6 +145,39 @@ def test_65_carriers_of_the_sdks(gateway, key, carrier, path, model):
     assert answer.status == 200, answer.body
 
 
+def test_65_glm(gateway, key, fleet):
+    answer = gateway.request("POST", "/api/paas/v4/chat/completions", CHAT, key=key)
+    assert answer.status == 200 and answer.json()["object"] == "chat.completion"
+    answer = gateway.request("POST", "/api/paas/v4/embeddings", {
+        "model": "openai/text-embedding-3-small", "input": "x"}, key=key)
+    assert answer.status == 200 and answer.json()["object"] == "list"
+    assert fleet.journal.last().target == "/v1/embeddings"
+
+
+def test_65_azure(gateway, key, fleet):
+    client = pytest.importorskip("openai").AzureOpenAI(
+        azure_endpoint=gateway.url, api_key=key, max_retries=0, api_version="2024-10-21")
+    made = client.chat.completions.create(model="gpt-4o-mini", messages=CHAT["messages"])
+    assert made.choices[0].message.content
+    assert fleet.journal.last().target == "/v1/chat/completions"
+    # The deployment in the path decides, whatever the body repeats.
+    answer = gateway.request("POST", "/openai/deployments/azure-mini/chat/completions",
+                             dict(CHAT, model="no-such"), key=None, headers={"api-key": key})
+    assert answer.status == 200
+    carried(answer, "azure", "gpt-4o-mini")
+    made = client.embeddings.create(model="openai/text-embedding-3-small", input="x")
+    assert made.data[0].embedding
+
+
+def test_65_gemini(gateway, key):
+    client = pytest.importorskip("google.genai").Client(api_key=key, http_options={"base_url": gateway.url})
+    made = client.models.generate_content(model="gemini-2.5-flash", contents="hello there")
+    assert made.text
+    chunks = list(client.models.generate_content_stream(model="gemini-2.5-flash",
+                                                        contents="hello there"))
+    assert "".join(chunk.text or "" for chunk in chunks)
+
+
 def test_66_embeddings_keep_their_order(gateway, key):
     texts = ["one", "two words", "three whole words"]
     answer = gateway.request("POST", "/v1/embeddings", {
