@@ -84,6 +84,57 @@ def test_native_refusals(fleet, label, path, headers, status, kind):
         status == 404 and label == "azure")
 
 
+def call(name="f", **more):
+    return dict({"functionCall": {"name": name, "args": {}}}, **more)
+
+
+USER = {"role": "user", "parts": [{"text": "x"}]}
+ANSWER = {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {}}}]}
+THINKING = {"role": "assistant", "content": [{"type": "thinking", "thinking": "t",
+                                              "signature": "c2ln"}, {"type": "text", "text": "x"}]}
+ITEM = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+OUTPUT = {"type": "function_call_output", "call_id": "c", "output": "x"}
+
+
+@pytest.mark.parametrize("label,model,body,word", [
+    ("anthropic", "claude-haiku-4-5", {"messages": [THINKING]}, "signature"),
+    ("anthropic", "claude-opus-4-8", {"temperature": 0.5}, "deprecated"),
+    ("anthropic", "claude-haiku-4-5", {"temperature": 0.5, "top_p": 0.5}, "both"),
+    ("gemini", "gemini-3-pro", [USER, {"role": "model", "parts": [call()]}, ANSWER],
+     "missing a thought_signature"),
+    ("gemini", "gemini-2.5-flash", [USER, {"role": "model", "parts": [
+        call(thoughtSignature="AAAA")]}, ANSWER], "not valid"),
+    ("gemini", "gemini-2.5-flash", [USER, {"role": "model", "parts": [
+        {"functionCall": {"name": "f", "id": "1"}}]}, ANSWER], "Unknown name"),
+    ("gemini", "gemini-2.5-flash", [USER, {"role": "model", "parts": [call("g")]}, ANSWER],
+     "match"),
+    ("gemini", "gemini-2.5-flash", [{"role": "model", "parts": [call()]}, ANSWER], "immediately"),
+    ("openai", "gpt-4o-mini", [ITEM], "No tool output"),
+    ("openai", "gpt-4o-mini", [OUTPUT], "No tool call"),
+    ("openai", "gpt-4o-mini", [dict(ITEM, id="call_1"), OUTPUT], "begins with 'fc'"),
+    ("openai", "gpt-4o-mini", [{"type": "reasoning", "id": "rs_1", "summary": [],
+                                "encrypted_content": "x"}, ITEM, OUTPUT], "not be verified"),
+    ("openai", "gpt-4o-mini", [{"type": "reasoning", "id": "rs_1", "summary": []}], "following"),
+    ("openai", "gpt-4o-mini", [{"role": "user", "content": [{"type": "text", "text": "x"}]}],
+     "input_text"),
+])
+def test_rules_of_conversations(fleet, label, model, body, word):
+    headers = bearer(fleet, label)
+    if label == "anthropic":
+        path = "/v1/messages"
+        headers = {"x-api-key": fleet.key(label), "anthropic-version": "2023-06-01"}
+        body = dict({"model": model, "max_tokens": 9,
+                     "messages": [{"role": "user", "content": "x"}]}, **body)
+    elif label == "gemini":
+        path = "/v1beta/models/%s:generateContent" % model
+        headers = {"x-goog-api-key": fleet.key(label)}
+        body = {"contents": body}
+    else:
+        path, body = "/v1/responses", {"model": model, "input": body}
+    status, value = ask(fleet, label, path, body, headers)
+    assert status == 400 and word in value["error"]["message"], value
+
+
 def raw_stream(fleet, fault, limit_s=2.0):
     body = json.dumps(dict(CHAT, model="fault-" + fault, stream=True,
                            stream_options={"include_usage": True})).encode()

@@ -11,6 +11,7 @@ from . import rules
 from .app import Provider, dump, parse_object
 from .openai_api import spoil_members
 from .rules import Broken, Directives, expect, number, one_of, typed
+from .script import Script, mint, minted
 from .wire import Reply
 
 TOOL_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,128}$")
@@ -67,6 +68,40 @@ def check_block(block, role, where):
                where)
         expect(TOOL_NAME.match(block["name"]), "%s.tool_use.name: String should match pattern"
                % where, where)
+    if block["type"] == "image":
+        check_image(block["source"], where)
+    if block["type"] == "thinking":
+        expect(minted("anthropic", block["thinking"], block["signature"]), "%s: Invalid "
+               "`signature` in `thinking` block" % where, where)
+    if block["type"] == "redacted_thinking":
+        expect(minted("anthropic", "redacted", block["data"]), "%s: Invalid `data` in "
+               "`redacted_thinking` block" % where, where)
+    if block["type"] == "tool_result":
+        check_result(block, where)
+
+
+def check_image(source, where):
+    expect(source.get("type") in ("base64", "url", "file"), "%s.image.source: Input tag '%s'"
+           % (where, source.get("type")), where)
+    if source["type"] != "base64":
+        return
+    expect(source.get("media_type") in ("image/jpeg", "image/png", "image/gif", "image/webp"),
+           "%s.image.source.base64.media_type: Input should be 'image/jpeg', 'image/png', "
+           "'image/gif' or 'image/webp'" % where, where)
+    expect(re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", source.get("data", "")),
+           "%s.image.source.base64.data: invalid base64 data" % where, where)
+
+
+def check_result(block, where):
+    content = block.get("content", "")
+    if isinstance(content, str):
+        return
+    typed(list)(content, where + ".content")
+    for spot, inner in enumerate(content):
+        expect(inner.get("type") in ("text", "image", "document", "search_result"),
+               "%s.tool_result.content.%d: Input tag '%s' found using 'type' does not match"
+               % (where, spot, inner.get("type")), where)
+        check_block(inner, "user", "%s.content.%d" % (where, spot))
 
 
 def check_messages(messages):
@@ -93,6 +128,8 @@ def check_messages(messages):
                "`tool_result` blocks immediately after: %s. Each `tool_use` block must have a "
                "corresponding `tool_result` block in the next message."
                % (index, ", ".join(sorted(set(waiting) - set(results)))), where)
+        expect(len(set(results)) == len(results), "messages.%d: each tool_use must have a single "
+               "result" % index, where)
         expect(set(results) <= set(waiting), "messages.%d: unexpected `tool_use_id` found in "
                "`tool_result` blocks. Each `tool_result` block must have a corresponding "
                "`tool_use` block in the previous message." % index, where)
@@ -100,6 +137,8 @@ def check_messages(messages):
         expect(kinds == sorted(kinds, reverse=True), "%s: `tool_result` blocks must come first"
                % where, where)
         waiting = [b["id"] for b in blocks if b["type"] == "tool_use"]
+        expect(len(set(waiting)) == len(waiting), "messages.%d: `tool_use` ids must be unique"
+               % index, where)
     expect(not waiting, "messages: `tool_use` ids were found without `tool_result` blocks",
            "messages")
 
@@ -134,7 +173,42 @@ def check_thinking(body):
            "enabled", "temperature")
     expect((body.get("tool_choice") or {}).get("type") not in ("any", "tool"),
            "Thinking may not be enabled when tool_choice forces tool use.", "tool_choice")
+    for name in ("top_k",):
+        expect(name not in body, "`%s` must be unset when thinking is enabled" % name, name)
+    for index in loop_of(body["messages"])[0]:
+        first = body["messages"][index]["content"][0]["type"]
+        expect(first in ("thinking", "redacted_thinking"), "messages.%d.content.0.type: Expected "
+               "`thinking` or `redacted_thinking`, but found `%s`. When `thinking` is enabled, a "
+               "final `assistant` message must start with a thinking block." % (index, first),
+               "messages")
     return True
+
+
+def check_sampling(body):
+    """Models behind Opus 4.6 take no sampling, those of version 4 one parameter only."""
+    model = body["model"]
+    if re.match(r"claude-(opus-4-[78]|\w+-5(-2|$))", model):
+        for name in ("temperature", "top_p", "top_k"):
+            expect(name not in body, "`%s` is deprecated for this model." % name, name)
+    elif re.match(r"claude-(haiku|sonnet|opus)-4", model):
+        expect(not ("temperature" in body and "top_p" in body), "`temperature` and `top_p` cannot "
+               "both be specified for this model. Please use only one.", "top_p")
+
+
+def loop_of(messages):
+    """(indices of the assistant messages with calls, texts of results) since the last words
+    of the user."""
+    calls, results = [], []
+    for index, message in enumerate(messages):
+        blocks = message["content"]
+        blocks = [{"type": "text"}] if isinstance(blocks, str) else blocks
+        kinds = {b["type"] for b in blocks}
+        if message["role"] == "user" and kinds - {"tool_result"}:
+            calls, results = [], []
+        if message["role"] == "assistant" and "tool_use" in kinds:
+            calls.append(index)
+        results += [text_of(b.get("content", "")) for b in blocks if b["type"] == "tool_result"]
+    return calls, results
 
 
 class Anthropic(Provider):
@@ -196,15 +270,18 @@ class Anthropic(Provider):
         check_tools(body)
         if not counting:
             check_thinking(body)
+            check_sampling(body)
 
     # -- replies -------------------------------------------------------------
     def messages(self, body, entry):
-        users = [m for m in body["messages"] if m.get("role") == "user"]
-        directives = Directives(" ".join(text_of(m["content"]) for m in users[-1:]))
+        asked = [text_of(m["content"]) for m in body["messages"] if m.get("role") == "user"]
+        directives = Directives(([a for a in asked if a.strip()] or [""])[-1])
         words = rules.answer_words(directives)
         prompt = " ".join(text_of(m["content"]) for m in body["messages"])
         usage = self.usage(directives, prompt, words)
-        blocks = self.blocks(body, words)
+        script = self.script(body, directives)
+        words = script.words(words)
+        blocks = self.blocks(body, script, words)
         reason = "tool_use" if blocks[-1]["type"] == "tool_use" else "end_turn"
         message = {"id": self.new_id("msg_"), "type": "message", "role": "assistant",
                    "model": body["model"], "content": blocks, "stop_reason": reason,
@@ -230,21 +307,25 @@ class Anthropic(Provider):
                 "output_tokens": directives.number("out", len(words)),
                 "service_tier": "standard"}
 
-    def blocks(self, body, words):
+    @staticmethod
+    def script(body, directives):
+        choice = body.get("tool_choice") or {"type": "auto"}
+        tools = [t["name"] for t in body.get("tools") or [] if t.get("type", "custom") == "custom"]
+        names = [choice["name"]] if "name" in choice else choice["type"]
+        calls, results = loop_of(body["messages"])
+        return Script(directives, tools, names, len(calls), results)
+
+    def blocks(self, body, script, words):
         blocks = []
         if (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"):
-            blocks.append({"type": "thinking", "thinking": "Let me think about it.",
-                           "signature": "c2lnbmF0dXJlLW9mLXRoZS1lbXVsYXRvcg=="})
-        last = body["messages"][-1]["content"]
-        answering = isinstance(last, list) and any(b["type"] == "tool_result" for b in last)
-        choice = body.get("tool_choice") or {"type": "auto"}
-        tools = [t for t in body.get("tools") or [] if t.get("type", "custom") == "custom"]
-        if tools and not answering and choice["type"] != "none":
-            name = choice.get("name") or tools[0]["name"]
-            blocks.append({"type": "text", "text": "Looking it up."})
+            blocks.append({"type": "thinking", "thinking": script.thought,
+                           "signature": mint("anthropic", script.thought)})
+        if script.calls:
+            blocks.append({"type": "text", "text": script.remark})
+        for name, arguments in script.calls:
             blocks.append({"type": "tool_use", "id": self.new_id("toolu_"), "name": name,
-                           "input": {"location": "Paris", "count": 9007199254740993}})
-        else:
+                           "input": arguments})
+        if not script.calls:
             blocks.append({"type": "text", "text": "".join(words)})
         return blocks
 

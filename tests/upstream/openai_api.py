@@ -10,6 +10,7 @@ import struct
 from . import rules
 from .app import Provider, dump, parse_object
 from .rules import Broken, Directives, expect, nullable, number, one_of, typed
+from .script import Script, mint, minted
 from .wire import Reply
 
 NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
@@ -67,6 +68,12 @@ CONTENT_TYPES = {
 }
 
 
+MESSAGE_MEMBERS = set("role content name tool_calls tool_call_id refusal audio "
+                      "function_call".split())
+# Models of other houses that speak this API; they think aloud and want it back.
+ECHOING = ("deepseek-", "kimi-")
+
+
 def text_of(content):
     if isinstance(content, str):
         return content
@@ -100,15 +107,25 @@ def check_calls(calls, where):
         expect(NAME.match(str(function.get("name"))), "Invalid '%s.function.name': string does "
                "not match pattern." % spot, spot + ".function.name", "invalid_value")
         TEXT(function.get("arguments"), spot + ".function.arguments")
+        expect(len(call["id"]) <= 40, "Invalid '%s.id': string too long. Expected a string with "
+               "maximum length 40, but got a string with length %d instead."
+               % (spot, len(call["id"])), spot + ".id", "string_above_max_length")
+    ids = [call["id"] for call in calls]
+    expect(len(set(ids)) == len(ids), "Duplicate tool call ids in '%s'." % where, where)
 
 
-def check_messages(messages):
+def check_messages(messages, model):
+    echoes = model.startswith(ECHOING)
+    known = MESSAGE_MEMBERS | ({"reasoning_content"} if echoes else set())
     expect(messages, "Invalid 'messages': empty array. Expected an array with minimum length 1.",
            "messages", "empty_array")
     waiting = []     # ids of calls whose results must come next
     for index, message in enumerate(messages):
         where = "messages[%d]" % index
         typed(dict)(message, where)
+        extra = sorted(set(message) - known)
+        expect(not extra, "Unknown parameter: '%s.%s'." % (where, "".join(extra[:1])), where,
+               "unknown_parameter")
         role = message.get("role")
         one_of("system", "developer", "user", "assistant", "tool", "function")(
             role, where + ".role")
@@ -124,6 +141,8 @@ def check_messages(messages):
         if role == "assistant" and message.get("tool_calls"):
             check_calls(message["tool_calls"], where + ".tool_calls")
             waiting = [call["id"] for call in message["tool_calls"]]
+            expect(not echoes or "reasoning_content" in message, "The `reasoning_content` in the "
+                   "thinking mode must be passed back to the API.", where)
             if message.get("content") is None:
                 continue
         if role == "function" or (role == "assistant" and message.get("refusal")):
@@ -149,17 +168,43 @@ def check_tools(body):
                where + ".function.name", "invalid_value")
 
 
-def pick_call(tools, choice, last_role):
-    """The function a test expects to be called: the named one, else the first."""
-    if not tools or choice == "none" or last_role == "tool":
-        return None
-    for tool in tools:
-        inner = tool.get("function", tool)
-        wanted = (choice.get("function", choice).get("name") if isinstance(choice, dict)
-                  else inner.get("name"))
-        if tool.get("type") == "function" and inner.get("name") == wanted:
-            return wanted, {"location": "Paris", "count": 9007199254740993}
-    return None
+def script_of(directives, body, loop):
+    """What the model does next: calls of the functions that may be called, or words."""
+    tools = [tool.get("function", tool).get("name") for tool in body.get("tools") or []
+             if tool.get("type") == "function"]
+    choice = body.get("tool_choice", "auto")
+    if isinstance(choice, dict):
+        allowed = choice.get("allowed_tools", choice)
+        inner = choice.get("function", choice)
+        choice = ([t.get("function", t).get("name") for t in allowed.get("tools", [])]
+                  if choice.get("type") == "allowed_tools" else [inner.get("name")])
+    return Script(directives, tools, choice, *loop)
+
+
+def loop_of_messages(messages):
+    """(turns with calls, texts of results) since the last words of the user."""
+    calls, results = 0, []
+    for message in messages:
+        if message.get("role") == "user":
+            calls, results = 0, []
+        elif message.get("role") == "tool":
+            results.append(text_of(message.get("content")))
+        calls += bool(message.get("tool_calls"))
+    return calls, results
+
+
+def loop_of_items(items):
+    calls, results, before = 0, [], None
+    for item in items if isinstance(items, list) else []:
+        kind = item.get("type", "message")
+        if kind == "message" and item.get("role") == "user":
+            calls, results = 0, []
+        elif kind == "function_call":
+            calls += before != kind
+        elif kind == "function_call_output":
+            results.append(text_of(item.get("output")))
+        before = kind
+    return calls, results
 
 
 def vector(text, size):
@@ -264,7 +309,7 @@ class OpenAI(Provider):
     def chat(self, body, entry):
         messages = body["messages"]
         if not self.lenient(body["model"]):
-            check_messages(messages)
+            check_messages(messages, body["model"])
             check_tools(body)
         expect(not ("max_tokens" in body and "max_completion_tokens" in body),
                "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not "
@@ -282,19 +327,20 @@ class OpenAI(Provider):
         asked = [text_of(m.get("content")) for m in messages if m.get("role") == "user"]
         directives = Directives(asked[-1] if asked else prompt)
         words = rules.answer_words(directives)
-        call = pick_call(body.get("tools"), body.get("tool_choice", "auto"),
-                         messages[-1].get("role"))
+        script = script_of(directives, body, loop_of_messages(messages))
+        words = script.words(words)
+        thought = script.thought if directives.number("think", 0) else None
         usage = self.usage(directives, prompt, words)
         base = {"id": self.new_id("chatcmpl-"), "created": CREATED, "model": body["model"],
                 "service_tier": "default", "system_fingerprint": "fp_emulated"}
         count = body.get("n") or 1
         if not entry.stream:
-            choices = [self.chat_choice(i, words, call) for i in range(count)]
+            choices = [self.chat_choice(i, words, script, thought) for i in range(count)]
             return self.json_reply(entry, dict(base, object="chat.completion", choices=choices,
                                                usage=usage), usage)
         wants_usage = bool(options and options.get("include_usage"))
-        events = self.chat_events(dict(base, object="chat.completion.chunk"), count, words, call,
-                                  usage if wants_usage else None)
+        events = self.chat_events(dict(base, object="chat.completion.chunk"), count, words,
+                                  (script, thought), usage if wants_usage else None)
         if body["model"].startswith("odd-"):
             events = self.odd_events(events)
         entry.usage = usage if wants_usage else None
@@ -304,17 +350,22 @@ class OpenAI(Provider):
         return Reply(200, SSE_HEADERS + self.id_headers(entry), events=events,
                      pause_s=directives.seconds("pause"), first_s=directives.seconds("first"))
 
-    def chat_choice(self, index, words, call):
+    def chat_choice(self, index, words, script, thought):
         message = {"role": "assistant", "content": "".join(words), "refusal": None,
                    "annotations": []}
-        if call:
-            message.update(content=None, tool_calls=[{
-                "id": self.new_id("call_"), "type": "function",
-                "function": {"name": call[0], "arguments": dump(call[1]).decode()}}])
+        if thought:
+            message["reasoning_content"] = thought
+        if script.calls:
+            message.update(content=script.remark if script.ordered else None, tool_calls=[
+                {"id": self.new_id("call_"), "type": "function",
+                 "function": {"name": name, "arguments": dump(arguments).decode()}}
+                for name, arguments in script.calls])
         return {"index": index, "message": message, "logprobs": None,
-                "finish_reason": "tool_calls" if call else "stop"}
+                "finish_reason": "tool_calls" if script.calls else "stop"}
 
-    def chat_events(self, base, count, words, call, usage):
+    def chat_events(self, base, count, words, answer, usage):
+        script, thought = answer
+
         def chunk(index, delta, finish=None):
             choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
             value = dict(base, choices=[choice])
@@ -323,24 +374,29 @@ class OpenAI(Provider):
             return b"data: " + dump(value) + b"\n\n"
         events = []
         for index in range(count):
-            events.append(chunk(index, {"role": "assistant", "content": None if call else "",
+            silent = script.calls and not script.ordered
+            events.append(chunk(index, {"role": "assistant", "content": None if silent else "",
                                         "refusal": None}))
-            if call:
-                events += [chunk(index, {"tool_calls": [delta]})
-                           for delta in self.call_deltas(call)]
-            else:
-                events += [chunk(index, {"content": word}) for word in words]
-            events.append(chunk(index, {}, "tool_calls" if call else "stop"))
+            events += [chunk(index, {"reasoning_content": word + " "})
+                       for word in (thought or "").split()]
+            said = [] if silent else script.remark.split(" ") if script.calls else words
+            events += [chunk(index, {"content": word}) for word in said]
+            events += [chunk(index, {"tool_calls": [delta]})
+                       for delta in self.call_deltas(script.calls)]
+            events.append(chunk(index, {}, "tool_calls" if script.calls else "stop"))
         if usage is not None:
             events.append(b"data: " + dump(dict(base, choices=[], usage=usage)) + b"\n\n")
         return events + [b"data: [DONE]\n\n"]
 
-    def call_deltas(self, call):
-        arguments = dump(call[1]).decode()
-        first = {"index": 0, "id": self.new_id("call_"), "type": "function",
-                 "function": {"name": call[0], "arguments": ""}}
-        return [first] + [{"index": 0, "function": {"arguments": arguments[i:i + 7]}}
-                          for i in range(0, len(arguments), 7)]
+    def call_deltas(self, calls):
+        deltas = []
+        for index, (name, arguments) in enumerate(calls):
+            text = dump(arguments).decode()
+            deltas.append({"index": index, "id": self.new_id("call_"), "type": "function",
+                           "function": {"name": name, "arguments": ""}})
+            deltas += [{"index": index, "function": {"arguments": text[i:i + 7]}}
+                       for i in range(0, len(text), 7)]
+        return deltas
 
     @staticmethod
     def odd_events(events):
@@ -375,43 +431,119 @@ class OpenAI(Provider):
         items = body["input"]
         if isinstance(items, list):
             self.check_items(items)
+        self.check_flat_tools(body)
         if body.get("previous_response_id"):
             raise Broken("Previous response with id '%s' not found."
                          % body["previous_response_id"], "previous_response_id",
                          "previous_response_not_found")
-        if isinstance(items, str):
-            asked = items
-            last_role = "user"
-        else:
-            asked = " ".join(text_of(i.get("content")) for i in items if i.get("role") == "user")
-            last_role = "tool" if items[-1].get("type") == "function_call_output" else "user"
-        directives = Directives(asked)
-        words = rules.answer_words(directives)
-        usage = self.responses_usage(directives, asked, words)
-        call = pick_call(body.get("tools"), body.get("tool_choice", "auto"), last_role)
+        asked = [items] if isinstance(items, str) else [
+            text_of(i.get("content")) for i in items if i.get("role") == "user"]
+        directives = Directives((asked or [""])[-1])
+        script = script_of(directives, body, loop_of_items(items))
+        words = script.words(rules.answer_words(directives))
+        usage = self.responses_usage(directives, " ".join(asked), words)
+        output = self.output(body, words, script)
         skeleton = self.skeleton(body)
         if entry.stream:
             entry.usage = usage
-            return self.stream_reply(entry, self.responses_events(skeleton, words, call, usage),
+            return self.stream_reply(entry, self.responses_events(skeleton, output, words, usage),
                                      directives)
-        skeleton.update(status="completed", usage=usage, output=[self.item(words, call)])
+        skeleton.update(status="completed", usage=usage, output=output)
         return self.json_reply(entry, skeleton, usage)
+
+    CONTENT = {"user": ("input_text", "input_image", "input_file"),
+               "assistant": ("output_text", "refusal"), "system": ("input_text",),
+               "developer": ("input_text",)}
+    ITEM_PREFIX = {"function_call": "fc", "reasoning": "rs", "message": "msg"}
 
     def check_items(self, items):
         expect(items, "Invalid 'input': empty array.", "input", "empty_array")
-        calls = set()
+        open_calls, done = {}, set()
         for index, item in enumerate(items):
             where = "input[%d]" % index
             typed(dict)(item, where)
             kind = item.get("type", "message")
+            prefix = self.ITEM_PREFIX.get(kind)
+            if prefix and item.get("id") is not None:
+                expect(str(item["id"]).startswith(prefix), "Invalid '%s.id': '%s'. Expected an ID "
+                       "that begins with '%s'." % (where, item["id"], prefix), where + ".id",
+                       "invalid_value")
             if kind == "message":
-                one_of("user", "assistant", "system", "developer")(item.get("role"),
-                                                                   where + ".role")
+                self.check_message(item, where)
             elif kind == "function_call":
-                calls.add(item.get("call_id"))
+                for name in ("call_id", "name", "arguments"):
+                    TEXT(item.get(name), "%s.%s" % (where, name))
+                expect(NAME.match(item["name"]), "Invalid '%s.name': string does not match "
+                       "pattern." % where, where + ".name", "invalid_value")
+                expect(0 < len(item["call_id"]) <= 64, "Invalid '%s.call_id': string too long."
+                       % where, where + ".call_id", "string_above_max_length")
+                expect(item["call_id"] not in open_calls, "Duplicate call_id in '%s'" % where, where)
+                open_calls[item["call_id"]] = where
             elif kind == "function_call_output":
-                expect(item.get("call_id") in calls, "No tool call found for function call output "
-                       "with call_id %s." % item.get("call_id"), "input")
+                expect(item.get("call_id") in open_calls, "No tool call found for function call "
+                       "output with call_id %s." % item.get("call_id"), "input")
+                self.check_output(item, where)
+                done.add(item["call_id"])
+            elif kind == "reasoning":
+                self.check_reasoning(items, index, where)
+        missing = [call for call in open_calls if call not in done]
+        expect(not missing, "No tool output found for function call %s." % "".join(missing[:1]),
+               "input")
+
+    def check_message(self, item, where):
+        one_of(*self.CONTENT)(item.get("role"), where + ".role")
+        content = item.get("content")
+        typed(str, list)(content, where + ".content")
+        for spot, part in enumerate(content if isinstance(content, list) else []):
+            self.check_part(part, self.CONTENT[item["role"]], "%s.content[%d]" % (where, spot))
+
+    @staticmethod
+    def check_part(part, kinds, where):
+        typed(dict)(part, where)
+        one_of(*kinds)(part.get("type"), where + ".type")
+        if part["type"] in ("input_text", "output_text"):
+            TEXT(part.get("text"), where + ".text")
+        if part["type"] == "input_image" and "file_id" not in part:
+            TEXT(part.get("image_url"), where + ".image_url")
+
+    def check_output(self, item, where):
+        output = item.get("output")
+        typed(str, list)(output, where + ".output")
+        for spot, part in enumerate(output if isinstance(output, list) else []):
+            self.check_part(part, self.CONTENT["user"], "%s.output[%d]" % (where, spot))
+
+    @staticmethod
+    def check_reasoning(items, index, where):
+        item = items[index]
+        typed(list)(item.get("summary"), where + ".summary")
+        TEXT(item.get("id"), where + ".id")
+        token = item.get("encrypted_content")
+        said = "".join(part.get("text", "") for part in item["summary"])
+        expect(token is None or minted("openai", said, token), "The encrypted content %s could not "
+               "be verified." % str(token)[:8], where + ".encrypted_content",
+               "invalid_encrypted_content")
+        after = items[index + 1] if index + 1 < len(items) else {}
+        expect(after.get("type", "message") in ("message", "function_call", "reasoning")
+               and after.get("role", "assistant") == "assistant" and after,
+               "Item '%s' of type 'reasoning' was provided without its required following item."
+               % item.get("id"), "input")
+
+    @staticmethod
+    def check_flat_tools(body):
+        for index, tool in enumerate(body.get("tools") or []):
+            where = "tools[%d]" % index
+            typed(dict)(tool, where)
+            if tool.get("type") in ("function", "custom"):
+                expect("function" not in tool, "Unknown parameter: '%s.function'." % where,
+                       where + ".function", "unknown_parameter")
+                expect(NAME.match(str(tool.get("name"))), "Missing required parameter: '%s.name'."
+                       % where, where + ".name", "missing_required_parameter")
+        layout = (body.get("text") or {}).get("format") or {}
+        expect("json_schema" not in layout, "Unknown parameter: 'text.format.json_schema'.",
+               "text.format", "unknown_parameter")
+        if layout.get("type") == "json_schema":
+            TEXT(layout.get("name"), "text.format.name")
+            typed(dict)(layout.get("schema"), "text.format.schema")
 
     @staticmethod
     def responses_usage(directives, asked, words):
@@ -436,19 +568,30 @@ class OpenAI(Provider):
                 "truncation": "disabled", "usage": None, "user": None,
                 "metadata": body.get("metadata") or {}}
 
-    def item(self, words, call):
-        if call:
-            return {"id": self.new_id("fc_"), "type": "function_call", "status": "completed",
-                    "call_id": self.new_id("call_"), "name": call[0],
-                    "arguments": dump(call[1]).decode()}
-        return {"id": self.new_id("msg_"), "type": "message", "status": "completed",
-                "role": "assistant", "content": [self.part("".join(words))]}
+    def output(self, body, words, script):
+        items = []
+        reasoning = body.get("reasoning") or {}
+        if reasoning.get("effort") not in (None, "none"):
+            shown = script.thought if reasoning.get("summary") else ""
+            item = {"id": self.new_id("rs_"), "type": "reasoning",
+                    "summary": [{"type": "summary_text", "text": shown}] if shown else []}
+            if "reasoning.encrypted_content" in (body.get("include") or []):
+                item["encrypted_content"] = mint("openai", shown)
+            items.append(item)
+        if not script.calls or script.ordered:
+            said = script.remark if script.calls else "".join(words)
+            items.append({"id": self.new_id("msg_"), "type": "message", "status": "completed",
+                          "role": "assistant", "content": [self.part(said)]})
+        return items + [{"id": self.new_id("fc_"), "type": "function_call", "status": "completed",
+                         "call_id": self.new_id("call_"), "name": name,
+                         "arguments": dump(arguments).decode()}
+                        for name, arguments in script.calls]
 
     @staticmethod
     def part(text):
         return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
-    def responses_events(self, skeleton, words, call, usage):
+    def responses_events(self, skeleton, output, words, usage):
         events = []
 
         def emit(kind, **members):
@@ -456,29 +599,48 @@ class OpenAI(Provider):
             events.append(b"event: " + kind.encode() + b"\ndata: " + dump(value) + b"\n\n")
         emit("response.created", response=dict(skeleton))
         emit("response.in_progress", response=dict(skeleton))
-        item = self.item(words, call)
-        spot = {"item_id": item["id"], "output_index": 0}
-        if call:
-            emit("response.output_item.added", output_index=0,
-                 item=dict(item, status="in_progress", arguments=""))
-            for start in range(0, len(item["arguments"]), 7):
-                emit("response.function_call_arguments.delta", **spot,
-                     delta=item["arguments"][start:start + 7])
-            emit("response.function_call_arguments.done", **spot, name=item["name"],
-                 arguments=item["arguments"])
-        else:
-            spot["content_index"] = 0
-            emit("response.output_item.added", output_index=0,
-                 item=dict(item, status="in_progress", content=[]))
-            emit("response.content_part.added", **spot, part=self.part(""))
-            for word in words:
-                emit("response.output_text.delta", **spot, delta=word, logprobs=[])
-            emit("response.output_text.done", **spot, text="".join(words), logprobs=[])
-            emit("response.content_part.done", **spot, part=self.part("".join(words)))
-        emit("response.output_item.done", output_index=0, item=item)
-        emit("response.completed", response=dict(skeleton, status="completed", output=[item],
+        for index, item in enumerate(output):
+            spot = {"item_id": item["id"], "output_index": index}
+            play = {"message": self.play_message, "reasoning": self.play_reasoning,
+                    "function_call": self.play_call}[item["type"]]
+            play(emit, item, spot, words)
+            emit("response.output_item.done", output_index=index, item=item)
+        emit("response.completed", response=dict(skeleton, status="completed", output=output,
                                                  usage=usage))
         return events
+
+    @staticmethod
+    def play_call(emit, item, spot, words):
+        emit("response.output_item.added", output_index=spot["output_index"],
+             item=dict(item, status="in_progress", arguments=""))
+        for start in range(0, len(item["arguments"]), 7):
+            emit("response.function_call_arguments.delta", **spot,
+                 delta=item["arguments"][start:start + 7])
+        emit("response.function_call_arguments.done", **spot, name=item["name"],
+             arguments=item["arguments"])
+
+    @staticmethod
+    def play_reasoning(emit, item, spot, words):
+        emit("response.output_item.added", output_index=spot["output_index"],
+             item=dict(item, summary=[]))
+        for index, part in enumerate(item["summary"]):
+            here = dict(spot, summary_index=index)
+            emit("response.reasoning_summary_part.added", **here, part=dict(part, text=""))
+            emit("response.reasoning_summary_text.delta", **here, delta=part["text"][:9])
+            emit("response.reasoning_summary_text.delta", **here, delta=part["text"][9:])
+            emit("response.reasoning_summary_text.done", **here, text=part["text"])
+            emit("response.reasoning_summary_part.done", **here, part=part)
+
+    def play_message(self, emit, item, spot, words):
+        emit("response.output_item.added", output_index=spot["output_index"],
+             item=dict(item, status="in_progress", content=[]))
+        text = item["content"][0]["text"]
+        spot = dict(spot, content_index=0)
+        emit("response.content_part.added", **spot, part=self.part(""))
+        for word in words if text == "".join(words) else [text]:
+            emit("response.output_text.delta", **spot, delta=word, logprobs=[])
+        emit("response.output_text.done", **spot, text=text, logprobs=[])
+        emit("response.content_part.done", **spot, part=item["content"][0])
 
     # -- the rest ------------------------------------------------------------
     def embeddings(self, body, entry):

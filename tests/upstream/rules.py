@@ -6,11 +6,13 @@ Broken into their provider's own error body.
 A prompt may carry directives, so that a test can order an answer through any
 API shape: "@in=1000 @out=50 @cached=800" fixes the reported usage,
 "@words=200" the length of the answer, "@pause=0.05" the seconds between
-events, "@first=0.5" the seconds before the first event.
+events, "@first=0.5" the seconds before the first event, "@turns=3 @calls=2"
+a conversation with tools (script.py), "@think=1" that a model thinks aloud
+which is not asked to in its requests.
 """
 import re
 
-DIRECTIVE = re.compile(r"@(in|out|cached|write|reasoning|words|pause|first)=([0-9.]+)")
+DIRECTIVE = re.compile(r"@(in|out|cached|write|reasoning|words|pause|first|turns|calls|think)=([0-9.]+)")
 
 
 class Broken(Exception):
