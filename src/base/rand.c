@@ -43,10 +43,11 @@ sl_rand_u64(void)
 	return value;
 }
 
+static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
 void
 sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms)
 {
-	static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 	uint64_t time = (uint64_t)wall_ms;
 	unsigned char random[16];
 
@@ -58,4 +59,28 @@ sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms)
 	for (int i = 0; i < 16; i++)
 		out[10 + i] = alphabet[random[i] & 31];
 	out[SL_ULID_LEN] = '\0';
+}
+
+bool
+sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE])
+{
+	unsigned bits = 0, value = 0;
+	size_t at = 0;
+
+	/* 130 bits of text for 128: the first digit has three. */
+	if (text.len != SL_ULID_LEN || text.ptr[0] > '7')
+		return false;
+	for (size_t i = 0; i < SL_ULID_LEN; i++) {
+		const char *digit = text.ptr[i] ? strchr(alphabet, text.ptr[i]) : NULL;
+
+		if (!digit)
+			return false;
+		value = (value << 5 | (unsigned)(digit - alphabet)) & 0xfff;
+		bits += i == 0 ? 3 : 5;
+		if (bits >= 8) {
+			bits -= 8;
+			out[at++] = (unsigned char)(value >> bits);
+		}
+	}
+	return at == SL_ULID_SIZE;
 }

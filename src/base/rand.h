@@ -2,8 +2,11 @@
 #ifndef SL_BASE_RAND_H
 #define SL_BASE_RAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "base/slice.h"
 
 /* Cryptographically strong; aborts the process if the kernel refuses, because
  * a key or id made from weak bytes is worse than no service. */
@@ -14,5 +17,8 @@ uint64_t sl_rand_u64(void);
  * https://github.com/ulid/spec */
 enum { SL_ULID_LEN = 26 };
 void sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms);
+/* Its 128 bits. False: text is no ULID. */
+enum { SL_ULID_SIZE = 16 };
+bool sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE]);
 
 #endif

@@ -27,7 +27,6 @@ enum {
 enum kind { TEXT, SURFACE, MODELS, COUNT, USD, MOMENT, DISCONNECT, FLAG, ENABLED, METADATA };
 
 #define NO_TOKENS "token limits are not enforced yet"
-#define NO_BUDGETS "budgets are not enforced yet"
 #define NO_STACKS "stacks are not enforced yet"
 
 static const struct member {
@@ -48,9 +47,9 @@ static const struct member {
 	{ "rpm", COUNT, AT(rpm), RPM_MAX, NULL },
 	{ "tpm", COUNT, AT(tpm), INT64_MAX, NO_TOKENS },
 	{ "concurrency", COUNT, AT(concurrency), CONCURRENCY_MAX, NULL },
-	{ "monthly_budget_usd", USD, AT(monthly_budget_nanousd), 0, NO_BUDGETS },
-	{ "daily_budget_usd", USD, AT(daily_budget_nanousd), 0, NO_BUDGETS },
-	{ "total_budget_usd", USD, AT(total_budget_nanousd), 0, NO_BUDGETS },
+	{ "monthly_budget_usd", USD, AT(monthly_budget_nanousd), 0, NULL },
+	{ "daily_budget_usd", USD, AT(daily_budget_nanousd), 0, NULL },
+	{ "total_budget_usd", USD, AT(total_budget_nanousd), 0, NULL },
 	{ "expires_at", MOMENT, AT(expires_wall_ms), 0, NULL },
 	{ "on_disconnect", DISCONNECT, AT(cancel_on_disconnect), 0, NULL },
 	{ "strict", FLAG, AT(strict), 0, NULL },

@@ -279,6 +279,7 @@ refuse(const struct sl_money_request *request, const struct sl_hold *plan, size_
 
 		why->limit = limits->window[by];
 		why->used = sum->spent + sum->held;
+		why->held = sum->held;
 		why->resets_wall_ms = resets_ms(limits->zone, (int)by, plan->record.day[scope]);
 		wait_ms = why->resets_wall_ms - request->now_wall_ms;
 		/* Waiting cannot help what exceeds the limit alone. */

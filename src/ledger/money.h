@@ -106,6 +106,7 @@ struct sl_money_refusal {
 	enum sl_refused_by by;
 	size_t             scope;   /* index in the request's scopes */
 	int64_t            limit, used, needed; /* used: spent and held */
+	int64_t            held;    /* of it, by attempts in flight: may come back soon */
 	int64_t            resets_wall_ms; /* start of the window's next period; 0: never */
 	uint32_t           retry_after_s;  /* 0: waiting does not help */
 };

@@ -74,7 +74,7 @@ input_tokens(const struct sl_model_card *card, const struct sl_bound_request *re
 	wide tokens = (wide)request->body_bytes + TEMPLATE_TOKENS;
 
 	*gap = SL_BOUND_PROVEN;
-	if (request->stored_context)
+	if (request->stored_context || request->tool_calls > 0)
 		*gap = SL_BOUND_CONTEXT;
 	else if (request->media_parts > 0 && request->media_part_tokens < 0)
 		*gap = SL_BOUND_MEDIA;
@@ -120,9 +120,13 @@ sl_money_bound(const struct sl_model_card *card, const struct sl_bound_request *
 
 	if (!card)
 		return SL_BOUND_NO_PRICE;
+	if (request->tool_calls < 0)
+		return SL_BOUND_TOOLS;
 	input = input_tokens(card, request, &gap);
 	if (gap != SL_BOUND_PROVEN)
 		return gap;
+	if (request->tool_calls > 0)
+		n *= request->tool_calls + 1;
 	/* Some providers read the prompt once for each answer. */
 	if (dearest(card, in, sizeof(in) / sizeof(in[0]), input, &in_price)) {
 		sum += (wide)in_price * input * n;
@@ -133,7 +137,7 @@ sl_money_bound(const struct sl_model_card *card, const struct sl_bound_request *
 			max = card->max_output_tokens > 0 ? card->max_output_tokens : -1;
 		if (max < 0)
 			return SL_BOUND_NO_MAX_TOKENS;
-		sum += (wide)out_price * max * n;
+		sum += (wide)out_price * max * (request->n > 0 ? request->n : 1);
 		priced = true;
 	}
 	if (request->web_searches < 0)

@@ -18,6 +18,8 @@ struct sl_bound_request {
 	int64_t images;            /* pictures to be made */
 	int64_t audio_ms;          /* length of speech to be read */
 	bool    stored_context;    /* refers to text that is not in the body */
+	int64_t tool_calls;      /* tools the provider runs: each result is read by one more
+	                          * pass over everything; -1: no maximum */
 };
 
 enum sl_bound_gap {

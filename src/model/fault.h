@@ -65,6 +65,7 @@ struct sl_fault {
 	struct sl_slice    code;     /* empty: the kind's own */
 	struct sl_slice    param;    /* offending parameter, may be empty */
 	uint32_t           retry_after_s; /* 0: none */
+	bool               no_retry;      /* an SDK should not try again by itself */
 	const char        *limit_kind;    /* "rpm", "tpm", "budget", ... or NULL */
 	struct sl_slice    allow;    /* METHOD: what would do, as in an Allow field */
 };

@@ -176,7 +176,7 @@ send_fault(struct sl_ask *ask, const struct sl_fault *fault)
 	if (fault->allow.len > 0)
 		out[count++] = (struct sl_header){ SL_SLICE("allow"), fault->allow };
 	/* What was sent may have been bought: an SDK must not buy it again. */
-	if (ask->maybe_bought)
+	if (ask->maybe_bought || fault->no_retry)
 		out[count++] = (struct sl_header){ SL_SLICE("x-should-retry"), SL_SLICE("false") };
 	for (size_t i = 0; i < fields.count; i++)
 		out[count++] = fields.items[i];
@@ -262,16 +262,12 @@ sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
 void
 sl_ask_settle(struct sl_ask *ask)
 {
-	const struct sl_usage *usage = &ask->reply.facts.usage;
-	int64_t cost = 0;
-
 	if (ask->decision.cost_known)
 		return;
 	ask->decision.cost_known = true;
-	if (ask->record.attempts == 0 || usage->present == 0)
-		return;
-	ask->decision.priced = ask->card && sl_price_cost(ask->card, usage, &cost);
-	ask->decision.cost_nanousd = ask->decision.priced ? cost : 0;
+	sl_spend_end(ask);
+	ask->decision.priced = ask->spend.priced;
+	ask->decision.cost_nanousd = ask->spend.cost_nanousd;
 }
 
 static uint64_t
@@ -289,8 +285,6 @@ write_record(struct sl_ask *ask)
 
 	sl_ask_settle(ask);
 	record->usage = ask->reply.facts.usage;
-	if (record->usage.present && record->usage.source == SL_USAGE_NONE)
-		record->usage.source = ask->finished_upstream ? SL_USAGE_REPORTED : SL_USAGE_PARTIAL;
 	record->priced = ask->decision.priced;
 	record->cost_nanousd = ask->decision.cost_nanousd;
 	if (ask->card)

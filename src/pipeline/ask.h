@@ -23,6 +23,7 @@
 #include "net/client.h"
 #include "net/server.h"
 #include "pipeline/board.h"
+#include "pipeline/spend.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
 #include "shapes/shape.h"
@@ -69,6 +70,8 @@ struct sl_ask_front {
 	struct sl_fault   last;        /* why the last attempt failed, while backing off */
 	struct sl_timer   backoff;
 	struct sl_ask    *ask;
+	/* While the hold of an attempt waits for the disk (spend.h). */
+	void            (*on_held)(struct sl_ask *ask, enum sl_err err);
 };
 
 struct sl_ask {
@@ -92,6 +95,7 @@ struct sl_ask {
 	struct sl_fetch                  fetch;
 	bool                             fetching;
 	struct sl_board_ticket           ticket;
+	struct sl_spend                  spend;        /* its hold */
 	uint32_t                         retry_after_ms; /* as its reply says, 0: nothing */
 	bool                             sent;         /* the provider may have seen it */
 	const struct sl_upstream        *upstream;

@@ -67,6 +67,7 @@ sl_attempt_drop(struct sl_ask *ask)
 	if (ask->front)
 		sl_timer_clear(&ask->front->backoff);
 	sl_attempt_end(ask, verdict_so_far(ask));
+	sl_spend_end(ask);
 	if (ask->fetching) {
 		ask->record.upstream_us =
 		    (sl_loop_now_ns(ask->gateway->loop) - ask->attempt_ns) / 1000;
@@ -91,6 +92,7 @@ begin(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->retry_after_ms = 0;
 	ask->upstream_status = 0;
 	ask->paused = false;
+	ask->finished_upstream = false;
 	sl_buf_clear(&ask->held);
 }
 
@@ -105,6 +107,8 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.model = target->model,
 		.model_in_path = (kind->quirks & SL_QUIRK_MODEL_IN_PATH) != 0,
 		.ask_for_usage = (kind->quirks & SL_QUIRK_NO_STREAM_OPTIONS) == 0,
+		.max_output_tokens = ask->spend.output_limit,
+		.old_limit_name = strcmp(kind->name, "openai") != 0 && strcmp(kind->name, "azure") != 0,
 	};
 	const struct sl_provider_request where = {
 		.shape = ask->shape,
@@ -138,6 +142,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->attempt_ns = sl_loop_now_ns(ask->gateway->loop);
 	if (ask->record.attempts == 0)
 		ask->forward_ns = ask->attempt_ns - ask->exchange->body_end_ns;
+	sl_spend_sent(ask);
 	err = sl_fetch_start(ask->gateway->client, &ask->upstream->origin, &ask->fetch, &request);
 	if (err == SL_OK) {
 		ask->fetching = true;
@@ -298,7 +303,38 @@ back_off(struct sl_ask *ask, const struct sl_fault *last)
 	return true;
 }
 
-/* Goes through the targets until an attempt is under way. */
+/* The attempt is paid for. False: it could not be started, *fault says why. */
+static bool
+launch(struct sl_ask *ask, struct sl_fault *fault)
+{
+	enum sl_err err = start(ask, ask->front->target);
+
+	if (err == SL_OK) {
+		sl_ask_set_state(ask, SL_ASK_WAITING);
+		return true;
+	}
+	sl_spend_end(ask);
+	sl_attempt_end(ask, SL_VERDICT_NONE);
+	explain_start(ask, err, fault);
+	return false;
+}
+
+static void
+on_held(struct sl_ask *ask, enum sl_err err)
+{
+	struct sl_fault fault;
+
+	if (err != SL_OK) {
+		sl_attempt_drop(ask);
+		sl_spend_explain_store(&fault);
+		give_up(ask, &fault);
+	} else if (!launch(ask, &fault)) {
+		run(ask, &fault);
+	}
+}
+
+/* Goes through the targets until an attempt is under way. What the money refuses for
+ * one target it refuses for all; only a cost without a bound is a matter of the model. */
 static void
 run(struct sl_ask *ask, const struct sl_fault *last)
 {
@@ -316,14 +352,16 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 		                    &ask->ticket))
 			continue;
 		begin(ask, target);
-		err = start(ask, target);
-		if (err == SL_OK) {
-			sl_ask_set_state(ask, SL_ASK_WAITING);
+		err = sl_spend_begin(ask, target, on_held, &fault);
+		if (err == SL_AGAIN || (err == SL_OK && launch(ask, &fault)))
 			return;
-		}
-		sl_attempt_end(ask, SL_VERDICT_NONE);
-		explain_start(ask, err, &fault);
 		last = &fault;
+		if (err == SL_OK)
+			continue;
+		sl_spend_end(ask);
+		sl_attempt_end(ask, SL_VERDICT_NONE);
+		if (err != SL_EUNSUPPORTED)
+			break;
 	}
 	give_up(ask, last);
 }

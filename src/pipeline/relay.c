@@ -415,6 +415,7 @@ stream_data(struct sl_ask *ask, struct sl_slice bytes)
 
 	if (lost_bytes(ask))
 		return;
+	sl_spend_progress(ask);
 	/* Callers hang up on the error event, before the provider ends. */
 	if (facts->failed)
 		sl_attempt_end(ask, SL_VERDICT_FAILED);
@@ -699,6 +700,7 @@ on_fail(struct sl_fetch *fetch, const struct sl_fetch_error *error)
 	end_attempt(ask);
 	ask->maybe_bought = ask->maybe_bought || error->sent;
 	ask->sent = ask->sent || error->sent;
+	ask->spend.gave_up = error->err == SL_ETIMEDOUT && ask->fetch.sent_ns > 0;
 	if (error->err == SL_ECANCELLED)
 		sl_attempt_end(ask, SL_VERDICT_NONE);
 	sl_log(SL_LOG_WARN, "upstream failed", SL_LOG_S("request_id", ask->decision.request_id),

@@ -83,6 +83,16 @@ block_has_content(struct sl_json block)
 	return block.type == SL_JSON_OBJECT;
 }
 
+/* A piece of a block; a block of a whole reply is written the same way. */
+static void
+note_text(struct sl_json piece, struct sl_reply_facts *facts)
+{
+	static const char *const members[] = { "text", "partial_json", "thinking", "input" };
+
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		facts->text_bytes += (int64_t)sl_json_get(piece, members[i]).raw.len;
+}
+
 static void
 note_usage(struct sl_reply_facts *facts, struct sl_json usage, enum sl_usage_source source)
 {
@@ -96,10 +106,10 @@ static enum sl_frame_verdict
 read_frame(struct sl_stream_state *state, struct sl_slice event, struct sl_slice data,
            struct sl_arena *arena)
 {
-	enum { TYPE, ERROR, USAGE, MESSAGE, STOP_REASON, BLOCK, FRAME_WANTS };
+	enum { TYPE, ERROR, USAGE, MESSAGE, STOP_REASON, BLOCK, DELTA, FRAME_WANTS };
 	static const struct sl_json_want frame_wants[FRAME_WANTS] = {
 		{ "type" }, { "error" }, { "usage" }, { "message" }, { "delta.stop_reason" },
-		{ "content_block" },
+		{ "content_block" }, { "delta" },
 	};
 	struct sl_reply_facts *facts = &state->facts;
 	struct sl_json_found found[FRAME_WANTS];
@@ -114,6 +124,7 @@ read_frame(struct sl_stream_state *state, struct sl_slice event, struct sl_slice
 	type = sl_reply_value(data, &found[TYPE]);
 	if (sl_json_is(type, "content_block_delta")) {
 		facts->content = true;
+		note_text(sl_reply_value(data, &found[DELTA]), facts);
 	} else if (sl_json_is(type, "content_block_start")) {
 		if (block_has_content(sl_reply_value(data, &found[BLOCK])))
 			facts->content = true;

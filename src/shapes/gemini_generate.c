@@ -15,6 +15,8 @@ enum {
 	MAX_TOKENS_SNAKE,
 	CHOICES,
 	CHOICES_SNAKE,
+	CONFIG,
+	CONFIG_SNAKE,
 	WANTS,
 };
 _Static_assert((int)WANTS <= (int)SL_SHAPE_WANTS_MAX, "the steer has room for every want");
@@ -25,6 +27,8 @@ static const struct sl_json_want wants[WANTS] = {
 	{ "generation_config.max_output_tokens" },
 	{ "generationConfig.candidateCount" },
 	{ "generation_config.candidate_count" },
+	{ "generationConfig" },
+	{ "generation_config" },
 };
 
 static const struct sl_shape_path paths[] = {
@@ -62,6 +66,30 @@ read_request(const struct sl_shape_input *input, struct sl_arena *arena, struct 
 }
 
 static enum sl_err
+put_limit(const struct sl_steer *steer, const struct sl_shape_target *target,
+          struct sl_arena *arena, struct sl_json_splice *splice)
+{
+	bool snake = steer->found[CONFIG_SNAKE].type == SL_JSON_OBJECT;
+	const struct sl_json_found *config = &steer->found[snake ? CONFIG_SNAKE : CONFIG];
+	struct sl_slice number = sl_arena_u64(arena, (uint64_t)target->max_output_tokens);
+	struct sl_slice object;
+
+	if (!number.ptr)
+		return SL_ENOMEM;
+	if (config->type == SL_JSON_OBJECT)
+		return sl_json_splice_insert(splice, config, snake ? SL_SLICE("max_output_tokens")
+		                                                   : SL_SLICE("maxOutputTokens"),
+		                             number);
+	object = sl_arena_join(arena, (struct sl_slice[]){ SL_SLICE("{\"maxOutputTokens\":"), number,
+	                                                   SL_SLICE("}") }, 3);
+	if (!object.ptr)
+		return SL_ENOMEM;
+	return config->type == SL_JSON_NULL
+	           ? sl_json_splice_replace(splice, config, object)
+	           : sl_json_splice_insert(splice, &steer->top, SL_SLICE("generationConfig"), object);
+}
+
+static enum sl_err
 forward(const struct sl_steer *steer, const struct sl_shape_target *target,
         struct sl_arena *arena, struct sl_forward *out)
 {
@@ -70,6 +98,8 @@ forward(const struct sl_steer *steer, const struct sl_shape_target *target,
 	enum sl_err err = sl_gemini_splice(steer, target, arena, &splice, &named);
 
 	*out = (struct sl_forward){ 0 };
+	if (err == SL_OK && target->max_output_tokens > 0)
+		err = put_limit(steer, target, arena, &splice);
 	return err == SL_OK ? sl_steer_finish(&splice, out) : err;
 }
 
@@ -117,8 +147,10 @@ note_candidates(struct sl_json candidates, struct sl_reply_facts *facts, bool *s
 			*stop_seen = true;
 			facts->content_filter |= is_filter(reason);
 		}
-		while (!facts->content && parts.type == SL_JSON_ARRAY && sl_json_next(&part))
-			facts->content = part_has_content(part.value);
+		while (parts.type == SL_JSON_ARRAY && sl_json_next(&part)) {
+			facts->content = facts->content || part_has_content(part.value);
+			facts->text_bytes += (int64_t)part.value.raw.len;
+		}
 	}
 }
 
@@ -184,6 +216,7 @@ const struct sl_shape_ops sl_shape_gemini_generate = {
 	.operation = "generate_content",
 	.paths = paths,
 	.upstream_path = "/v1beta/models/{model}:{verb}",
+	.takes_limit = true,
 	.read_request = read_request,
 	.read_prompt = sl_prompt_read,
 	.forward = forward,

@@ -133,19 +133,31 @@ read_choice(struct sl_json value)
 	return choice;
 }
 
-/* Everything that an answer may consist of. */
-static bool
-has_content(const struct choice *choice)
+static void
+note_content(struct sl_json value, struct sl_reply_facts *facts)
 {
-	static const char *const pieces[] = {
-		"content", "tool_calls", "reasoning_content", "reasoning", "thinking",
-		"reasoning_details", "refusal", "function_call", "audio",
+	if (!sl_reply_has(value))
+		return;
+	facts->content = true;
+	facts->text_bytes += (int64_t)value.raw.len - 2;
+}
+
+/* Everything that an answer may consist of. */
+static void
+read_pieces(const struct choice *choice, struct sl_reply_facts *facts)
+{
+	static const struct sl_slice pieces[] = {
+		SL_SLICE_INIT("content"), SL_SLICE_INIT("tool_calls"),
+		SL_SLICE_INIT("reasoning_content"), SL_SLICE_INIT("reasoning"),
+		SL_SLICE_INIT("thinking"), SL_SLICE_INIT("reasoning_details"),
+		SL_SLICE_INIT("refusal"), SL_SLICE_INIT("function_call"), SL_SLICE_INIT("audio"),
 	};
 
-	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
-		if (sl_reply_has(sl_json_get(choice->piece, pieces[i])))
-			return true;
-	return sl_reply_has(choice->text);
+	for (struct sl_json_iter it = sl_json_iter(choice->piece); sl_json_next(&it);)
+		for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
+			if (sl_slice_eq(it.key, pieces[i]))
+				note_content(it.value, facts);
+	note_content(choice->text, facts);
 }
 
 /* Returns usage that rides on a choice (Moonshot), if any. */
@@ -163,8 +175,7 @@ read_choices(struct sl_json choices, struct sl_reply_facts *facts, bool *stop_se
 			if (sl_json_is(choice.reason, "content_filter"))
 				facts->content_filter = true;
 		}
-		if (!facts->content)
-			facts->content = has_content(&choice);
+		read_pieces(&choice, facts);
 		usage = choice.usage;
 	}
 	return usage;
@@ -336,6 +347,10 @@ sl_openai_forward_chunks(const struct sl_steer *steer, const struct sl_shape_tar
 
 	*out = (struct sl_forward){ 0 };
 	err = sl_steer_splice(steer, target, arena, &splice);
+	if (err == SL_OK)
+		err = sl_steer_put_limit(steer, target,
+		                         target->old_limit_name ? "max_tokens" : wants->limit,
+		                         arena, &splice);
 	if (err == SL_OK && steer->stream && !target->ask_for_usage) {
 		/* A target that does not know the member refuses the request. */
 		err = sl_json_splice_remove(&splice, &steer->found[wants->stream_options]);

@@ -36,6 +36,7 @@ void sl_openai_end_chunks(struct sl_stream_state *state);
 struct sl_openai_stream_wants {
 	size_t stream_options;
 	size_t include_usage;
+	const char *limit; /* what a limit on the answer's length is called */
 };
 enum sl_err sl_openai_forward_chunks(const struct sl_steer *steer,
                                      const struct sl_shape_target *target,

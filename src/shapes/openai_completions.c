@@ -24,7 +24,8 @@ static const struct sl_json_want wants[WANTS] = {
 	{ "best_of" },
 	{ "user" },
 };
-static const struct sl_openai_stream_wants stream_wants = { STREAM_OPTIONS, INCLUDE_USAGE };
+static const struct sl_openai_stream_wants stream_wants = { STREAM_OPTIONS, INCLUDE_USAGE,
+	                                                        "max_tokens" };
 
 static const struct sl_shape_path paths[] = { SL_OPENAI_PATHS("/completions", "completions") };
 
@@ -62,6 +63,7 @@ const struct sl_shape_ops sl_shape_openai_completions = {
 	.operation = "text_completion",
 	.paths = paths,
 	.upstream_path = "/completions",
+	.takes_limit = true,
 	.read_request = read_request,
 	.read_prompt = sl_prompt_read,
 	.forward = forward,

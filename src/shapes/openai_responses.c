@@ -35,6 +35,19 @@ read_request(const struct sl_shape_input *input, struct sl_arena *arena, struct 
 	return true;
 }
 
+static enum sl_err
+forward(const struct sl_steer *steer, const struct sl_shape_target *target,
+        struct sl_arena *arena, struct sl_forward *out)
+{
+	struct sl_json_splice splice;
+	enum sl_err err = sl_steer_splice(steer, target, arena, &splice);
+
+	*out = (struct sl_forward){ 0 };
+	if (err == SL_OK)
+		err = sl_steer_put_limit(steer, target, "max_output_tokens", arena, &splice);
+	return err == SL_OK ? sl_steer_finish(&splice, out) : err;
+}
+
 /* A response object: the whole reply, or what a lifecycle event embeds. */
 static void
 note_response(struct sl_json response, struct sl_arena *arena, struct sl_reply_facts *facts)
@@ -120,9 +133,9 @@ static enum sl_frame_verdict
 read_frame(struct sl_stream_state *state, struct sl_slice event, struct sl_slice data,
            struct sl_arena *arena)
 {
-	enum { TYPE, SEQUENCE, ERROR, FRAME_WANTS };
+	enum { TYPE, SEQUENCE, ERROR, DELTA, FRAME_WANTS };
 	static const struct sl_json_want frame_wants[FRAME_WANTS] = {
-		{ "type" }, { "sequence_number" }, { "error" },
+		{ "type" }, { "sequence_number" }, { "error" }, { "delta" },
 	};
 	struct sl_json_found found[FRAME_WANTS];
 	struct sl_json named;
@@ -144,9 +157,11 @@ read_frame(struct sl_stream_state *state, struct sl_slice event, struct sl_slice
 	named = sl_reply_value(data, &found[TYPE]);
 	if (named.type == SL_JSON_STRING)
 		type = sl_slice_make(named.raw.ptr + 1, named.raw.len - 2);
-	if (is_delta(type))
+	if (is_delta(type)) {
 		state->facts.content = true;
-	else
+		state->facts.text_bytes +=
+		    (int64_t)sl_reply_value(data, &found[DELTA]).raw.len;
+	} else
 		note_event(state, type, data, arena);
 	return SL_FRAME_PASS;
 }
@@ -255,9 +270,10 @@ const struct sl_shape_ops sl_shape_openai_responses = {
 	.operation = "chat",
 	.paths = paths,
 	.upstream_path = "/responses",
+	.takes_limit = true,
 	.read_request = read_request,
 	.read_prompt = sl_prompt_read,
-	.forward = sl_steer_forward,
+	.forward = forward,
 	.read_reply = read_reply,
 	.read_frame = read_frame,
 	.write_fault = sl_openai_write_fault,

@@ -75,6 +75,9 @@ struct sl_shape_target {
 	struct sl_slice model;          /* the provider's id for it */
 	bool            model_in_path;  /* the body needs no model (Azure deployments) */
 	bool            ask_for_usage;  /* the target knows stream_options.include_usage */
+	int64_t         max_output_tokens; /* to be put in, because a budget needs a limit and
+	                                    * the request has none; 0: nothing */
+	bool            old_limit_name; /* the target knows max_tokens only */
 };
 
 enum { SL_FORWARD_SLICES_MAX = 64 };
@@ -92,6 +95,8 @@ struct sl_reply_facts {
 	struct sl_usage usage;
 	struct sl_slice model;     /* as the provider names what served; on the arena */
 	bool            content;   /* the first real content was seen */
+	int64_t         text_bytes; /* of content so far, as written: to be counted where
+	                             * nothing is reported */
 	bool            finished;  /* the grammar's proper end was seen */
 	bool            failed;    /* an error object or event was seen, or: */
 	bool            broken;    /* what came is no JSON (then failed as well) */
@@ -125,6 +130,8 @@ struct sl_shape_ops {
 	/* Path on a provider of the same family, below its base URL:
 	 * "/chat/completions", "/v1/messages", "/v1beta/models/{model}:{verb}". */
 	const char                 *upstream_path;
+	/* forward puts a target's max_output_tokens in. */
+	bool takes_limit;
 	/* Finds what steers. Returns false with *fault filled (BAD_JSON, BAD_TYPE,
 	 * BAD_REQUEST with param ...). Only fields that steer are judged; everything
 	 * else is the provider's business. */

@@ -261,6 +261,19 @@ sl_steer_splice(const struct sl_steer *steer, const struct sl_shape_target *targ
 }
 
 enum sl_err
+sl_steer_put_limit(const struct sl_steer *steer, const struct sl_shape_target *target,
+                   const char *name, struct sl_arena *arena, struct sl_json_splice *splice)
+{
+	struct sl_slice text;
+
+	if (target->max_output_tokens <= 0)
+		return SL_OK;
+	text = sl_arena_u64(arena, (uint64_t)target->max_output_tokens);
+	return text.ptr ? sl_json_splice_insert(splice, &steer->top, sl_slice_str(name), text)
+	                : SL_ENOMEM;
+}
+
+enum sl_err
 sl_steer_finish(struct sl_json_splice *splice, struct sl_forward *out)
 {
 	int count = sl_json_splice_slices(splice, out->body, SL_FORWARD_SLICES_MAX);

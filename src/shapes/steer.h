@@ -57,6 +57,10 @@ enum sl_err sl_steer_quote(struct sl_slice text, struct sl_arena *arena, struct 
  * gateway's own members. */
 enum sl_err sl_steer_splice(const struct sl_steer *steer, const struct sl_shape_target *target,
                             struct sl_arena *arena, struct sl_json_splice *splice);
+/* Inserts target->max_output_tokens as a top-level member, if there is any. */
+enum sl_err sl_steer_put_limit(const struct sl_steer *steer,
+                               const struct sl_shape_target *target, const char *name,
+                               struct sl_arena *arena, struct sl_json_splice *splice);
 enum sl_err sl_steer_finish(struct sl_json_splice *splice, struct sl_forward *out);
 /* forward() of shapes that need no more than sl_steer_splice. */
 enum sl_err sl_steer_forward(const struct sl_steer *steer, const struct sl_shape_target *target,

@@ -456,7 +456,7 @@ refusals_are_clear(void **state)
 	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER, "{\"rmp\":5}"), 400);
 	assert_true(answered("Did you mean \\\"rpm\\\"?"));
 	assert_true(answered("\"param\":\"rmp\""));
-	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER, "{\"monthly_budget_usd\":5}"), 400);
+	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER, "{\"stack\":\"s\"}"), 400);
 	assert_true(answered("\"code\":\"unsupported\""));
 	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER
 	                     "Content-Type: text/plain\r\nContent-Length: 2\r\n", NULL) , 415);

@@ -172,9 +172,9 @@ refusals_name_the_member_and_the_remedy(void **state)
 		{ "{\"name\":5}", "name", "invalid_type", "a string, not number" },
 		{ "{\"metadata\":[]}", "metadata", "invalid_type", "an object" },
 		{ "{\"tpm\":1000}", "tpm", "unsupported", "not enforced yet" },
-		{ "{\"monthly_budget_usd\":5}", "monthly_budget_usd", "unsupported", "budgets" },
-		{ "{\"daily_budget_usd\":5}", "daily_budget_usd", "unsupported", "budgets" },
-		{ "{\"max_budget\":5}", "total_budget_usd", "unsupported", "budgets" },
+		{ "{\"monthly_budget_usd\":-5}", "monthly_budget_usd", "invalid_value", "0 or more" },
+		{ "{\"daily_budget_usd\":\"5\"}", "daily_budget_usd", "invalid_type", "dollars" },
+		{ "{\"max_budget\":1e-10}", "total_budget_usd", "invalid_value", "nine" },
 		{ "{\"stack\":\"s\"}", "stack", "unsupported", "stacks" },
 	};
 

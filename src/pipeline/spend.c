@@ -1,0 +1,374 @@
+/* spend.c - what an attempt may cost, and what it did cost. */
+#include "pipeline/spend.h"
+
+#include "base/log.h"
+#include "base/timestamp.h"
+#include "ledger/money_bound.h"
+#include "ledger/scopes.h"
+#include "pipeline/ask.h"
+#include "shapes/extent.h"
+
+enum {
+	BYTES_PER_TOKEN = 4,     /* of text in most languages; counting never claims more */
+	TOKENS_PER_MEDIA = 1000,
+	/* Held for a key that nothing limits, where nothing is known. */
+	GUESSED_OUTPUT = 131072, GUESSED_CONTEXT = 1000000, GUESSED_AUDIO_MS = 4 * 3600 * 1000,
+	PROGRESS_MS = 1000,
+	HELD_RETRY_S = 1,        /* what others hold comes back within seconds */
+	NO_RETRY_S = 60,         /* an SDK should not wait longer than that by itself */
+};
+
+/* --- the bound ------------------------------------------------------------------- */
+
+static enum sl_bound_gap
+bound_of(const struct sl_ask *ask, const struct sl_model_card *card,
+         const struct sl_extent *extent, int64_t output_limit, int64_t *amount)
+{
+	const struct sl_steer *steer = &ask->front->steer;
+	bool transcribes = strcmp(ask->shape->operation, "transcription") == 0;
+	const struct sl_bound_request request = {
+		.body_bytes = (int64_t)steer->input.body.len,
+		.media_parts = extent->media_parts,
+		.media_part_tokens = -1,
+		.max_tokens = output_limit > 0 ? output_limit : steer->max_output_tokens,
+		.n = steer->choices,
+		.web_searches = extent->paid_calls,
+		.tool_calls = extent->paid_calls,
+		.images = strcmp(ask->shape->name, "openai_images") == 0 ? steer->choices : 0,
+		.audio_ms = transcribes ? -1 : 0,
+		.stored_context = extent->stored_context,
+	};
+
+	return sl_money_bound(card, &request, amount);
+}
+
+/* Where nothing limits the key, the hold only keeps the books: generous, not proven. */
+static int64_t
+guess_of(const struct sl_ask *ask, const struct sl_model_card *card)
+{
+	const struct sl_steer *steer = &ask->front->steer;
+	const struct sl_bound_request request = {
+		.body_bytes = (int64_t)steer->input.body.len + GUESSED_CONTEXT,
+		.max_tokens = steer->max_output_tokens >= 0 ? steer->max_output_tokens
+		                                            : GUESSED_OUTPUT,
+		.n = steer->choices,
+		.audio_ms = GUESSED_AUDIO_MS,
+	};
+	int64_t amount;
+
+	return sl_money_bound(card, &request, &amount) == SL_BOUND_PROVEN ? amount : 0;
+}
+
+/* False: refused. A missing limit of the answer is put in where the shape can. */
+static bool
+find_amount(struct sl_ask *ask, const struct sl_model_card *card, bool binds, int64_t *amount,
+            struct sl_fault *fault)
+{
+	struct sl_extent extent;
+	enum sl_bound_gap gap;
+
+	sl_extent_read(ask->shape, &ask->front->steer, &extent);
+	ask->spend.input_tokens = extent.text_bytes / BYTES_PER_TOKEN +
+	                          extent.media_parts * TOKENS_PER_MEDIA;
+	gap = bound_of(ask, card, &extent, 0, amount);
+	if (gap == SL_BOUND_NO_MAX_TOKENS && binds && ask->shape->takes_limit) {
+		ask->spend.output_limit = (int64_t)ask->world->config->limits.output_tokens;
+		gap = bound_of(ask, card, &extent, ask->spend.output_limit, amount);
+	}
+	if (gap == SL_BOUND_PROVEN)
+		return true;
+	*amount = guess_of(ask, card);
+	if (!binds)
+		return true;
+	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+	             sl_arena_printf(&ask->exchange->arena,
+	                             "This key has a budget, and the highest possible cost of the "
+	                             "request cannot be known: %s.", sl_bound_gap_text(gap)));
+	fault->code = SL_SLICE("cost_not_bounded");
+	if (gap == SL_BOUND_NO_MAX_TOKENS || gap == SL_BOUND_TOO_LARGE)
+		fault->param = SL_SLICE("max_tokens");
+	return false;
+}
+
+/* --- refusals ---------------------------------------------------------------------- */
+
+void
+sl_spend_explain_store(struct sl_fault *fault)
+{
+	sl_fault_set(fault, SL_FAULT_UNAVAILABLE,
+	             SL_SLICE("The gateway cannot write its ledger now, and what is paid for waits "
+	                      "until it can. Try again shortly; the operator may have to free "
+	                      "space on the disk of the store."));
+	fault->retry_after_s = 2;
+}
+
+/* "1.25": all digits that say something. */
+static struct sl_slice
+usd(struct sl_arena *arena, int64_t nanousd)
+{
+	uint64_t amount = nanousd < 0 ? 0 - (uint64_t)nanousd : (uint64_t)nanousd;
+	struct sl_slice text = sl_arena_printf(arena, "%s%llu.%09llu", nanousd < 0 ? "-" : "",
+	                                       (unsigned long long)(amount / 1000000000u),
+	                                       (unsigned long long)(amount % 1000000000u));
+
+	while (text.len > 0 && text.ptr[text.len - 1] == '0' && text.ptr[text.len - 2] != '.')
+		text.len--;
+	return text;
+}
+
+static struct sl_slice
+explain_budget(struct sl_arena *arena, const struct sl_money_scope *scope,
+               const struct sl_money_refusal *why, bool soon)
+{
+	const char *kind = sl_scope_kind_name(scope->kind);
+	struct sl_slice needed = usd(arena, why->needed), limit = usd(arena, why->limit);
+	char moment[SL_TIMESTAMP_LEN + 1] = "";
+	struct sl_slice when = SL_SLICE_NONE;
+
+	if (why->by == SL_REFUSED_BALANCE)
+		return sl_arena_printf(arena, "The balance of %s '%.*s' is %.*s US dollars of which %.*s "
+		                       "must stay, and this request may cost up to %.*s. Add credit, or "
+		                       "lower max_tokens.", kind, SL_ARG(scope->name),
+		                       SL_ARG(usd(arena, why->used)), SL_ARG(limit), SL_ARG(needed));
+	if (why->by == SL_REFUSED_PER_REQUEST)
+		return sl_arena_printf(arena, "This request may cost up to %.*s US dollars; %s '%.*s' "
+		                       "allows %.*s for one request. Lower max_tokens, or send less.",
+		                       SL_ARG(needed), kind, SL_ARG(scope->name), SL_ARG(limit));
+	if (soon)
+		when = SL_SLICE(" Try again when requests in flight are done.");
+	else if (why->resets_wall_ms > 0 && sl_timestamp_format(why->resets_wall_ms, moment) > 0)
+		when = sl_arena_printf(arena, " It begins anew at %s.", moment);
+	return sl_arena_printf(arena, "The %s budget of %s '%.*s' is %.*s US dollars: %.*s is spent, "
+	                       "%.*s is held by requests in flight, and this one may cost up to "
+	                       "%.*s.%.*s Lower max_tokens, or have the budget raised.",
+	                       sl_refused_by_name(why->by), kind, SL_ARG(scope->name), SL_ARG(limit),
+	                       SL_ARG(usd(arena, why->used - why->held)), SL_ARG(usd(arena, why->held)),
+	                       SL_ARG(needed), SL_ARG(when));
+}
+
+static void
+explain(struct sl_ask *ask, const struct sl_scopes *scopes, const struct sl_money_refusal *why,
+        struct sl_fault *fault)
+{
+	/* What others hold may come back: no reason to wait for next month. */
+	bool soon = why->held > 0 && why->used - why->held + why->needed <= why->limit;
+
+	switch (why->by) {
+	case SL_REFUSED_STORE:
+		sl_spend_explain_store(fault);
+		return;
+	case SL_REFUSED_BUSY:
+		sl_fault_set(fault, SL_FAULT_UNAVAILABLE,
+		             SL_SLICE("More requests are in flight than the ledger can keep. Try again "
+		                      "shortly."));
+		fault->retry_after_s = why->retry_after_s > 0 ? why->retry_after_s : HELD_RETRY_S;
+		return;
+	default:
+		break;
+	}
+	sl_fault_set(fault, why->by == SL_REFUSED_BALANCE ? SL_FAULT_BALANCE : SL_FAULT_BUDGET,
+	             explain_budget(&ask->exchange->arena, &scopes->scope[why->scope], why, soon));
+	if (why->by != SL_REFUSED_BALANCE)
+		fault->limit_kind = "budget";
+	fault->retry_after_s = soon ? HELD_RETRY_S : why->retry_after_s;
+	fault->no_retry = fault->retry_after_s == 0 || fault->retry_after_s > NO_RETRY_S;
+}
+
+/* --- begin ------------------------------------------------------------------------------ */
+
+static uint32_t
+price_version(const struct sl_model_card *card)
+{
+	uint32_t version = 0;
+
+	for (size_t i = 0; card && i < card->price_date.len && version < 100000000; i++)
+		if (card->price_date.ptr[i] >= '0' && card->price_date.ptr[i] <= '9')
+			version = version * 10 + (uint32_t)(card->price_date.ptr[i] - '0');
+	return version;
+}
+
+static void
+ready(struct sl_hold *hold, enum sl_err err)
+{
+	struct sl_ask *ask = sl_hold_user(hold);
+
+	ask->front->on_held(ask, err);
+}
+
+enum sl_err
+sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
+               void (*on_held)(struct sl_ask *ask, enum sl_err err), struct sl_fault *fault)
+{
+	struct sl_money *money = ask->gateway->services.money;
+	struct sl_spend *spend = &ask->spend;
+	struct sl_scopes scopes;
+	struct sl_money_refusal why;
+	struct sl_money_request request = {
+		.now_wall_ms = sl_loop_wall_ms(ask->gateway->loop),
+		.attempt_no = ask->record.attempts + 1,
+		.price_version = price_version(target->card),
+		.policy = SL_UNKNOWN_PROGRESS,
+		.loop = ask->gateway->loop,
+		.ready = ready,
+		.user = ask,
+	};
+	enum sl_err err;
+
+	spend->open = true;
+	spend->gave_up = false;
+	spend->output_limit = 0;
+	spend->told_ns = 0;
+	spend->input_tokens = (int64_t)ask->front->steer.input.body.len / BYTES_PER_TOKEN;
+	if (!ask->key || !money)
+		return SL_OK;
+	sl_scopes_of_key(ask->key, &scopes);
+	if (!find_amount(ask, target->card, sl_scopes_bind(&scopes), &request.amount, fault))
+		return SL_EUNSUPPORTED;
+	memcpy(request.scopes, scopes.scope, sizeof(scopes.scope));
+	request.scope_count = scopes.count;
+	(void)sl_ulid_bytes(sl_slice_make(ask->request_id + 4, SL_ULID_LEN), request.request_id);
+	ask->front->on_held = on_held;
+	err = sl_money_hold(money, &request, &spend->hold, &why);
+	if (err != SL_OK && err != SL_AGAIN)
+		explain(ask, &scopes, &why, fault);
+	return err;
+}
+
+/* --- on the way ----------------------------------------------------------------------------- */
+
+/* What the attempt used, as far as it is known. */
+static void
+usage_so_far(const struct sl_ask *ask, struct sl_usage *usage)
+{
+	const struct sl_reply_facts *facts = &ask->reply.facts;
+	int64_t output = (facts->text_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+	bool whole = facts->finished || ask->finished_upstream;
+
+	*usage = facts->usage;
+	if (usage->present && (whole || usage->source == SL_USAGE_COUNTED)) {
+		if (usage->source == SL_USAGE_NONE || usage->source == SL_USAGE_PARTIAL)
+			usage->source = SL_USAGE_REPORTED;
+		return;
+	}
+	/* A whole document that says nothing of its text. */
+	if (whole && !ask->stream && output == 0)
+		output = (int64_t)(ask->held.len + ask->bytes_out) / BYTES_PER_TOKEN;
+	if (!usage->present || !sl_usage_has(usage, SL_USAGE_INPUT))
+		sl_usage_set(usage, SL_USAGE_INPUT, ask->spend.input_tokens);
+	else if (output <= sl_usage_get(usage, SL_USAGE_OUTPUT)) {
+		usage->source = SL_USAGE_PARTIAL;
+		return;
+	}
+	if (output > sl_usage_get(usage, SL_USAGE_OUTPUT))
+		sl_usage_set(usage, SL_USAGE_OUTPUT, output);
+	usage->source = SL_USAGE_COUNTED;
+}
+
+/* What the input alone costs. */
+static int64_t
+floor_of(const struct sl_ask *ask)
+{
+	struct sl_usage usage = { 0 };
+	int64_t cost;
+
+	sl_usage_set(&usage, SL_USAGE_INPUT, ask->spend.input_tokens);
+	return ask->card && sl_price_cost(ask->card, &usage, &cost) ? cost : 0;
+}
+
+static int64_t
+at_most(int64_t cost, const struct sl_hold *hold)
+{
+	return cost < sl_hold_amount(hold) ? cost : sl_hold_amount(hold);
+}
+
+void
+sl_spend_sent(struct sl_ask *ask)
+{
+	struct sl_hold *hold = ask->spend.hold;
+
+	if (hold)
+		sl_money_dispatched(hold, at_most(floor_of(ask), hold));
+}
+
+void
+sl_spend_progress(struct sl_ask *ask)
+{
+	struct sl_hold *hold = ask->spend.hold;
+	uint64_t now_ns = sl_loop_now_ns(ask->gateway->loop);
+	struct sl_usage usage;
+	int64_t cost;
+
+	if (!hold || now_ns - ask->spend.told_ns < (uint64_t)PROGRESS_MS * 1000000u)
+		return;
+	ask->spend.told_ns = now_ns;
+	usage_so_far(ask, &usage);
+	if (ask->card && sl_price_cost(ask->card, &usage, &cost))
+		sl_money_progress(hold, at_most(cost, hold));
+}
+
+/* --- the end ----------------------------------------------------------------------------------- */
+
+/* Whether the provider may charge for the attempt. */
+static bool
+was_bought(const struct sl_ask *ask)
+{
+	const struct sl_reply_facts *facts = &ask->reply.facts;
+	int status = ask->upstream_status;
+
+	/* Nothing came: a request that was not whole cannot have been served, and a
+	 * connection that broke served nobody. */
+	if (status == 0)
+		return ask->spend.gave_up || (ask->fetching && ask->fetch.sent_ns > 0);
+	if (status < 200 || status >= 300)
+		return false;
+	if (ask->finished_upstream || facts->finished || facts->content)
+		return true;
+	if (facts->usage.present && facts->usage.source != SL_USAGE_COUNTED)
+		return true;
+	/* An error instead of an answer, or no reply of the API at all. */
+	return !facts->failed;
+}
+
+void
+sl_spend_end(struct sl_ask *ask)
+{
+	struct sl_spend *spend = &ask->spend;
+	struct sl_usage *usage = &ask->reply.facts.usage;
+	int64_t cost = 0, now_ms = sl_loop_wall_ms(ask->gateway->loop);
+	struct sl_hold *hold = spend->hold;
+	bool bought = spend->open && was_bought(ask), priced = false;
+
+	if (!spend->open)
+		return;
+	spend->open = false;
+	spend->hold = NULL;
+	if (bought) {
+		usage_so_far(ask, usage);
+		priced = ask->card && sl_price_cost(ask->card, usage, &cost);
+		if (!priced && usage->source == SL_USAGE_COUNTED)
+			*usage = (struct sl_usage){ 0 };
+		if (hold && usage->source == SL_USAGE_COUNTED && cost > sl_hold_amount(hold)) {
+			cost = sl_hold_amount(hold);
+			usage->source = SL_USAGE_BOUND;
+		}
+		if (!sl_usage_consistent(usage))
+			sl_log(SL_LOG_WARN, "the provider's usage contradicts itself",
+			       SL_LOG_S("request_id", ask->decision.request_id),
+			       SL_LOG_S("provider", ask->decision.provider));
+	} else {
+		*usage = (struct sl_usage){ 0 };
+	}
+	spend->priced = spend->priced || priced;
+	if (priced)
+		spend->cost_nanousd += cost;
+	if (hold && bought)
+		sl_money_settle(hold, &(struct sl_money_settlement){
+			.cost = priced ? cost : 0,
+			.now_wall_ms = now_ms,
+			.source = usage->source,
+			.input_tokens = sl_usage_get(usage, SL_USAGE_INPUT),
+			.output_tokens = sl_usage_get(usage, SL_USAGE_OUTPUT),
+		});
+	else if (hold)
+		sl_money_release(hold, now_ms);
+}
