@@ -122,6 +122,8 @@ struct sl_stream_state {
 	int64_t         next_sequence; /* sequence_number of the event after the last one read */
 };
 
+struct sl_codec_ops;
+
 struct sl_shape_ops {
 	const char                 *name;     /* "openai_chat": records, metrics, config */
 	const char                 *family;   /* "openai", "anthropic", "gemini" */
@@ -132,6 +134,8 @@ struct sl_shape_ops {
 	const char                 *upstream_path;
 	/* forward puts a target's max_output_tokens in. */
 	bool takes_limit;
+	/* How it is translated to and from other shapes (codec.h). NULL: not at all. */
+	const struct sl_codec_ops  *codec;
 	/* Finds what steers. Returns false with *fault filled (BAD_JSON, BAD_TYPE,
 	 * BAD_REQUEST with param ...). Only fields that steer are judged; everything
 	 * else is the provider's business. */

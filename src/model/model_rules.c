@@ -1,0 +1,90 @@
+/* model_rules.c - matching a model's id with the rows. */
+#include "model/model_rules.h"
+
+#include <stddef.h>
+
+static const struct {
+	struct sl_slice pattern;
+	uint32_t        rules;
+} rows[] = {
+#define SL_MODEL_RULE(pattern, rules) { SL_SLICE_INIT(pattern), rules },
+#define COMPLETION_TOKENS SL_RULE_COMPLETION_TOKENS
+#define NO_SAMPLING       SL_RULE_NO_SAMPLING
+#define ONE_SAMPLING      SL_RULE_ONE_SAMPLING
+#define NO_STOP           SL_RULE_NO_STOP
+#define EFFORT            SL_RULE_EFFORT
+#define RESPONSES         SL_RULE_RESPONSES
+#define THINKING_BUDGET   SL_RULE_THINKING_BUDGET
+#define THINKING_ADAPTIVE SL_RULE_THINKING_ADAPTIVE
+#define THINKING_LEVEL    SL_RULE_THINKING_LEVEL
+#define THINKING_ALWAYS   SL_RULE_THINKING_ALWAYS
+#define JSON_SCHEMA       SL_RULE_JSON_SCHEMA
+#define NO_PREFILL        SL_RULE_NO_PREFILL
+#define CALL_IDS          SL_RULE_CALL_IDS
+#define SIGNATURES        SL_RULE_SIGNATURES
+#define REASONING_ECHO    SL_RULE_REASONING_ECHO
+#define NO_FORCED_TOOL    SL_RULE_NO_FORCED_TOOL
+#define SHORT_CALL_IDS    SL_RULE_SHORT_CALL_IDS
+#include "model/model_rules.def"
+#undef SL_MODEL_RULE
+};
+
+/* Classic two-pointer match; the last star is where to try again. */
+static bool
+matches(struct sl_slice pattern, struct sl_slice text)
+{
+	size_t p = 0, t = 0, star = SIZE_MAX, again = 0;
+
+	while (t < text.len) {
+		if (p < pattern.len && pattern.ptr[p] == '*') {
+			star = p++;
+			again = t;
+		} else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
+			p++;
+			t++;
+		} else if (star != SIZE_MAX) {
+			p = star + 1;
+			t = ++again;
+		} else {
+			return false;
+		}
+	}
+	while (p < pattern.len && pattern.ptr[p] == '*')
+		p++;
+	return p == pattern.len;
+}
+
+/* The model's own name: "us.anthropic.claude-opus-4-8-v1:0", "publishers/x/m". */
+static struct sl_slice
+bare(struct sl_slice model)
+{
+	static const struct sl_slice vendors[] = {
+		SL_SLICE_INIT("anthropic."), SL_SLICE_INIT("mistral."), SL_SLICE_INIT("deepseek."),
+		SL_SLICE_INIT("moonshot."), SL_SLICE_INIT("openai."),
+	};
+
+	for (size_t i = model.len; i > 0; i--)
+		if (model.ptr[i - 1] == '/') {
+			model = sl_slice_from(model, i);
+			break;
+		}
+	for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+		ptrdiff_t at = sl_slice_search(model, vendors[i]);
+
+		if (at >= 0 && at <= 8)
+			return sl_slice_from(model, (size_t)at + vendors[i].len);
+	}
+	return model;
+}
+
+uint32_t
+sl_model_rules(struct sl_slice model)
+{
+	uint32_t rules = 0;
+
+	model = bare(model);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (matches(rows[i].pattern, model))
+			rules |= rows[i].rules;
+	return rules;
+}

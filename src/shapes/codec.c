@@ -1,0 +1,184 @@
+/* codec.c - what all codecs share: ids and signatures, what was not taken. */
+#include "shapes/codec.h"
+
+bool
+sl_codec_can(const struct sl_shape_ops *from, const struct sl_shape_ops *via)
+{
+	return from->codec && via->codec && from->codec->decode_request &&
+	       from->codec->write_event && via->codec->encode_request && via->codec->read_frame;
+}
+
+/* --- decoders --------------------------------------------------------------------- */
+
+bool
+sl_codec_call_id(const struct sl_codec_input *in, struct sl_dialog *dialog, struct sl_json id,
+                 struct sl_part *part)
+{
+	struct sl_sealed sealed;
+	struct sl_slice text;
+
+	if (!sl_json_string(id, dialog->arena, &text))
+		return false;
+	part->call_id = sl_unseal_id(in->sealer, text, dialog->arena, &sealed);
+	if (part->kind == SL_PART_TOOL_CALL && sealed.kind == SL_SEAL_SIGNATURE &&
+	    part->signature.len == 0) {
+		part->signature = sealed.payload;
+		part->issuer = sealed.issuer;
+	}
+	return true;
+}
+
+void
+sl_codec_signature(const struct sl_codec_input *in, struct sl_dialog *dialog,
+                   struct sl_slice text, const char *native, struct sl_part *part)
+{
+	struct sl_sealed sealed;
+
+	if (text.len == 0)
+		return;
+	if (sl_seal_is_marked(text)) {
+		/* One that does not verify proves nothing to anybody. */
+		if (!sl_unseal(in->sealer, text, dialog->arena, &sealed))
+			return;
+		part->issuer = sealed.issuer;
+		part->signature = sealed.payload;
+		part->redacted = sealed.kind == SL_SEAL_REDACTED;
+		part->token_only = sealed.kind == SL_SEAL_NONE;
+		return;
+	}
+	part->signature = text;
+	part->issuer = sl_slice_str(native);
+}
+
+bool
+sl_codec_refuse(struct sl_fault *fault, enum sl_fault_kind kind, struct sl_dialog *dialog,
+                const struct sl_where *where, const char *message)
+{
+	struct sl_slice param = sl_where_param(where, dialog->arena);
+
+	sl_fault_set(fault, kind,
+	             param.len ? sl_arena_printf(dialog->arena, "'%.*s': %s", SL_ARG(param), message)
+	                       : sl_slice_str(message));
+	fault->param = param;
+	return false;
+}
+
+/* --- encoders --------------------------------------------------------------------- */
+
+struct sl_json
+sl_encode_takes(struct sl_encode *encode, enum sl_param param)
+{
+	encode->taken |= UINT64_C(1) << param;
+	return encode->dialog->params[param].value;
+}
+
+void
+sl_encode_param(struct sl_encode *encode, struct sl_json_writer *w, enum sl_param param,
+                const char *name)
+{
+	struct sl_json value = sl_encode_takes(encode, param);
+
+	if (value.type == SL_JSON_NONE)
+		return;
+	sl_json_key(w, name);
+	sl_json_put_raw(w, value.raw);
+}
+
+struct sl_slice
+sl_encode_name(struct sl_encode *encode, struct sl_slice name)
+{
+	struct sl_slice mapped = sl_tool_name_map(encode->codec->target_names, name, encode->arena);
+
+	if (mapped.len == 0)
+		encode->out->failed = true;
+	return mapped;
+}
+
+struct sl_slice
+sl_encode_id(struct sl_encode *encode, struct sl_slice call_id)
+{
+	static const struct sl_id_rule nine = { .exact_len = 9 };
+	const struct sl_id_rule *rule = encode->codec->target_ids;
+	struct sl_slice mapped;
+
+	if (encode->target->rules & SL_RULE_SHORT_CALL_IDS)
+		rule = &nine;
+	mapped = sl_call_id_map(rule, call_id, encode->arena);
+	if (mapped.len == 0 && call_id.len)
+		encode->out->failed = true;
+	return mapped;
+}
+
+bool
+sl_encode_is_issuer(const struct sl_encode *encode, const struct sl_part *part)
+{
+	return part->signature.len && !part->token_only &&
+	       sl_slice_is(part->issuer, encode->target->issuer);
+}
+
+struct sl_slice
+sl_encode_args(struct sl_encode *encode, const struct sl_part *call)
+{
+	struct sl_slice args = sl_slice_trim(call->args);
+	struct sl_buf wrapped;
+	struct sl_json_writer w;
+
+	if (!call->custom && (args.len == 0 || sl_slice_is(args, "null")))
+		return SL_SLICE("{}");
+	if (!call->custom && args.ptr[0] == '{' && sl_json_validate(args, NULL, NULL) == SL_OK)
+		return args;
+	if (!call->custom)
+		sl_note(encode->notes, SL_NOTE_tool_arguments_wrapped, &call->where);
+	sl_buf_init(&wrapped, call->args.len * 6 + 64);
+	sl_json_writer_init(&w, &wrapped);
+	sl_json_obj(&w);
+	sl_json_str(&w, "input", call->args);
+	sl_json_obj_end(&w);
+	args = sl_arena_dup(encode->arena, sl_buf_slice(&wrapped));
+	if (wrapped.failed || !args.ptr)
+		encode->out->failed = true;
+	sl_buf_release(&wrapped);
+	return args;
+}
+
+enum sl_err
+sl_encode_refuse(struct sl_encode *encode, const struct sl_where *where, const char *message)
+{
+	struct sl_slice param = sl_where_param(where, encode->arena);
+
+	sl_fault_set(encode->fault, SL_FAULT_UNSUPPORTED,
+	             sl_arena_printf(encode->arena, "'%.*s' cannot be served by %s/%.*s: %s",
+	                             SL_ARG(param), encode->target->provider,
+	                             SL_ARG(encode->target->model), message));
+	encode->fault->param = param;
+	return SL_EUNSUPPORTED;
+}
+
+enum sl_err
+sl_encode_leftovers(struct sl_encode *encode)
+{
+	const struct sl_dialog *dialog = encode->dialog;
+
+	for (int i = 0; i < SL_PARAMS; i++) {
+		const struct sl_param_value *param = &dialog->params[i];
+
+		if (param->value.type == SL_JSON_NONE || (encode->taken >> i & 1))
+			continue;
+		switch (sl_param_loss((enum sl_param)i)) {
+		case SL_LOSS_REFUSE:
+			return sl_encode_refuse(encode, &param->where,
+			                        "its API has nothing like this parameter, and the "
+			                        "answer would not be what was asked for. Leave it out "
+			                        "or choose another model.");
+		case SL_LOSS_DROP:
+			sl_note(encode->notes, SL_NOTE_parameter_dropped, &param->where);
+			break;
+		case SL_LOSS_SILENT:
+			break;
+		}
+	}
+	for (const struct sl_extra *extra = dialog->extras; extra; extra = extra->next)
+		if (!(encode->took_extras && extra->top))
+			sl_note(encode->notes, SL_NOTE_unknown_member, &extra->where);
+	return SL_OK;
+}
