@@ -54,6 +54,8 @@ enum sl_err sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret,
                             struct sl_key **key, struct sl_fault *fault);
 void sl_key_unref(struct sl_key *key);
 struct sl_slice sl_key_id(const struct sl_key *key);
+/* The first characters of the secret, for people: "gw_virt_ab12". */
+struct sl_slice sl_key_hint(const struct sl_key *key);
 const struct sl_key_policy *sl_key_policy(const struct sl_key *key);
 bool sl_key_allows_model(const struct sl_key *key, struct sl_slice model);
 

@@ -446,6 +446,12 @@ sl_key_id(const struct sl_key *key)
 	return sl_slice_str(key->account->id);
 }
 
+struct sl_slice
+sl_key_hint(const struct sl_key *key)
+{
+	return sl_slice_str(key->account->hint);
+}
+
 const struct sl_key_policy *
 sl_key_policy(const struct sl_key *key)
 {

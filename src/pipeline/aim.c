@@ -107,6 +107,8 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 	if (front->plan.classified) {
 		ask->decision.bucket = sl_bucket_name(front->plan.class.bucket);
 		ask->decision.score = front->plan.class.score;
+		ask->decision.category = sl_slice_str(front->plan.class.category);
+		ask->decision.confidence = front->plan.class.confidence;
 		ask->record.category = sl_slice_str(front->plan.class.category);
 	}
 	return true;

@@ -89,6 +89,7 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	ask->decision.public_id = ask->decision.request_id;
 	ask->selection.path = exchange->request.path;
 	ask->decision.bucket = SL_SLICE("direct");
+	ask->decision.wall_s = sl_loop_wall_ms(gateway->loop) / 1000;
 	ask->record.request_id = ask->decision.request_id;
 	ask->record.begin_wall_ms = sl_loop_wall_ms(gateway->loop);
 	ask->record.trace_id = trace_id(ask);

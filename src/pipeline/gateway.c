@@ -77,6 +77,8 @@ authenticate(struct sl_ask *ask)
 	if (sl_keyring_find(ask->gateway->services.keyring, ask->credential, &ask->key, &fault) ==
 	    SL_OK) {
 		ask->decision.key_id = sl_key_id(ask->key);
+		ask->decision.key_hint = sl_key_hint(ask->key);
+		ask->decision.workspace = sl_key_policy(ask->key)->workspace;
 		return true;
 	}
 	sl_ask_refuse(ask, &fault);
@@ -224,10 +226,31 @@ make_plan(struct sl_ask *ask)
 	return true;
 }
 
+/* A model that the path names is meant whatever the body repeats. */
+static struct sl_slice
+written_model(const struct sl_ask *ask)
+{
+	return ask->input.path_model.len > 0 ? ask->input.path_model : ask->front->steer.model;
+}
+
+static struct sl_slice
+requested_model(const struct sl_ask *ask)
+{
+	const struct sl_selection *selection = &ask->selection;
+	const struct sl_config *config = ask->world->config;
+
+	if (selection->model.len == 0)
+		return written_model(ask);
+	for (size_t i = 0; selection->model_else.len > 0 && i < config->model_count; i++)
+		if (sl_slice_eq(config->models[i].name, selection->model))
+			return selection->model;
+	return selection->model_else.len > 0 ? selection->model_else : selection->model;
+}
+
 static bool
 read_members(struct sl_ask *ask, struct sl_fault *fault)
 {
-	struct sl_surface_members members = { 0 };
+	struct sl_surface_members members = { .model = written_model(ask) };
 
 	if (!ask->surface->read_members)
 		return true;
@@ -236,14 +259,6 @@ read_members(struct sl_ask *ask, struct sl_fault *fault)
 	return ask->surface->read_members(&members, &ask->front->arena, &ask->selection, fault);
 }
 
-/* A model that the path names is meant whatever the body repeats. */
-static struct sl_slice
-requested_model(const struct sl_ask *ask)
-{
-	if (ask->selection.model.len > 0)
-		return ask->selection.model;
-	return ask->input.path_model.len > 0 ? ask->input.path_model : ask->front->steer.model;
-}
 
 static void
 on_request(void *context, struct sl_exchange *exchange)
@@ -275,6 +290,9 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->decision.stream = ask->stream;
+	ask->decision.model_requested = sl_arena_dup(&exchange->arena, ask->selection.model.len > 0
+	                                             ? ask->selection.model
+	                                             : written_model(ask));
 	ask->record.model_requested = sl_arena_dup(&exchange->arena, requested_model(ask));
 	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->selection.end_user.len > 0
 	                                    ? ask->selection.end_user

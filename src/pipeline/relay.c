@@ -186,12 +186,33 @@ finish_answer(struct sl_ask *ask)
 	sl_exchange_finish(ask->exchange, own.items, own.count);
 }
 
+/* What the caller's contract adds to a good answer. Without memory for it the answer
+ * goes out as the provider gave it. */
+static void
+rewrite(struct sl_ask *ask)
+{
+	struct sl_buf better;
+
+	if (!ask->surface->rewrite || ask->upstream_status >= 300)
+		return;
+	sl_buf_init(&better, sl_relay_held_max(&ask->world->config->limits));
+	if (ask->surface->rewrite(&ask->decision, ask->shape, sl_buf_slice(&ask->held),
+	                          sl_ask_arena(ask), &better) && !better.failed) {
+		sl_buf_release(&ask->held);
+		ask->held = better;
+	} else {
+		sl_buf_release(&better);
+	}
+}
+
 /* A complete answer: the held bytes, with everything known. */
 static void
 send_whole(struct sl_ask *ask)
 {
 	struct sl_header out[SL_ANSWER_FIELDS_MAX];
 	size_t count = answer_fields(ask, out);
+
+	rewrite(ask);
 
 	ask->record.status = ask->upstream_status;
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);

@@ -34,8 +34,7 @@ sl_surface_owns_header(struct sl_slice name)
 {
 	/* Contracts that clients send headers of although no surface here speaks
 	 * them: those say who the caller is and must not travel either. */
-	static const char *const others[] = { "x-stolabs-", "x-provider-authorization",
-		                              "x-astrolabe-" };
+	static const char *const others[] = { "x-stolabs-", "x-provider-authorization" };
 
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
 		if (sl_slice_istarts(name, sl_slice_str(others[i])))

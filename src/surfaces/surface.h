@@ -45,6 +45,7 @@ struct sl_selection {
 	struct sl_slice path;       /* as the shapes see it */
 	struct sl_slice request_id; /* as this contract shows it; empty: ours */
 	struct sl_slice model;      /* instead of the body's */
+	struct sl_slice model_else; /* where no alias has that name */
 	struct sl_slice provider;   /* configured name: this one and its fallbacks only */
 	bool            any_path;   /* paths that no shape owns pass to the provider as they are */
 	bool            own_shape_only; /* nothing may be translated for this request */
@@ -58,6 +59,7 @@ struct sl_surface_members {
 	struct sl_json astrolabe;   /* metadata.astrolabe */
 	struct sl_json nexus;
 	struct sl_json sto_payload;
+	struct sl_slice model;      /* as the message or its path names it */
 };
 
 /* What was decided and what came of it: the one record that headers print. */
@@ -65,11 +67,22 @@ struct sl_decision {
 	struct sl_slice request_id;
 	struct sl_slice public_id;  /* as the contract shows it */
 	struct sl_slice key_id;
+	struct sl_slice key_hint;   /* the beginning of the key, fit to be shown */
+	struct sl_slice workspace;  /* of the key; may be empty */
+	int64_t         wall_s;     /* when the request came, since 1970 */
+	struct sl_slice model_requested; /* as the contract calls it */
 	struct sl_slice provider_requested; /* by name, not through a model; else empty */
 	struct sl_slice provider;   /* empty: no provider was asked */
 	struct sl_slice model;      /* the provider's id */
 	struct sl_slice bucket;     /* "direct" where no classifier ran */
 	double          score;
+	struct sl_slice category;   /* as the classifier calls it; empty: none ran */
+	double          confidence; /* 0-1, of the classifier */
+	struct sl_slice stack;      /* whose rules held; empty: none */
+	int64_t         stack_version;
+	struct sl_slice verification; /* what came of it; empty: nothing was verified */
+	bool            has_baseline;
+	int64_t         baseline_nanousd; /* what the reference model would have cost */
 	uint32_t        attempts;
 	bool            stream;
 	bool            priced;
@@ -132,6 +145,10 @@ struct sl_surface_ops {
 	/* Headers of an answer (success or the provider's error), values on the arena. */
 	void (*headers)(const struct sl_decision *decision, struct sl_arena *arena,
 	                struct sl_surface_headers *out);
+	/* A whole successful reply with what the contract adds to its body, into out.
+	 * False: it stays as it is. NULL: nothing is ever added. */
+	bool (*rewrite)(const struct sl_decision *decision, const struct sl_shape_ops *shape,
+	                struct sl_slice body, struct sl_arena *arena, struct sl_buf *out);
 	/* Names of trailers that follow a stream ("X-Gateway-Cost-Usd"), or empty;
 	 * NULL with trailers: none. */
 	struct sl_slice (*trailer_names)(void);

@@ -51,6 +51,7 @@ models:
 {models}
 router:
   retries: {retries}
+  {router}
 prices:
 {prices}
 {extra}
@@ -93,7 +94,7 @@ class Answer:
 
 
 class Gateway:
-    def __init__(self, directory, fleet, models="", extra="", providers="", retries=0,
+    def __init__(self, directory, fleet, models="", extra="", providers="", retries=0, router="",
                  tls=None, environment=None):
         self.directory = pathlib.Path(directory)
         self.fleet = fleet
@@ -103,7 +104,7 @@ class Gateway:
         self.out = self.directory / "stdout.log"
         self.environment = environment or {}
         self.settings = {"models": models, "extra": extra, "providers": providers,
-                         "retries": retries}
+                         "retries": retries, "router": router}
         self.process = None
         self.scheme = "https" if tls else "http"
         self.write_config()
@@ -115,6 +116,7 @@ class Gateway:
         self.config.write_text(CONFIG.format(
             port=self.port, master_key=MASTER_KEY, directory=self.directory, prices=prices,
             models=settings["models"], extra=settings["extra"], retries=settings["retries"],
+            router=settings["router"],
             providers=fleet_providers(self.fleet) + "\n" + settings["providers"]))
 
     @property

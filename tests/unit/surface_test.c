@@ -28,6 +28,9 @@ requests_are_recognised(void **state)
 		{ "x-ingate-key", "", NULL, NULL, "/v1/x", "", "ingate" },
 		{ "x-ingate-provider", "openai", NULL, NULL, "/v1/x", "", "ingate" },
 		{ "authorization", "Bearer sk-ingate-0", NULL, NULL, "/v1/x", "", "ingate" },
+		{ "authorization", "Bearer astrolabe_live_0", NULL, NULL, "/v1/x", "", "astrolabe" },
+		{ "x-api-key", "astrolabe_live_0", NULL, NULL, "/v1/x", "", "astrolabe" },
+		{ "api-key", "astrolabe_live_0", NULL, NULL, "/v1/x", "", "gateway" },
 		/* The carrier is stronger than the prefix of another key. */
 		{ "authorization", "Bearer nvk_0", "x-ingate-key", "k", "/v1/x", "", "ingate" },
 		{ "authorization", "Bearer sk-ingate-0", "x-nexus-virtual-key", "k", "/v1/x", "",

@@ -1,0 +1,169 @@
+"""The Astrolabe contract: one test for each acceptance check, by its number."""
+import re
+import time
+
+import pytest
+
+from tests.integration.rawhttp import sse_frames
+
+PROMPT = "Write a Python function that reverses a linked list."
+RESPONSES = {"model": "astrolabe/auto", "input": PROMPT}
+CHAT = {"model": "astrolabe/auto", "messages": [{"role": "user", "content": PROMPT}]}
+MODELS = """\
+  - name: smart
+    strategy: tier
+    deployments:
+      - {provider: openai, model: gpt-4o-mini, tier: simple}
+      - {provider: openai, model: gpt-4o-mini, tier: medium}
+      - {provider: openai-b, model: gpt-4o-mini, tier: complex}
+  - name: astrolabe/coding
+    deployments: [{provider: openai-b, model: gpt-4o-mini}]
+    fallbacks: [gpt-4o-mini]
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway_options():
+    return {"models": MODELS, "router": "auto: smart"}
+
+
+@pytest.fixture(scope="module")
+def made(gateway):
+    made = gateway.new_key(name="astrolabe", surface="astrolabe", rpm=1000)
+    assert made["key"].startswith("astrolabe_live_")
+    return made
+
+
+@pytest.fixture(scope="module")
+def key(made):
+    return made["key"]
+
+
+def refused(answer, status, code):
+    assert answer.status == status, answer.body
+    error = answer.json()["error"]
+    assert set(error) == {"code", "message", "requestId"} and error["message"]
+    assert error["code"] == code
+    assert error["requestId"] == answer.headers["x-astrolabe-cloud-request-id"]
+    assert re.match(r"^req_[0-9A-Z]{26}$", error["requestId"])
+
+
+def test_14_responses(gateway, key):
+    answer = gateway.request("POST", "/v1/responses", RESPONSES, key=key)
+    assert answer.status == 200
+    body = answer.json()
+    assert body["object"] == "response" and body["output"]
+    told = body["metadata"]["astrolabe"]
+    assert told["model"] == "astrolabe/auto" and told["lane"] == "auto"
+    assert told["request_id"] == answer.headers["x-astrolabe-cloud-request-id"]
+    assert told["selected_provider"] == answer.headers["x-astrolabe-selected-provider"]
+
+
+def test_15_x_api_key(gateway, key):
+    answer = gateway.request("POST", "/v1/responses", RESPONSES, key=None,
+                             headers={"x-api-key": key})
+    assert answer.status == 200 and answer.json()["object"] == "response"
+
+
+def test_20_the_sdk(gateway, key):
+    openai = pytest.importorskip("openai")
+    with openai.OpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0) as client:
+        made = client.responses.create(model="astrolabe/auto", input=PROMPT)
+        assert made.output_text
+        chat = client.chat.completions.create(**CHAT)
+        assert chat.choices[0].message.content and chat.model_extra["astrolabe"]
+
+
+def test_21_the_key_is_never_shown_whole(gateway, key):
+    answer = gateway.request("POST", "/v1/responses", RESPONSES, key=key)
+    shown = answer.headers["x-astrolabe-cloud-key"]
+    assert key.startswith(shown) and len("astrolabe_live_") < len(shown) < 24
+    assert key not in str(answer.headers) and key.encode() not in answer.body
+
+
+def test_25_over_the_limit(gateway):
+    slow = gateway.new_key(surface="astrolabe", rpm=1)["key"]
+    first = gateway.request("POST", "/v1/responses", RESPONSES, key=slow)
+    assert first.headers["x-ratelimit-limit"] == "1"
+    answer = gateway.request("POST", "/v1/responses", RESPONSES, key=slow)
+    refused(answer, 429, "rate_limited")
+    assert answer.headers["x-ratelimit-remaining"] == "0"
+    assert 0 < int(answer.headers["x-ratelimit-reset"]) - time.time() <= 62
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+def test_27_auto_is_astrolabe_auto(gateway, key):
+    for model in ("auto", "astrolabe/auto", None):
+        body = {name: value for name, value in dict(CHAT, model=model).items()
+                if value is not None}
+        answer = gateway.request("POST", "/v1/chat/completions", body, key=key)
+        assert answer.status == 200
+        assert answer.headers["x-astrolabe-model"] == "astrolabe/auto"
+        assert answer.json()["object"] == "chat.completion"
+        assert answer.json()["astrolabe"]["model"] == "astrolabe/auto"
+
+
+def test_28_no_or_revoked_key(gateway):
+    gone = gateway.new_key(surface="astrolabe")
+    gateway.request("DELETE", "/admin/keys/" + gone["id"])
+    for wrong in (gone["key"], "astrolabe_live_" + "0" * 64):
+        refused(gateway.request("POST", "/v1/responses", RESPONSES, key=wrong), 401,
+                "unauthorized")
+
+
+@pytest.mark.parametrize("path, body", [("/v1/responses", RESPONSES),
+                                        ("/v1/chat/completions", CHAT)])
+def test_29_streams(gateway, key, path, body):
+    answer = gateway.request("POST", path, dict(body, stream=True), key=key)
+    assert answer.status == 200
+    for name in ("cloud-request-id", "cloud-workspace", "cloud-key", "model",
+                 "selected-provider", "policy-status"):
+        assert answer.headers["x-astrolabe-" + name]
+    frames = sse_frames(answer.body)
+    assert (frames[-1][0] or frames[-1][1]) in ("response.completed", "[DONE]")
+
+
+def test_what_the_classifier_saw(gateway, key):
+    answer = gateway.request("POST", "/v1/chat/completions", CHAT, key=key)
+    assert answer.headers["x-astrolabe-category"] == "coding"
+    assert answer.headers["x-astrolabe-action-class"] == "code_edit"
+    assert answer.headers["x-astrolabe-lane"] == "auto"
+    assert answer.headers["x-astrolabe-complexity"] in ("simple", "standard", "complex",
+                                                        "critical")
+    assert answer.headers["x-astrolabe-confidence-score"] in "12345"
+    assert answer.headers["x-astrolabe-decision"] == "routed"
+
+
+def test_a_lane_may_be_an_alias(gateway, key):
+    answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, model="astrolabe/coding"),
+                             key=key)
+    assert answer.headers["x-astrolabe-selected-provider"] == "openai-b"
+    assert answer.headers["x-astrolabe-model"] == "astrolabe/coding"
+    direct = gateway.request("POST", "/v1/chat/completions",
+                             dict(CHAT, model="openai/gpt-4o-mini"), key=key)
+    assert direct.headers["x-astrolabe-model"] == "openai/gpt-4o-mini"
+    assert direct.headers["x-astrolabe-decision"] == "direct"
+
+
+def test_lists(gateway, key):
+    models = gateway.request("GET", "/v1/models", key=key).json()
+    assert models["object"] == "list"
+    assert [one["id"] for one in models["data"]] == [
+        "astrolabe/" + lane for lane in ("auto", "coding", "research", "vision", "strict-json",
+                                         "cheap", "safe")]
+    assert models["data"][1]["candidates"] == ["openai-b/gpt-4o-mini"]
+    lanes = gateway.request("GET", "/v1/lanes", key=key).json()["data"]
+    assert lanes[1]["default_candidates"] == ["openai-b/gpt-4o-mini"]
+    assert lanes[1]["fallback_candidates"] == ["openai/gpt-4o-mini"]
+    assert gateway.request("GET", "/v1/lanes", key="astrolabe_live_x").status == 401
+    assert gateway.request("POST", "/v1/lanes", {}, key=key).status == 405
+
+
+def test_other_refusals(gateway, key):
+    def ask(path="/v1/chat/completions", **members):
+        return gateway.request("POST", path, dict(CHAT, **members), key=key)
+
+    refused(ask(model="vendor/none"), 404, "unknown_model")
+    refused(gateway.request("POST", "/v1/chat/completions", b"{", key=key), 400, "invalid_json")
+    refused(ask("/v1/nothing"), 404, "not_found")
+    refused(ask(metadata={"astrolabe": {"quality": "best"}}), 400, "invalid_request")
