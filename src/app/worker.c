@@ -132,7 +132,8 @@ on_gauge_timer(struct sl_timer *timer)
 	struct sl_worker *worker = SL_CONTAINER(timer, struct sl_worker, gauge_timer);
 
 	publish_gauges(worker);
-	if (worker->draining && sl_server_exchange_count(worker->server) == 0)
+	if (worker->draining && sl_server_exchange_count(worker->server) == 0 &&
+	    sl_gateway_draining(worker->gateway) == 0)
 		atomic_store(&worker->drained, true);
 	sl_timer_set(worker->loop, timer, worker->draining ? DRAIN_PERIOD_MS : GAUGE_PERIOD_MS);
 }

@@ -118,3 +118,86 @@ sl_exchange_started(const struct sl_exchange *exchange)
 {
 	return exchange->ops->started(exchange);
 }
+
+/* --- without a peer ---------------------------------------------------------- */
+
+static enum sl_err
+sink_start(struct sl_exchange *exchange, int status, const struct sl_header *headers,
+           size_t count, int64_t body_length, struct sl_slice trailer_names)
+{
+	(void)exchange, (void)status, (void)headers, (void)count, (void)body_length;
+	(void)trailer_names;
+	return SL_OK;
+}
+
+static enum sl_err
+sink_write(struct sl_exchange *exchange, struct sl_slice bytes)
+{
+	(void)exchange, (void)bytes;
+	return SL_OK;
+}
+
+static enum sl_err
+sink_finish(struct sl_exchange *exchange, const struct sl_header *trailers, size_t count)
+{
+	(void)exchange, (void)trailers, (void)count;
+	return SL_OK;
+}
+
+static void
+sink_abort(struct sl_exchange *exchange)
+{
+	(void)exchange;
+}
+
+static size_t
+sink_backlog(const struct sl_exchange *exchange)
+{
+	(void)exchange;
+	return 0;
+}
+
+static bool
+sink_started(const struct sl_exchange *exchange)
+{
+	(void)exchange;
+	return true;
+}
+
+static const struct sl_exchange_ops sink_ops = {
+	.start = sink_start,
+	.write = sink_write,
+	.finish = sink_finish,
+	.abort = sink_abort,
+	.backlog = sink_backlog,
+	.started = sink_started,
+};
+
+struct sl_exchange *
+sl_exchange_detach(struct sl_exchange *exchange)
+{
+	struct sl_exchange *detached = malloc(sizeof(*detached));
+
+	if (!detached)
+		return NULL;
+	*detached = *exchange;
+	detached->ops = &sink_ops;
+	detached->request.headers = (struct sl_headers){ 0 };
+	detached->trailers = (struct sl_headers){ 0 };
+	/* Of the connection, which ends. */
+	detached->request.peer = sl_arena_dup(&detached->arena, exchange->request.peer);
+	sl_arena_init(&exchange->arena, SL_ARENA_FIRST, SL_ARENA_MAX);
+	sl_buf_init(&exchange->body, SL_BODY_FIRST);
+	exchange->user = NULL;
+	return detached;
+}
+
+void
+sl_exchange_discard(struct sl_exchange *exchange)
+{
+	struct sl_arena arena = exchange->arena;
+
+	sl_buf_release(&exchange->body);
+	free(exchange);
+	sl_arena_release(&arena);
+}

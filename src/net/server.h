@@ -126,6 +126,12 @@ enum sl_err sl_exchange_send(struct sl_exchange *exchange, int status,
 /* Cuts the answer so that the peer cannot take it for complete: no last chunk,
  * RST_STREAM. on_gone follows from the loop, not from inside this call. */
 void sl_exchange_abort(struct sl_exchange *exchange);
+/* From inside on_gone only: what the handler made on the ending exchange - arena and
+ * body, with the request's slices - goes over to a new one that has no peer. Answers to
+ * it vanish, its fields are gone, on_gone is not called for it. NULL: no memory. */
+struct sl_exchange *sl_exchange_detach(struct sl_exchange *exchange);
+/* Frees a detached one. */
+void sl_exchange_discard(struct sl_exchange *exchange);
 /* Unsent body bytes. */
 size_t sl_exchange_backlog(const struct sl_exchange *exchange);
 /* Whether sl_exchange_start was called. */

@@ -27,6 +27,8 @@ sl_ask_set_state(struct sl_ask *ask, enum sl_ask_state state)
 
 	assert(legal[ask->state] & (1 << state));
 	ask->state = state;
+	if (state == SL_ASK_ANSWERED)
+		sl_drain_answered(ask);
 }
 
 static bool
@@ -321,7 +323,11 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 {
 	bool answered = ask->state == SL_ASK_ANSWERED;
 
-	if (why == SL_GONE_SHUTDOWN)
+	if (sl_drain_begin(ask, why))
+		return;
+	if (ask->drain)
+		ask->record.outcome = SL_OUTCOME_CLIENT_GONE;
+	else if (why == SL_GONE_SHUTDOWN)
 		ask->record.outcome = SL_OUTCOME_SHUTDOWN;
 	else if (why == SL_GONE_ABORTED && !answered)
 		/* Ended here, for want of memory. */

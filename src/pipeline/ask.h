@@ -1,6 +1,7 @@
 /* ask.h - one request on its journey. Internal to the pipeline.
  *
- * owner: loop. Lives on its exchange's arena, from on_head to on_gone.
+ * owner: loop. Lives on its exchange's arena, from on_head to on_gone; with a caller
+ * who left a paid answer, to its end (drain.h).
  *
  *   ARRIVING --body complete--> PLANNED --fetch started--> WAITING
  *      |                          |                          |  ^
@@ -23,6 +24,7 @@
 #include "net/client.h"
 #include "net/server.h"
 #include "pipeline/board.h"
+#include "pipeline/drain.h"
 #include "pipeline/spend.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
@@ -96,6 +98,7 @@ struct sl_ask {
 	bool                             fetching;
 	struct sl_board_ticket           ticket;
 	struct sl_spend                  spend;        /* its hold */
+	struct sl_drain                 *drain;        /* the caller is gone; read on */
 	uint32_t                         retry_after_ms; /* as its reply says, 0: nothing */
 	bool                             sent;         /* the provider may have seen it */
 	const struct sl_upstream        *upstream;
@@ -134,6 +137,8 @@ struct sl_gateway {
 	struct sl_world          *world;
 	struct sl_server_handler  handler;
 	uint64_t                  turn;
+	struct sl_list            drains;
+	size_t                    drain_count;
 };
 
 /* ask.c */

@@ -268,7 +268,8 @@ give_up(struct sl_ask *ask, const struct sl_fault *last)
 static bool
 may_go_on(const struct sl_ask *ask)
 {
-	return ask->front->next_target < ask->front->plan.count &&
+	/* Nobody waits for another answer. */
+	return !ask->drain && ask->front->next_target < ask->front->plan.count &&
 	       ask->record.attempts <= ask->world->config->router_retries;
 }
 

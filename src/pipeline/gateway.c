@@ -396,6 +396,7 @@ sl_gateway_new(struct sl_loop *loop, struct sl_client *client,
 	gateway->client = client;
 	gateway->services = *services;
 	gateway->world = sl_world_ref(world);
+	sl_list_init(&gateway->drains);
 	gateway->handler = (struct sl_server_handler){
 		.context = gateway,
 		.on_head = on_head,
@@ -412,6 +413,7 @@ sl_gateway_free(struct sl_gateway *gateway)
 {
 	if (!gateway)
 		return;
+	sl_drain_stop_all(gateway);
 	sl_world_unref(gateway->world);
 	free(gateway);
 }
@@ -429,4 +431,10 @@ sl_gateway_set_world(struct sl_gateway *gateway, struct sl_world *world)
 
 	gateway->world = sl_world_ref(world);
 	sl_world_unref(old);
+}
+
+size_t
+sl_gateway_draining(const struct sl_gateway *gateway)
+{
+	return gateway->drain_count;
 }

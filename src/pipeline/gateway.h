@@ -55,6 +55,8 @@ void sl_gateway_free(struct sl_gateway *gateway);
 const struct sl_server_handler *sl_gateway_handler(struct sl_gateway *gateway);
 /* From now on new asks see this world. On the gateway's loop. */
 void sl_gateway_set_world(struct sl_gateway *gateway, struct sl_world *world);
+/* Answers that are read on although their callers hung up. */
+size_t sl_gateway_draining(const struct sl_gateway *gateway);
 struct sl_server_limits sl_world_server_limits(const struct sl_world *world);
 
 #endif

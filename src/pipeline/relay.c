@@ -613,6 +613,7 @@ on_data(struct sl_fetch *fetch, struct sl_slice bytes)
 {
 	struct sl_ask *ask = ask_of(fetch);
 
+	sl_drain_took(ask, bytes.len);
 	switch (ask->reply_mode) {
 	case SL_REPLY_STREAM:
 		stream_data(ask, bytes);
