@@ -18,7 +18,8 @@
  * loss loses at most what the marks allow, and that amount is known. With several
  * nodes on one database a mark becomes a guarded update of the shared balance; nothing
  * else here changes. Strict holds wait for their own record instead; relaxed ones
- * write a record only when they are settled.
+ * write a record only when they are settled, and so do those that nothing limits: one
+ * record, which is folded into one row with its likes.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -128,6 +129,34 @@ record_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement
 	memcpy(settle.id, hold->record.id, sizeof(settle.id));
 	memcpy(record.body, &settle, sizeof(settle));
 	sl_journal_append(hold->money->journal, &record);
+}
+
+static void
+record_spent(struct sl_hold *hold, const struct sl_money_settlement *settlement)
+{
+	struct sl_journal_record record = {
+		.kind = MONEY_SPENT,
+		.small = { (uint8_t)hold->scope_count, (uint8_t)settlement->source },
+	};
+	struct money_spent spent = {
+		.cost = settlement->cost, .wall_ms = settlement->now_wall_ms,
+		.input_tokens = settlement->input_tokens,
+		.output_tokens = settlement->output_tokens,
+		.price_version = hold->record.price_version,
+	};
+
+	memcpy(spent.id, hold->record.id, sizeof(spent.id));
+	memcpy(spent.owner, hold->record.owner, sizeof(spent.owner));
+	memcpy(spent.day, hold->record.day, sizeof(spent.day));
+	memcpy(record.body, &spent, sizeof(spent));
+	sl_journal_append(hold->money->journal, &record);
+}
+
+/* Whether what happens before the end is recorded. */
+static bool
+is_recorded(const struct sl_hold *hold)
+{
+	return !hold->unlimited && hold->money->durability != SL_DURABLE_RELAXED;
 }
 
 /* --- leases --------------------------------------------------------------------------- */
@@ -406,7 +435,8 @@ begin(struct sl_money *money, const struct sl_money_request *request, struct sl_
 	hold->flags = (uint8_t)((prepaid ? HOLD_PREPAID : 0) |
 	                        (money->durability == SL_DURABLE_STRICT ? HOLD_STRICT : 0));
 	hold->policy = (uint8_t)request->policy;
-	hold->record.amount = request->amount;
+	hold->unlimited = request->unlimited;
+	hold->record.amount = request->unlimited ? 0 : request->amount;
 	hold->record.wall_ms = request->now_wall_ms;
 	hold->record.attempt_no = request->attempt_no;
 	hold->record.price_version = request->price_version;
@@ -416,15 +446,17 @@ begin(struct sl_money *money, const struct sl_money_request *request, struct sl_
 	hold->loop = request->loop;
 	hold->ready = request->ready;
 	hold->user = request->user;
-	if (money->durability == SL_DURABLE_LEASE)
+	if (is_recorded(hold) && money->durability == SL_DURABLE_LEASE)
 		wait = lease(money, hold->account[0], request->amount, prepaid,
 		             request->now_wall_ms);
-	move(hold, request->amount, 0);
+	move(hold, hold->record.amount, 0);
 	money->open_holds++;
-	if (money->durability == SL_DURABLE_STRICT)
-		wait = record_hold(money, hold);
-	else if (money->durability == SL_DURABLE_LEASE)
-		record_hold(money, hold);
+	if (is_recorded(hold)) {
+		uint64_t seq = record_hold(money, hold);
+
+		if (money->durability == SL_DURABLE_STRICT)
+			wait = seq;
+	}
 	if (wait == 0 || wait <= money->synced || SL_PLANTED("early-acknowledgement")) {
 		set_state(hold, HOLD_HELD);
 		return SL_OK;
@@ -513,7 +545,7 @@ sl_money_dispatched(struct sl_hold *hold, int64_t floor)
 	pthread_mutex_lock(&money->lock);
 	set_state(hold, HOLD_DISPATCHED);
 	hold->progress = floor > 0 ? floor : 0;
-	if (money->durability != SL_DURABLE_RELAXED && !SL_PLANTED("early-acknowledgement"))
+	if (is_recorded(hold) && !SL_PLANTED("early-acknowledgement"))
 		record_mark(hold, MONEY_DISPATCHED, hold->progress, hold->record.wall_ms);
 	pthread_mutex_unlock(&money->lock);
 }
@@ -525,8 +557,7 @@ sl_money_progress(struct sl_hold *hold, int64_t cost)
 
 	pthread_mutex_lock(&money->lock);
 	assert(hold->state == HOLD_DISPATCHED);
-	if (cost > hold->progress && money->durability != SL_DURABLE_RELAXED &&
-	    money_room(money, 1)) {
+	if (cost > hold->progress && is_recorded(hold) && money_room(money, 1)) {
 		hold->progress = cost;
 		record_mark(hold, MONEY_PROGRESS, cost, 0);
 	}
@@ -564,11 +595,15 @@ sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settleme
 	 * usage); never without a hold that may be dispatched. */
 	assert(hold->state == HOLD_HELD || hold->state == HOLD_DISPATCHED);
 	held = hold->record.amount;
-	charged = with.cost < held ? with.cost : held;
+	charged = hold->unlimited || with.cost < held ? with.cost : held;
 	over = with.cost - charged;
-	if (money->durability == SL_DURABLE_RELAXED)
-		record_hold(money, hold);
-	record_settle(hold, &with);
+	if (hold->unlimited) {
+		record_spent(hold, &with);
+	} else {
+		if (money->durability == SL_DURABLE_RELAXED)
+			record_hold(money, hold);
+		record_settle(hold, &with);
+	}
 	money->overrun += over;
 	finish(hold, charged);
 	pthread_mutex_unlock(&money->lock);
@@ -585,7 +620,7 @@ sl_money_release(struct sl_hold *hold, int64_t now_wall_ms)
 
 	pthread_mutex_lock(&money->lock);
 	assert(hold->state != HOLD_FREE);
-	if (money->durability != SL_DURABLE_RELAXED)
+	if (is_recorded(hold))
 		record_mark(hold, MONEY_RELEASE, 0, now_wall_ms);
 	finish(hold, 0);
 	pthread_mutex_unlock(&money->lock);

@@ -86,6 +86,9 @@ struct sl_money_request {
 	unsigned char          request_id[16]; /* a label of the row, ours */
 	uint32_t               attempt_no;
 	uint32_t               price_version;  /* 20260702: date of the price list */
+	/* Nothing limits any of the scopes: amount is not looked at, whatever it costs is
+	 * charged, and nothing is recorded before the end. */
+	bool                   unlimited;
 	enum sl_unknown_policy policy;
 	/* For SL_AGAIN: called once the hold may be dispatched (SL_OK), or when it never
 	 * will (an error; the hold is still to be released). loop NULL: on the log thread. */

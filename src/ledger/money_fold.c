@@ -12,6 +12,9 @@
  *   overrun   overrun -(cost - h)   cost +(cost - h)
  *   release   held -h   available +h
  *
+ * Attempts that nothing limits are one row for all of a batch with the same owners, day
+ * and prices: its attempt_no is how many they are, its id that of the first.
+ *
  * The memory here (open attempts, balances, ends of chains) mirrors the store and can
  * be thrown away at any time.
  */
@@ -25,7 +28,8 @@
 #include "ledger/money_book.h"
 #include "ledger/money_record.h"
 
-enum { BUCKETS = 8192, NAME_SIZE = SL_SCOPE_NAME_MAX };
+enum { BUCKETS = 8192, SUM_BUCKETS = 256, NAME_SIZE = SL_SCOPE_NAME_MAX };
+#define SUM_MAX (INT64_MAX / 4) /* of one row */
 
 struct open_attempt {
 	struct open_attempt  *next;
@@ -40,6 +44,7 @@ struct spent {
 
 struct sl_money_fold {
 	struct open_attempt *attempts[BUCKETS];
+	struct open_attempt *sums[SUM_BUCKETS]; /* of attempts that nothing limits; this batch's */
 	struct spent        *spent[BUCKETS];
 	struct money_books   books;
 	bool                 loaded;   /* open attempts are those of the store */
@@ -67,6 +72,12 @@ sl_money_fold_forget(struct sl_money_fold *fold)
 			struct open_attempt *gone = fold->attempts[i];
 
 			fold->attempts[i] = gone->next;
+			free(gone);
+		}
+		while (i < SUM_BUCKETS && fold->sums[i]) {
+			struct open_attempt *gone = fold->sums[i];
+
+			fold->sums[i] = gone->next;
 			free(gone);
 		}
 		while (fold->spent[i]) {
@@ -329,6 +340,51 @@ settle_attempt(struct sl_money_fold *fold, const struct sl_journal_record *recor
 	return end_attempt(fold, slot, SL_ATTEMPT_SETTLED, settle.cost, settle.wall_ms);
 }
 
+static bool
+is_sum(const struct sl_attempt_row *row, const struct sl_journal_record *record,
+       const struct money_spent *spent)
+{
+	return row->scope_count == record->small[0] && row->usage_source == record->small[1] &&
+	       row->price_version == spent->price_version && row->held < SUM_MAX &&
+	       memcmp(row->owner, spent->owner, sizeof(row->owner)) == 0 &&
+	       memcmp(row->day, spent->day, sizeof(row->day)) == 0;
+}
+
+static enum sl_err
+add_to_sum(struct sl_money_fold *fold, const struct sl_journal_record *record)
+{
+	struct open_attempt **bucket, *at;
+	struct sl_attempt_row *row;
+	struct money_spent spent;
+
+	memcpy(&spent, record->body, sizeof(spent));
+	at = *(bucket = &fold->sums[spent.owner[0] % SUM_BUCKETS]);
+	while (at && !is_sum(&at->row, record, &spent))
+		at = at->next;
+	if (!at) {
+		at = calloc(1, sizeof(*at));
+		if (!at)
+			return SL_ENOMEM;
+		row = &at->row;
+		memcpy(row->id, spent.id, sizeof(row->id));
+		memcpy(row->owner, spent.owner, sizeof(row->owner));
+		memcpy(row->day, spent.day, sizeof(row->day));
+		row->scope_count = record->small[0];
+		row->usage_source = record->small[1];
+		row->price_version = spent.price_version;
+		row->begin_wall_ms = spent.wall_ms;
+		at->next = *bucket;
+		*bucket = at;
+	}
+	row = &at->row;
+	row->attempt_no++;
+	row->held += spent.cost;
+	row->input_tokens += spent.input_tokens;
+	row->output_tokens += spent.output_tokens;
+	row->end_wall_ms = spent.wall_ms;
+	return SL_OK;
+}
+
 static enum sl_err
 put_owner(struct sl_money_fold *fold, const struct sl_journal_record *record)
 {
@@ -376,6 +432,8 @@ fold_one(struct sl_money_fold *fold, const struct sl_journal_record *record)
 		return settle_attempt(fold, record);
 	case MONEY_LEASE:
 		return put_lease(fold, record);
+	case MONEY_SPENT:
+		return add_to_sum(fold, record);
 	default:
 		return SL_ESYNTAX;
 	}
@@ -420,6 +478,10 @@ flush(struct sl_money_fold *fold)
 {
 	enum sl_err err = SL_OK;
 
+	for (size_t i = 0; i < SUM_BUCKETS && err == SL_OK; i++)
+		while (fold->sums[i] && err == SL_OK)
+			err = end_attempt(fold, &fold->sums[i], SL_ATTEMPT_SETTLED,
+			                  fold->sums[i]->row.held, fold->sums[i]->row.end_wall_ms);
 	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++)
 		for (struct open_attempt *a = fold->attempts[i]; a && err == SL_OK; a = a->next)
 			err = store_open(fold, a);

@@ -58,6 +58,7 @@ struct sl_hold {
 	size_t              scope_count;
 	struct money_hold   record;
 	uint8_t             flags, policy;
+	bool                unlimited;
 	int64_t             progress;
 	uint64_t            wait_seq;
 	enum sl_err         outcome;  /* of the wait */

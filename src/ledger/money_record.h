@@ -7,6 +7,7 @@
  *   SETTLE      its end, with the cost
  *   RELEASE     its end, without
  *   LEASE       how far an owner's holds and costs may reach before the next one
+ *   SPENT       begin and end of an attempt that nothing limits
  */
 #ifndef SL_LEDGER_MONEY_RECORD_H
 #define SL_LEDGER_MONEY_RECORD_H
@@ -23,6 +24,7 @@ enum money_record_kind {
 	MONEY_SETTLE,
 	MONEY_RELEASE,
 	MONEY_LEASE,
+	MONEY_SPENT,
 };
 
 enum { OWNER_TEXT = 96 };
@@ -50,6 +52,14 @@ struct money_settle { /* small: usage source */
 	int64_t       cost, wall_ms, input_tokens, output_tokens;
 };
 
+struct money_spent { /* small: scopes, usage source */
+	unsigned char id[SL_ATTEMPT_ID_SIZE];
+	int64_t       cost, wall_ms, input_tokens, output_tokens;
+	uint32_t      owner[SL_MONEY_SCOPES_MAX];
+	int32_t       day[SL_MONEY_SCOPES_MAX];
+	uint32_t      price_version;
+};
+
 struct money_lease {
 	uint32_t number, unused;
 	int64_t  mark;
@@ -59,5 +69,6 @@ struct money_lease {
 MONEY_FITS(money_owner);
 MONEY_FITS(money_hold);
 MONEY_FITS(money_settle);
+MONEY_FITS(money_spent);
 
 #endif

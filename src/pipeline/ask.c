@@ -121,6 +121,7 @@ sl_ask_close_front(struct sl_ask *ask)
 {
 	if (!ask->front)
 		return;
+	sl_spend_count_input(ask);
 	sl_arena_release(&ask->front->arena);
 	sl_buf_release(&ask->front->kept.body);
 	free(ask->front);

@@ -11,12 +11,29 @@
 enum {
 	BYTES_PER_TOKEN = 4,     /* of text in most languages; counting never claims more */
 	TOKENS_PER_MEDIA = 1000,
-	/* Held for a key that nothing limits, where nothing is known. */
-	GUESSED_OUTPUT = 131072, GUESSED_CONTEXT = 1000000, GUESSED_AUDIO_MS = 4 * 3600 * 1000,
 	PROGRESS_MS = 1000,
 	HELD_RETRY_S = 1,        /* what others hold comes back within seconds */
 	NO_RETRY_S = 60,         /* an SDK should not wait longer than that by itself */
 };
+
+/* --- the input --------------------------------------------------------------------- */
+
+static void
+count_input(struct sl_ask *ask, struct sl_extent *extent)
+{
+	sl_extent_read(ask->shape, &ask->front->steer, extent);
+	ask->spend.input_tokens = extent->text_bytes / BYTES_PER_TOKEN +
+	                          extent->media_parts * TOKENS_PER_MEDIA;
+}
+
+void
+sl_spend_count_input(struct sl_ask *ask)
+{
+	struct sl_extent extent;
+
+	if (ask->front && ask->spend.open && ask->spend.input_tokens < 0)
+		count_input(ask, &extent);
+}
 
 /* --- the bound ------------------------------------------------------------------- */
 
@@ -42,43 +59,21 @@ bound_of(const struct sl_ask *ask, const struct sl_model_card *card,
 	return sl_money_bound(card, &request, amount);
 }
 
-/* Where nothing limits the key, the hold only keeps the books: generous, not proven. */
-static int64_t
-guess_of(const struct sl_ask *ask, const struct sl_model_card *card)
-{
-	const struct sl_steer *steer = &ask->front->steer;
-	const struct sl_bound_request request = {
-		.body_bytes = (int64_t)steer->input.body.len + GUESSED_CONTEXT,
-		.max_tokens = steer->max_output_tokens >= 0 ? steer->max_output_tokens
-		                                            : GUESSED_OUTPUT,
-		.n = steer->choices,
-		.audio_ms = GUESSED_AUDIO_MS,
-	};
-	int64_t amount;
-
-	return sl_money_bound(card, &request, &amount) == SL_BOUND_PROVEN ? amount : 0;
-}
-
 /* False: refused. A missing limit of the answer is put in where the shape can. */
 static bool
-find_amount(struct sl_ask *ask, const struct sl_model_card *card, bool binds, int64_t *amount,
+find_amount(struct sl_ask *ask, const struct sl_model_card *card, int64_t *amount,
             struct sl_fault *fault)
 {
 	struct sl_extent extent;
 	enum sl_bound_gap gap;
 
-	sl_extent_read(ask->shape, &ask->front->steer, &extent);
-	ask->spend.input_tokens = extent.text_bytes / BYTES_PER_TOKEN +
-	                          extent.media_parts * TOKENS_PER_MEDIA;
+	count_input(ask, &extent);
 	gap = bound_of(ask, card, &extent, 0, amount);
-	if (gap == SL_BOUND_NO_MAX_TOKENS && binds && ask->shape->takes_limit) {
+	if (gap == SL_BOUND_NO_MAX_TOKENS && ask->shape->takes_limit) {
 		ask->spend.output_limit = (int64_t)ask->world->config->limits.output_tokens;
 		gap = bound_of(ask, card, &extent, ask->spend.output_limit, amount);
 	}
 	if (gap == SL_BOUND_PROVEN)
-		return true;
-	*amount = guess_of(ask, card);
-	if (!binds)
 		return true;
 	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
 	             sl_arena_printf(&ask->exchange->arena,
@@ -218,11 +213,13 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	spend->gave_up = false;
 	spend->output_limit = 0;
 	spend->told_ns = 0;
-	spend->input_tokens = (int64_t)ask->front->steer.input.body.len / BYTES_PER_TOKEN;
+	spend->input_tokens = -1;
 	if (!ask->key || !money)
 		return SL_OK;
 	sl_scopes_of_key(ask->key, &scopes);
-	if (!find_amount(ask, target->card, sl_scopes_bind(&scopes), &request.amount, fault))
+	spend->bound = sl_scopes_bind(&scopes);
+	request.unlimited = !spend->bound;
+	if (spend->bound && !find_amount(ask, target->card, &request.amount, fault))
 		return SL_EUNSUPPORTED;
 	memcpy(request.scopes, scopes.scope, sizeof(scopes.scope));
 	request.scope_count = scopes.count;
@@ -238,7 +235,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 
 /* What the attempt used, as far as it is known. */
 static void
-usage_so_far(const struct sl_ask *ask, struct sl_usage *usage)
+usage_so_far(struct sl_ask *ask, struct sl_usage *usage)
 {
 	const struct sl_reply_facts *facts = &ask->reply.facts;
 	int64_t output = (facts->text_bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
@@ -250,6 +247,7 @@ usage_so_far(const struct sl_ask *ask, struct sl_usage *usage)
 			usage->source = SL_USAGE_REPORTED;
 		return;
 	}
+	sl_spend_count_input(ask);
 	/* A whole document that says nothing of its text. */
 	if (whole && !ask->stream && output == 0)
 		output = (int64_t)(ask->held.len + ask->bytes_out) / BYTES_PER_TOKEN;
@@ -287,7 +285,7 @@ sl_spend_sent(struct sl_ask *ask)
 	struct sl_hold *hold = ask->spend.hold;
 
 	if (hold)
-		sl_money_dispatched(hold, at_most(floor_of(ask), hold));
+		sl_money_dispatched(hold, ask->spend.bound ? at_most(floor_of(ask), hold) : 0);
 }
 
 void
@@ -298,7 +296,7 @@ sl_spend_progress(struct sl_ask *ask)
 	struct sl_usage usage;
 	int64_t cost;
 
-	if (!hold || now_ns - ask->spend.told_ns < (uint64_t)PROGRESS_MS * 1000000u)
+	if (!hold || !ask->spend.bound || now_ns - ask->spend.told_ns < (uint64_t)PROGRESS_MS * 1000000u)
 		return;
 	ask->spend.told_ns = now_ns;
 	usage_so_far(ask, &usage);
@@ -347,7 +345,7 @@ sl_spend_end(struct sl_ask *ask)
 		priced = ask->card && sl_price_cost(ask->card, usage, &cost);
 		if (!priced && usage->source == SL_USAGE_COUNTED)
 			*usage = (struct sl_usage){ 0 };
-		if (hold && usage->source == SL_USAGE_COUNTED && cost > sl_hold_amount(hold)) {
+		if (hold && spend->bound && usage->source == SL_USAGE_COUNTED && cost > sl_hold_amount(hold)) {
 			cost = sl_hold_amount(hold);
 			usage->source = SL_USAGE_BOUND;
 		}

@@ -35,9 +35,10 @@ struct sl_plan_target;
 struct sl_spend {
 	struct sl_hold *hold;         /* of the running attempt; NULL: nobody pays */
 	bool            open;         /* an attempt is under way */
+	bool            bound;        /* a budget limits it: the hold is what it may cost */
 	bool            gave_up;      /* its reply did not come in time */
 	bool            priced;
-	int64_t         input_tokens; /* of the request, counted */
+	int64_t         input_tokens; /* of the request, counted; -1: not yet */
 	int64_t         output_limit; /* to be put into the request; 0: none */
 	int64_t         cost_nanousd; /* of all attempts so far */
 	uint64_t        told_ns;      /* the last progress mark */
@@ -53,6 +54,8 @@ enum sl_err sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *targ
 void sl_spend_sent(struct sl_ask *ask);
 /* Bytes of a stream were read: marks what it costs so far, about once a second. */
 void sl_spend_progress(struct sl_ask *ask);
+/* The request's bytes are about to be freed: counts its input if that was not done. */
+void sl_spend_count_input(struct sl_ask *ask);
 /* The attempt is over, or its usage is final: settles, or releases. Sets the ask's
  * usage to what was charged for. Nothing when no attempt is under way. */
 void sl_spend_end(struct sl_ask *ask);

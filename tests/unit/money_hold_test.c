@@ -107,6 +107,46 @@ exactly_the_cost_is_settled_in_every_scope(void **state)
 	assert_int_equal(till.recovery.settled + till.recovery.released, 0);
 }
 
+/* Each cent is in the sums at once and in the books after the next batch, together with
+ * its likes; a limit that is set later counts it. */
+static void
+what_nothing_limits_is_charged_whole_and_stored_in_sums(void **state)
+{
+	struct sl_money_request request = till_request(&till, "k", "t", "w", &sl_money_unlimited, 0);
+	struct sl_money_limits team = sl_money_unlimited;
+	struct sl_money_refusal why;
+	struct sl_hold *hold, *open;
+	struct sl_money_audit audit;
+
+	(void)state;
+	request.unlimited = true;
+	for (int i = 0; i < 1000; i++) {
+		hold = hold_of(&request);
+		sl_money_dispatched(hold, 0);
+		sl_money_progress(hold, 5);
+		settle(hold, USD / 1000 + 1);
+	}
+	hold = hold_of(&request);
+	sl_money_release(hold, till.now_ms);
+	assert_int_equal(spent(SL_SCOPE_KEY, "k", SL_WINDOW_DAY), USD + 1000);
+	assert_int_equal(spent(SL_SCOPE_WORKSPACE, "w", SL_WINDOW_TOTAL), USD + 1000);
+	/* Beside one that is limited and open. */
+	team.window[SL_WINDOW_MONTH] = 3 * USD;
+	request = till_request(&till, "k", "t", "w", &sl_money_unlimited, USD);
+	request.scopes[1].limits = &team;
+	open = hold_of(&request);
+	assert_int_equal(till_hold(&till, &request, &hold, &why), SL_ELIMIT);
+	assert_int_equal(why.used, 2 * USD + 1000);
+	settle(open, 7);
+	till_shut(&till);
+	assert_true(till_verify(&till, &audit));
+	assert_int_equal(audit.charged, USD + 1007);
+	assert_int_equal(audit.overrun, 0);
+	assert_true(audit.attempts < 100);
+	assert_true(till_reopen(&till));
+	assert_int_equal(spent(SL_SCOPE_TEAM, "t", SL_WINDOW_MONTH), USD + 1007);
+}
+
 static void
 a_refusal_changes_nothing_and_says_why(void **state)
 {
@@ -417,6 +457,9 @@ main(void)
 		TEST(exactly_the_cost_is_settled_in_every_scope),
 		TEST_AS(exactly_the_cost_is_settled_in_every_scope, &strict),
 		TEST_AS(exactly_the_cost_is_settled_in_every_scope, &relaxed),
+		TEST(what_nothing_limits_is_charged_whole_and_stored_in_sums),
+		TEST_AS(what_nothing_limits_is_charged_whole_and_stored_in_sums, &strict),
+		TEST_AS(what_nothing_limits_is_charged_whole_and_stored_in_sums, &relaxed),
 		TEST(a_refusal_changes_nothing_and_says_why),
 		TEST(prepaid_credit_is_never_overdrawn),
 		TEST_AS(prepaid_credit_is_never_overdrawn, &strict),
