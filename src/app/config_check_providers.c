@@ -96,6 +96,15 @@ check_url(struct sl_loader *loader, const struct sl_config_provider *provider,
 	struct sl_config_mark mark = mark_or_element(loader, &provider->base_url, provider);
 	struct sl_url url;
 
+	if (!provider->base_url.len && kind->address) {
+		if (!sl_provider_is_region(provider->cloud.region))
+			sl_config_error(loader->report,
+			                mark_or_element(loader, &provider->cloud.region, provider),
+			                "provider %.*s needs a region such as %s — it decides the "
+			                "address", SL_ARG(provider->name),
+			                kind->auth == SL_AUTH_AWS ? "us-east-1" : "us-central1");
+		return;
+	}
 	if (!provider->base_url.len) {
 		/* The simulated provider gets its address when it is started. */
 		if (!kind->base_url && strcmp(kind->name, "mock") != 0)
@@ -141,17 +150,63 @@ borrow_key(struct sl_loader *loader, struct sl_config_provider *provider,
 		loader->out_of_memory = true;
 }
 
+/* What a cloud's own way to authenticate lacks, or NULL. */
+static const char *
+missing_cloud(const struct sl_config_cloud *cloud, enum sl_auth_mode mode)
+{
+	if (mode == SL_AUTH_AWS && !cloud->access_key_id.len)
+		return "access_key_id and secret_access_key, or api_key";
+	if (mode == SL_AUTH_AWS && sl_secret_empty(&cloud->secret_access_key))
+		return "secret_access_key";
+	if (mode == SL_AUTH_GOOGLE && !cloud->credentials_file.len)
+		return "credentials_file, the JSON key of a service account";
+	if (mode == SL_AUTH_ENTRA && !cloud->client_id.len)
+		return "client_id";
+	if (mode == SL_AUTH_ENTRA && sl_secret_empty(&cloud->client_secret))
+		return "client_secret";
+	if (mode == SL_AUTH_ENTRA && !cloud->tenant_id.len && !cloud->token_url.len)
+		return "tenant_id";
+	return NULL;
+}
+
+static void
+check_cloud(struct sl_loader *loader, const struct sl_config_provider *provider,
+            enum sl_auth_mode mode)
+{
+	const char *missing = missing_cloud(&provider->cloud, mode);
+	char what[128];
+
+	if (missing)
+		sl_config_error(loader->report, sl_loader_where_element(loader, provider),
+		                "provider %.*s cannot authenticate — add %s",
+		                SL_ARG(provider->name), missing);
+	snprintf(what, sizeof(what), "providers.%.*s.credentials_file", SL_ARG(provider->name));
+	if (mode == SL_AUTH_GOOGLE)
+		sl_loader_check_readable(loader, &provider->cloud.credentials_file, what);
+	/* It becomes part of a path. */
+	if (mode == SL_AUTH_GOOGLE && provider->cloud.region.len &&
+	    !sl_provider_is_region(provider->cloud.region))
+		sl_config_error(loader->report, sl_loader_where(loader, &provider->cloud.region),
+		                "not a location — write one such as us-central1 or global");
+}
+
 static void
 check_credential(struct sl_loader *loader, struct sl_config_provider *provider,
                  const struct sl_provider_kind *kind)
 {
-	bool needs = provider->auth == SL_AUTH_BEARER || provider->auth == SL_AUTH_HEADER ||
-	             (provider->auth == SL_AUTH_DEFAULT && kind->auth != SL_AUTH_NONE &&
-	              !(kind->quirks & SL_QUIRK_KEYLESS));
+	enum sl_auth_mode mode;
+	bool needs;
 
 	borrow_key(loader, provider, kind);
 	if (!provider->enabled)
 		return;
+	mode = sl_provider_auth(kind, provider);
+	if (mode == SL_AUTH_AWS || mode == SL_AUTH_GOOGLE || mode == SL_AUTH_ENTRA) {
+		check_cloud(loader, provider, mode);
+		return;
+	}
+	needs = (mode == SL_AUTH_BEARER || mode == SL_AUTH_HEADER) &&
+	        (provider->auth != SL_AUTH_DEFAULT || !(kind->quirks & SL_QUIRK_KEYLESS));
 	if (needs && sl_secret_empty(&provider->api_key) &&
 	    !sl_config_report_has(loader->report, sl_loader_where(loader, &provider->api_key)))
 		sl_config_warn(loader->report, mark_or_element(loader, &provider->api_key, provider),

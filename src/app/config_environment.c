@@ -45,6 +45,50 @@ root_option(const char *key)
 }
 
 static void
+take_cloud(struct sl_loader *loader, const struct sl_provider_variable *variable,
+           struct sl_config_cloud *cloud)
+{
+	void *field = (char *)cloud + variable->offset;
+	const char *value = loader->source->env(variable->name);
+
+	if (!value || !*value)
+		return;
+	if (variable->secret) {
+		struct sl_secret *secret = field;
+
+		if (sl_secret_empty(secret) &&
+		    sl_secret_set(secret, sl_slice_trim(sl_slice_str(value))) != SL_OK)
+			loader->out_of_memory = true;
+	} else if (((struct sl_slice *)field)->len == 0) {
+		*(struct sl_slice *)field = env_copy(loader, variable->name);
+	}
+}
+
+/* Whether the variables hold all that the kind's own way to authenticate needs. */
+static bool
+has_cloud(const struct sl_loader *loader, const struct sl_provider_kind *kind)
+{
+	struct sl_config_cloud cloud = { 0 };
+	unsigned secrets = 0;
+
+	for (const struct sl_provider_variable *v = kind->env_cloud; v && v->name; v++) {
+		const char *value = loader->source->env(v->name);
+
+		if (!value || !*value)
+			continue;
+		if (v->secret)
+			secrets++;
+		else
+			*(struct sl_slice *)(void *)((char *)&cloud + v->offset) = sl_slice_str(value);
+	}
+	if (kind->auth == SL_AUTH_AWS)
+		return cloud.access_key_id.len && secrets && cloud.region.len;
+	if (kind->auth == SL_AUTH_GOOGLE)
+		return cloud.credentials_file.len && cloud.region.len;
+	return cloud.tenant_id.len && cloud.client_id.len && secrets;
+}
+
+static void
 add_provider(struct sl_loader *loader, const struct sl_provider_kind *kind, const char *key,
              const char *base)
 {
@@ -61,6 +105,8 @@ add_provider(struct sl_loader *loader, const struct sl_provider_kind *kind, cons
 	    env_copy(loader, sl_loader_env_first(loader, kind->env_version,
 	                                         sizeof(kind->env_version) /
 	                                             sizeof(kind->env_version[0])));
+	for (const struct sl_provider_variable *v = kind->env_cloud; v && v->name; v++)
+		take_cloud(loader, v, &provider->cloud);
 	if (!key)
 		return;
 	scalar.text = sl_slice_trim(sl_slice_str(loader->source->env(key)));
@@ -151,9 +197,11 @@ sl_loader_environment(struct sl_loader *loader)
 
 		/* A base URL alone is enough where no credential is usual, and a
 		 * credential alone where the address is known. */
-		if (!key && !(base && (kind->quirks & SL_QUIRK_KEYLESS)))
+		if (!key && !(base && (kind->quirks & SL_QUIRK_KEYLESS)) &&
+		    !(kind->env_cloud && has_cloud(loader, kind)))
 			continue;
-		if ((!base && !kind->base_url) || is_configured(config, kind->name))
+		if ((!base && !kind->base_url && !kind->address) ||
+		    is_configured(config, kind->name))
 			continue;
 		if (base && sl_loader_is_own_address(
 		                loader, sl_slice_str(loader->source->env(base)))) {

@@ -19,13 +19,22 @@ sl_config_new(void)
 	return config;
 }
 
+static void
+provider_free(struct sl_config_provider *provider)
+{
+	sl_secret_release(&provider->api_key);
+	sl_secret_release(&provider->cloud.secret_access_key);
+	sl_secret_release(&provider->cloud.session_token);
+	sl_secret_release(&provider->cloud.client_secret);
+}
+
 void
 sl_config_free(struct sl_config *config)
 {
 	if (!config)
 		return;
 	for (size_t i = 0; i < config->provider_count; i++)
-		sl_secret_release(&config->providers[i].api_key);
+		provider_free(&config->providers[i]);
 	sl_secret_release(&config->master_key);
 	sl_arena_release(&config->arena);
 	free(config);

@@ -52,6 +52,23 @@ enum sl_auth_mode {
 	SL_AUTH_BEARER,
 	SL_AUTH_HEADER,
 	SL_AUTH_PASSTHROUGH, /* the caller's own credential */
+	SL_AUTH_AWS,         /* each request is signed (SigV4) */
+	SL_AUTH_GOOGLE,      /* a token got with a service account */
+	SL_AUTH_ENTRA,       /* a token got with client credentials */
+};
+
+/* What clouds ask for in place of a key. */
+struct sl_config_cloud {
+	struct sl_slice  region;            /* AWS region, Vertex location */
+	struct sl_slice  access_key_id;     /* AWS */
+	struct sl_secret secret_access_key;
+	struct sl_secret session_token;
+	struct sl_slice  credentials_file;  /* Google: path of a service account's key */
+	struct sl_slice  project;           /* Google; empty: the service account's */
+	struct sl_slice  tenant_id;         /* Entra */
+	struct sl_slice  client_id;
+	struct sl_secret client_secret;
+	struct sl_slice  token_url;         /* where tokens are got; empty: the usual place */
 };
 
 struct sl_config_timeouts {
@@ -78,6 +95,7 @@ struct sl_config_provider {
 	struct sl_config_strings  allow_cidr;
 	struct sl_slice           http2;       /* "auto", "off", "only" */
 	struct sl_slice           api_version; /* azure */
+	struct sl_config_cloud    cloud;
 	uint64_t                  max_connections;
 	struct sl_config_header  *headers;     /* added to every request */
 	size_t                    header_count;

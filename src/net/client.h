@@ -10,6 +10,7 @@
 #ifndef SL_NET_CLIENT_H
 #define SL_NET_CLIENT_H
 
+#include "base/arena.h"
 #include "net/http.h"
 #include "net/loop.h"
 #include "net/tls.h"
@@ -121,6 +122,10 @@ void sl_fetch_resume(struct sl_fetch *fetch);
 /* No further call is made. Allowed from inside a callback. The connection is
  * closed unless the exchange was complete. */
 void sl_fetch_cancel(struct sl_fetch *fetch);
+
+/* What stands in the Host field of a fetch that gives no authority of its own, on
+ * the arena; empty: out of memory. */
+struct sl_slice sl_fetch_authority(const struct sl_origin *origin, struct sl_arena *arena);
 
 struct sl_client_stats { size_t open, idle, active; uint64_t opened, reused; };
 void sl_client_stats(const struct sl_client *client, struct sl_client_stats *out);

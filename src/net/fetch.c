@@ -205,6 +205,15 @@ put_authority(char *at, const struct sl_origin *origin)
 	return at;
 }
 
+struct sl_slice
+sl_fetch_authority(const struct sl_origin *origin, struct sl_arena *arena)
+{
+	char *text = sl_arena_alloc(arena, origin->host.len + sizeof("[]:65535"));
+
+	return text ? sl_slice_make(text, (size_t)(put_authority(text, origin) - text))
+	            : SL_SLICE_NONE;
+}
+
 static char *
 put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origin,
          const struct sl_fetch_request *request)

@@ -26,6 +26,7 @@
 #include "pipeline/board.h"
 #include "pipeline/drain.h"
 #include "pipeline/spend.h"
+#include "pipeline/token.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
 #include "shapes/shape.h"
@@ -71,6 +72,7 @@ struct sl_ask_front {
 	struct sl_kept_error kept;
 	struct sl_fault   last;        /* why the last attempt failed, while backing off */
 	struct sl_timer   backoff;
+	struct sl_token_waiter token_waiter;
 	struct sl_ask    *ask;
 	/* While the hold of an attempt waits for the disk (spend.h). */
 	void            (*on_held)(struct sl_ask *ask, enum sl_err err);
@@ -139,6 +141,7 @@ struct sl_gateway {
 	uint64_t                  turn;
 	struct sl_list            drains;
 	size_t                    drain_count;
+	struct sl_token_store    *tokens;
 };
 
 /* ask.c */
@@ -174,6 +177,12 @@ void sl_attempt_content(struct sl_ask *ask);
 void sl_attempt_end(struct sl_ask *ask, enum sl_verdict verdict);
 /* Keeps the held error reply if it tells more than the one that is kept. */
 void sl_attempt_keep_error(struct sl_ask *ask);
+
+/* credential.c: adds the fields that prove to the attempt's provider who asks,
+ * where no fixed one does; fields is the request's array with room for max.
+ * SL_AGAIN: front->token_waiter is called when to go on. */
+enum sl_err sl_credential_put(struct sl_ask *ask, struct sl_fetch_request *request,
+                              struct sl_header *fields, size_t max);
 
 /* relay.c: the reply of an attempt. */
 extern const struct sl_fetch_ops sl_relay_ops;

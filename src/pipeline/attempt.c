@@ -64,8 +64,10 @@ verdict_so_far(const struct sl_ask *ask)
 void
 sl_attempt_drop(struct sl_ask *ask)
 {
-	if (ask->front)
+	if (ask->front) {
 		sl_timer_clear(&ask->front->backoff);
+		sl_token_waiter_cancel(&ask->front->token_waiter);
+	}
 	sl_attempt_end(ask, verdict_so_far(ask));
 	sl_spend_end(ask);
 	if (ask->fetching) {
@@ -76,6 +78,8 @@ sl_attempt_drop(struct sl_ask *ask)
 	}
 	release_reader(ask);
 }
+
+static void on_token(struct sl_token_waiter *waiter);
 
 static void
 begin(struct sl_ask *ask, const struct sl_plan_target *target)
@@ -88,6 +92,8 @@ begin(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->record.deployment = target->deployment;
 	ask->reply = (struct sl_stream_state){ 0 };
 	ask->front->target = target;
+	ask->front->ask = ask;
+	ask->front->token_waiter.on_ready = on_token;
 	ask->sent = false;
 	ask->retry_after_ms = 0;
 	ask->upstream_status = 0;
@@ -118,6 +124,8 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.stream = ask->stream,
 		.query = sl_fields_query(ask),
 		.base_path = ask->upstream->url.path,
+		.region = ask->upstream->config->cloud.region,
+		.project = ask->upstream->project,
 		.api_version = ask->upstream->config->api_version,
 	};
 	struct sl_header fields[FIELDS_MAX];
@@ -136,6 +144,9 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	                                             &ask->used_callers_credential);
 	request.body = front->forward.body;
 	request.body_count = front->forward.body_count;
+	err = sl_credential_put(ask, &request, fields, FIELDS_MAX);
+	if (err != SL_OK)
+		return err;
 	ask->reply.hide_usage = front->forward.usage_injected;
 	ask->reply.facts.usage = front->steer.counted;
 	ask->fetch = (struct sl_fetch){ .ops = &sl_relay_ops };
@@ -165,6 +176,11 @@ explain_start(struct sl_ask *ask, enum sl_err err, struct sl_fault *fault)
 		sl_fault_set(fault, SL_FAULT_UNSUPPORTED,
 		             sl_arena_printf(arena, "The provider '%.*s' does not serve this "
 		                             "operation.", SL_ARG(ask->decision.provider)));
+	else if (err == SL_ECONNECT)
+		sl_fault_set(fault, SL_FAULT_UPSTREAM_UNREACHABLE,
+		             sl_arena_printf(arena, "The gateway could not get an access token for "
+		                             "the provider '%.*s'. Its log says why.",
+		                             SL_ARG(ask->decision.provider)));
 	else
 		sl_fault_set(fault, SL_FAULT_OVERLOADED,
 		             SL_SLICE("The gateway has no room for this request now. Try again "
@@ -304,16 +320,16 @@ back_off(struct sl_ask *ask, const struct sl_fault *last)
 	return true;
 }
 
-/* The attempt is paid for. False: it could not be started, *fault says why. */
+/* The attempt is paid for. True: it is under way, or what it waits for will call. */
 static bool
 launch(struct sl_ask *ask, struct sl_fault *fault)
 {
 	enum sl_err err = start(ask, ask->front->target);
 
-	if (err == SL_OK) {
+	if (err == SL_OK)
 		sl_ask_set_state(ask, SL_ASK_WAITING);
+	if (err == SL_OK || err == SL_AGAIN)
 		return true;
-	}
 	sl_spend_end(ask);
 	sl_attempt_end(ask, SL_VERDICT_NONE);
 	explain_start(ask, err, fault);
@@ -332,6 +348,17 @@ on_held(struct sl_ask *ask, enum sl_err err)
 	} else if (!launch(ask, &fault)) {
 		run(ask, &fault);
 	}
+}
+
+static void
+on_token(struct sl_token_waiter *waiter)
+{
+	struct sl_ask_front *front = SL_CONTAINER(waiter, struct sl_ask_front, token_waiter);
+	struct sl_ask *ask = front->ask;
+	struct sl_fault fault;
+
+	if (!launch(ask, &fault))
+		run(ask, &fault);
 }
 
 /* Goes through the targets until an attempt is under way. What the money refuses for

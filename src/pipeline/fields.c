@@ -27,7 +27,9 @@ static bool
 is_credential(struct sl_slice name)
 {
 	static const struct sl_slice names[] = { NAME("authorization"), NAME("x-api-key"),
-		                                 NAME("api-key"), NAME("x-goog-api-key"), END };
+		                                 NAME("api-key"), NAME("x-goog-api-key"),
+		                                 NAME("x-amz-date"), NAME("x-amz-security-token"),
+		                                 NAME("x-amz-content-sha256"), END };
 
 	return in_list(name, names);
 }

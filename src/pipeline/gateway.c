@@ -395,6 +395,11 @@ sl_gateway_new(struct sl_loop *loop, struct sl_client *client,
 	gateway->loop = loop;
 	gateway->client = client;
 	gateway->services = *services;
+	gateway->tokens = sl_token_store_new(loop, client);
+	if (!gateway->tokens) {
+		free(gateway);
+		return NULL;
+	}
 	gateway->world = sl_world_ref(world);
 	sl_list_init(&gateway->drains);
 	gateway->handler = (struct sl_server_handler){
@@ -414,6 +419,7 @@ sl_gateway_free(struct sl_gateway *gateway)
 	if (!gateway)
 		return;
 	sl_drain_stop_all(gateway);
+	sl_token_store_free(gateway->tokens);
 	sl_world_unref(gateway->world);
 	free(gateway);
 }

@@ -337,6 +337,8 @@ finish_error(struct sl_ask *ask)
 	                                              status == 403);
 
 	ask->finished_upstream = true;
+	if (status == 401 && ask->upstream->grant)
+		sl_token_refused(ask->gateway->tokens, ask->upstream->grant);
 	sl_attempt_end(ask, status == 429                  ? SL_VERDICT_LIMITED
 	                    : ours || worth_another(status) ? SL_VERDICT_FAILED
 	                                                    : SL_VERDICT_OK);

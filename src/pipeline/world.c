@@ -8,7 +8,6 @@
 
 enum {
 	CATALOG_FILE_MAX = 8 * 1024 * 1024,
-	SECRET_MAX = 16 * 1024,
 };
 
 static bool
@@ -115,38 +114,6 @@ set_tls(struct sl_upstream *up, struct sl_arena *arena, struct sl_buf *reason)
 	return true;
 }
 
-/* The credential as it goes on the wire is built once; it lives in a secret and
- * is borrowed by the header writer. */
-static bool
-set_credential(struct sl_upstream *up, struct sl_buf *reason)
-{
-	struct sl_slice key = sl_secret_reveal(&up->config->api_key);
-	char value[SECRET_MAX];
-	int len;
-	enum sl_err err;
-
-	up->auth = up->config->auth == SL_AUTH_DEFAULT ? up->kind->auth : up->config->auth;
-	if (up->auth == SL_AUTH_HEADER)
-		up->auth_header = up->config->auth_header.len > 0
-		                      ? up->config->auth_header
-		                      : sl_slice_str(up->kind->auth_header);
-	else
-		up->auth_header = SL_SLICE("authorization");
-	if (key.len == 0 || up->auth == SL_AUTH_NONE || up->auth == SL_AUTH_PASSTHROUGH)
-		return true;
-	len = snprintf(value, sizeof(value), "%s%.*s",
-	               up->auth == SL_AUTH_BEARER ? "Bearer " : "", SL_ARG(key));
-	if (len < 0 || (size_t)len >= sizeof(value) ||
-	    !sl_header_is_valid(up->auth_header, sl_slice_make(value, (size_t)len))) {
-		explicit_bzero(value, sizeof(value));
-		return complain(reason, "provider", up->config->name,
-		                "its credential cannot be sent as a header value");
-	}
-	err = sl_secret_set(&up->auth_value, sl_slice_make(value, (size_t)len));
-	explicit_bzero(value, sizeof(value));
-	return err == SL_OK || complain(reason, "provider", up->config->name, "out of memory");
-}
-
 /* Connections may be shared only between origins that are equal in everything
  * that decides whom one talks to and on what terms. */
 static struct sl_slice
@@ -179,7 +146,8 @@ make_upstream(struct sl_world *world, size_t index, struct sl_buf *reason)
 	if (!up->kind)
 		return complain(reason, "provider", config->name, "its kind does not exist");
 	if (base_url.len == 0)
-		base_url = sl_slice_str(up->kind->base_url);
+		base_url = up->kind->address ? up->kind->address(config->cloud.region, arena)
+		                             : sl_slice_str(up->kind->base_url);
 	if (sl_url_parse(base_url, &up->url) != SL_OK)
 		return complain(reason, "provider", config->name, "its base_url is not a URL");
 	up->origin = (struct sl_origin){
@@ -193,7 +161,7 @@ make_upstream(struct sl_world *world, size_t index, struct sl_buf *reason)
 		.max_connections = (uint32_t)config->max_connections,
 	};
 	if (!set_policy(up, arena, reason) || !set_tls(up, arena, reason) ||
-	    !set_credential(up, reason))
+	    !sl_credential_prepare(up, arena, reason))
 		return false;
 	up->origin.identity = identity(up, arena);
 	return true;
@@ -244,7 +212,7 @@ world_free(struct sl_world *world)
 	struct sl_config *config = world->config;
 
 	for (size_t i = 0; world->upstreams && i < config->provider_count; i++) {
-		sl_secret_release(&world->upstreams[i].auth_value);
+		sl_credential_release(&world->upstreams[i]);
 		sl_tls_unref(world->upstreams[i].origin.tls);
 	}
 	sl_config_free(config);

@@ -13,7 +13,22 @@
 #include "model/config.h"
 #include "net/client.h"
 #include "pipeline/gateway.h"
+#include "providers/oauth.h"
 #include "providers/provider.h"
+
+/* How a provider's access token is got. */
+struct sl_token_grant {
+	struct sl_slice               provider; /* its name, for the log */
+	struct sl_slice               identity; /* equal: the same token */
+	const struct sl_config_cloud *cloud;
+	struct sl_oauth_account       account;  /* Google; without key: Entra */
+	struct sl_slice               scope;
+	struct sl_origin              origin;   /* of the token endpoint */
+	struct sl_slice               target;
+};
+/* The body for the token endpoint; wipe it. sl_oauth_account_form's errors. */
+enum sl_err sl_token_grant_form(const struct sl_token_grant *grant, int64_t now_s,
+                                struct sl_secret *form);
 
 /* A configured provider, ready to be asked. */
 struct sl_upstream {
@@ -24,6 +39,8 @@ struct sl_upstream {
 	enum sl_auth_mode                auth;        /* never SL_AUTH_DEFAULT */
 	struct sl_slice                  auth_header; /* lower-case name */
 	struct sl_secret                 auth_value;  /* as it goes on the wire; may be empty */
+	struct sl_token_grant           *grant;       /* NULL: it takes no token */
+	struct sl_slice                  project;     /* Google: configured, or the account's */
 };
 
 struct sl_world {
@@ -33,5 +50,11 @@ struct sl_world {
 	struct sl_upstream *upstreams; /* one per config->providers, same order */
 	struct sl_slice     sample_model;
 };
+
+/* credential.c: fills the auth members of an upstream whose other members stand.
+ * False: *reason says why. Release in any case. */
+bool sl_credential_prepare(struct sl_upstream *up, struct sl_arena *arena,
+                           struct sl_buf *reason);
+void sl_credential_release(struct sl_upstream *up);
 
 #endif

@@ -4,7 +4,8 @@
  * Two ways in. The older one names the deployment in the path and a date in
  * api-version; Responses is not there. The newer one, /openai/v1, is OpenAI's
  * own layout and needs neither. Responses goes the newer way always, the rest
- * when the base URL says so.
+ * when the base URL says so. In place of a key, a token of Microsoft Entra
+ * (https://learn.microsoft.com/azure/ai-foundry/openai/how-to/managed-identity).
  */
 #include "providers/provider.h"
 
@@ -54,12 +55,20 @@ target(const struct sl_provider_request *request, struct sl_arena *arena)
 	                        request, with_version(request, arena), arena);
 }
 
+static const struct sl_provider_variable variables[] = {
+	{ "AZURE_TENANT_ID", offsetof(struct sl_config_cloud, tenant_id), false },
+	{ "AZURE_CLIENT_ID", offsetof(struct sl_config_cloud, client_id), false },
+	{ "AZURE_CLIENT_SECRET", offsetof(struct sl_config_cloud, client_secret), true },
+	{ NULL, 0, false },
+};
+
 const struct sl_provider_kind sl_provider_azure = {
 	.name = "azure",
 	.title = "Azure OpenAI",
 	.env_key = { "AZURE_OPENAI_API_KEY", "AZURE_API_KEY" },
 	.env_base = { "AZURE_OPENAI_ENDPOINT", "AZURE_API_BASE" },
 	.env_version = { "AZURE_API_VERSION", "OPENAI_API_VERSION" },
+	.env_cloud = variables,
 	.auth = SL_AUTH_HEADER,
 	.auth_header = "api-key",
 	.family = "openai",

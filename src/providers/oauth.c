@@ -34,6 +34,16 @@ read_key(struct sl_slice pem)
 	return key;
 }
 
+/* A member's text, a copy of it: the file's own bytes are wiped. */
+static bool
+read_text(struct sl_json root, const char *name, struct sl_arena *arena, struct sl_slice *out)
+{
+	if (!sl_json_string(sl_json_get(root, name), arena, out))
+		return false;
+	*out = sl_arena_dup(arena, *out);
+	return out->len > 0;
+}
+
 static enum sl_err
 fail(const char **why, const char *text)
 {
@@ -55,12 +65,12 @@ sl_oauth_account_read(struct sl_slice json, struct sl_arena *arena,
 	if (!sl_json_is(sl_json_get(root, "type"), "service_account"))
 		return fail(why, "its 'type' is not 'service_account'; create a key of a service "
 		                 "account and give that file");
-	if (!sl_json_string(sl_json_get(root, "client_email"), arena, &account->email))
+	if (!read_text(root, "client_email", arena, &account->email))
 		return fail(why, "it has no 'client_email'");
-	if (!sl_json_string(sl_json_get(root, "token_uri"), arena, &account->token_url))
+	if (!read_text(root, "token_uri", arena, &account->token_url))
 		return fail(why, "it has no 'token_uri'");
-	sl_json_string(sl_json_get(root, "private_key_id"), arena, &account->key_id);
-	sl_json_string(sl_json_get(root, "project_id"), arena, &account->project);
+	read_text(root, "private_key_id", arena, &account->key_id);
+	read_text(root, "project_id", arena, &account->project);
 	if (!sl_json_string(sl_json_get(root, "private_key"), arena, &pem))
 		return fail(why, "it has no 'private_key'");
 	account->key = read_key(pem);

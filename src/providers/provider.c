@@ -32,6 +32,19 @@ sl_provider_kind_find(struct sl_slice name)
 	return NULL;
 }
 
+enum sl_auth_mode
+sl_provider_auth(const struct sl_provider_kind *kind, const struct sl_config_provider *config)
+{
+	if (config->auth != SL_AUTH_DEFAULT)
+		return config->auth;
+	if (!sl_secret_empty(&config->api_key) &&
+	    (kind->auth == SL_AUTH_AWS || kind->auth == SL_AUTH_GOOGLE))
+		return SL_AUTH_BEARER;
+	if (sl_secret_empty(&config->api_key) && config->cloud.client_id.len > 0)
+		return SL_AUTH_ENTRA;
+	return kind->auth;
+}
+
 bool
 sl_provider_serves(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape)
 {
@@ -43,6 +56,18 @@ sl_provider_serves(const struct sl_provider_kind *kind, const struct sl_shape_op
 		if (strcmp(*name, shape->name) == 0)
 			return true;
 	return false;
+}
+
+bool
+sl_provider_is_region(struct sl_slice text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		char c = text.ptr[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'))
+			return false;
+	}
+	return text.len > 0 && text.len <= 40;
 }
 
 /* --- targets ------------------------------------------------------------------ */

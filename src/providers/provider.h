@@ -45,6 +45,15 @@ struct sl_provider_request {
 	struct sl_slice            query; /* the caller's, credentials removed; may be empty */
 	struct sl_slice            base_path;   /* of the configured base URL */
 	struct sl_slice            api_version; /* configured; may be empty */
+	struct sl_slice            region, project; /* configured; may be empty */
+};
+
+/* An environment variable and the field of struct sl_config_cloud it fills where
+ * none before it did. */
+struct sl_provider_variable {
+	const char *name;
+	size_t      offset;
+	bool        secret;
 };
 
 struct sl_provider_kind {
@@ -54,7 +63,11 @@ struct sl_provider_kind {
 	const char *env_key[4]; /* environment variables that hold a credential, NULL-filled */
 	const char *env_base[3];/* ... that give the base URL */
 	const char *env_version[3]; /* ... that give an API version */
-	enum sl_auth_mode auth; /* SL_AUTH_BEARER, SL_AUTH_HEADER or SL_AUTH_NONE */
+	const struct sl_provider_variable *env_cloud; /* ... for `cloud`, ends with a NULL name */
+	enum sl_auth_mode auth; /* never SL_AUTH_DEFAULT or SL_AUTH_PASSTHROUGH */
+	/* The base URL for a region, on the arena, where base_url is NULL; empty: the
+	 * region is none. NULL: it must be configured. */
+	struct sl_slice (*address)(struct sl_slice region, struct sl_arena *arena);
 	const char *auth_header;/* for SL_AUTH_HEADER: "x-api-key" */
 	const char *family;     /* shapes of this family are spoken natively; NULL: of every one */
 	const char *const *shapes; /* names of those it serves, NULL-terminated; NULL: all of the family */
@@ -78,12 +91,20 @@ extern const size_t sl_provider_compatible_count;
 #include "providers/providers.def"
 #undef SL_PROVIDER
 
+/* How requests to a configured provider are authenticated; never
+ * SL_AUTH_DEFAULT. A key that was given is sent as a key, whatever else the kind
+ * could do. */
+enum sl_auth_mode sl_provider_auth(const struct sl_provider_kind *kind,
+                                   const struct sl_config_provider *config);
 bool sl_provider_serves(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape);
 /* Path and query of the request; empty when the kind does not serve the shape
  * or memory is out. */
 struct sl_slice sl_provider_target(const struct sl_provider_kind *kind,
                                    const struct sl_provider_request *request,
                                    struct sl_arena *arena);
+
+/* Letters, digits and hyphens, for it becomes part of a host name. */
+bool sl_provider_is_region(struct sl_slice text);
 
 /* For kinds with a target function of their own:
  * base + path with {model} (percent-encoded as one segment) and {verb} filled

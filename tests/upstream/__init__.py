@@ -16,6 +16,8 @@ so that a test can compare the gateway's records with the provider's bill.
     bedrock_api.py   converse, converse-stream, signatures checked
     cohere_api.py    v2 chat, embed
     gemini_api.py    generateContent and its siblings, v1beta and v1
+    vertex_api.py    the Gemini API with a service account's tokens
+    oauth.py         token endpoints
     fleet.py         all of them in one thread
 
 By hand: python3 -m tests.upstream --port 4100

@@ -4,17 +4,42 @@ required `api-version`. The model in the path decides; the body may repeat it.
 import re
 
 from .app import Provider
+from .oauth import Tokens
 from .openai_api import OpenAI
-from .rules import Broken
+from .rules import Broken, expect
 
 DEPLOYMENT = re.compile(r"^/openai/deployments/([^/]+)(/.+)$")
 VERSION = re.compile(r"^20\d\d-\d\d-\d\d(-preview)?$")
 
 
+TOKEN_PATH = "/emulated-tenant/oauth2/v2.0/token"
+CLIENT_ID = "6f1d0e2a-emulated"
+
+
 class Azure(OpenAI):
     name = "azure"
 
+    def __init__(self, key, journal, label=None):
+        OpenAI.__init__(self, key, journal, label)
+        self.tokens = Tokens()
+
+    def handle(self, request, entry):
+        if request.path == TOKEN_PATH:
+            return self.tokens.answer(request, self.check_grant)
+        return OpenAI.handle(self, request, entry)
+
+    def check_grant(self, form):
+        expect(form == {"grant_type": "client_credentials", "client_id": CLIENT_ID,
+                        "client_secret": self.key,
+                        "scope": "https://cognitiveservices.azure.com/.default"},
+               "AADSTS7000215: Invalid client secret provided.", None)
+
     def check_credential(self, request):
+        if request.path == TOKEN_PATH:
+            return
+        token = (request.header("authorization") or "").removeprefix("Bearer ")
+        if self.tokens.is_good(token) and request.header("api-key") is None:
+            return
         if request.header("authorization") is not None:
             raise Broken(self.wrong_key(), None, "401", 401)
         Provider.check_credential(self, request)

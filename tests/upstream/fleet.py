@@ -14,16 +14,17 @@ from .cohere_api import Cohere
 from .gemini_api import Gemini
 from .journal import Journal
 from .openai_api import OpenAI
+from .vertex_api import Vertex
 
 KINDS = {"openai": OpenAI, "anthropic": Anthropic, "gemini": Gemini, "azure": Azure,
-         "bedrock": Bedrock, "cohere": Cohere}
+         "bedrock": Bedrock, "cohere": Cohere, "vertex": Vertex}
 BASE_PATH = {"openai": "/v1"}
 
 
 class Fleet:
     """start() returns when every port listens; stop() joins the thread."""
 
-    def __init__(self, labels=("openai", "anthropic", "gemini", "azure", "bedrock", "cohere",
+    def __init__(self, labels=("openai", "anthropic", "gemini", "azure", "bedrock", "cohere", "vertex",
                          "openai-b"), port=0,
                  host="127.0.0.1", tls=None):
         self.journal = Journal()
