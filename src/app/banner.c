@@ -17,7 +17,7 @@ print_providers(const struct sl_config *config, struct sl_buf *out)
 	for (size_t i = 0; i < config->provider_count; i++) {
 		const struct sl_config_provider *provider = &config->providers[i];
 
-		if (!provider->enabled)
+		if (!provider->enabled || provider->from_route)
 			continue;
 		if (shown == PROVIDERS_SHOWN) {
 			hidden++;

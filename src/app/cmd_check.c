@@ -24,12 +24,14 @@ print_defaults(void)
 static void
 print_summary(const char *path, const struct sl_config *config)
 {
-	size_t enabled = 0;
+	size_t enabled = 0, count = 0;
 
-	for (size_t i = 0; i < config->provider_count; i++)
-		enabled += config->providers[i].enabled;
+	for (size_t i = 0; i < config->provider_count; i++) {
+		count += !config->providers[i].from_route;
+		enabled += config->providers[i].enabled && !config->providers[i].from_route;
+	}
 	printf("%s: good. %zu of %zu providers enabled, %zu aliases, %zu routes; store %.*s\n",
-	       path, enabled, config->provider_count, config->model_count, config->route_count,
+	       path, enabled, count, config->model_count, config->route_count,
 	       SL_ARG(config->store));
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct sl_config_listen *listen = &config->listen[i];

@@ -337,6 +337,7 @@ sl_config_load(const struct sl_config_source *source, struct sl_config_report *r
 	sl_loader_default_listen(&loader);
 	sl_loader_environment(&loader);
 	sl_loader_check(&loader);
+	sl_loader_routes(&loader);
 	if (loader.out_of_memory)
 		sl_config_error(report, whole, "out of memory, or more than the loader may use — "
 		                "is it the right file?");

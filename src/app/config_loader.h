@@ -146,6 +146,8 @@ void sl_config_find_cycles(struct sl_loader *loader, const struct sl_config_name
 /* Adds providers whose variables are set, and the simulated one when there is
  * nothing else. */
 void sl_loader_environment(struct sl_loader *loader);
+/* Providers for routes that lead elsewhere; last, after the checks. */
+void sl_loader_routes(struct sl_loader *loader);
 /* The kind's variable that is set and not empty; NULL: none. */
 const char *sl_loader_env_first(const struct sl_loader *loader, const char *const *names,
                                 size_t count);

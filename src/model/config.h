@@ -89,6 +89,7 @@ struct sl_config_provider {
 	struct sl_slice           auth_header; /* for SL_AUTH_HEADER, lower-case */
 	bool                      enabled;
 	bool                      from_environment; /* not written in the file */
+	bool                      from_route;  /* stands for a route's base_url */
 	struct sl_config_strings  fallback;
 	struct sl_config_timeouts timeouts;
 	struct sl_slice           ca_file;

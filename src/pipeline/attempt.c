@@ -126,6 +126,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.base_path = ask->upstream->url.path,
 		.region = ask->upstream->config->cloud.region,
 		.project = ask->upstream->project,
+		.base_query = ask->upstream->url.query,
 		.api_version = ask->upstream->config->api_version,
 	};
 	struct sl_header fields[FIELDS_MAX];

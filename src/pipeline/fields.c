@@ -111,6 +111,13 @@ add(struct sl_header *out, size_t count, size_t max, struct sl_slice name,
 	return count;
 }
 
+static struct sl_slice
+bearer(struct sl_ask *ask)
+{
+	return sl_arena_join(sl_ask_arena(ask), (struct sl_slice[]){
+	    SL_SLICE("Bearer "), ask->selection.upstream_key }, 2);
+}
+
 size_t
 sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
                       struct sl_header *out, size_t max, bool *used_callers_credential)
@@ -136,6 +143,13 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 	if (!sl_secret_empty(&upstream->auth_value))
 		count = add(out, count, max, upstream->auth_header,
 		            sl_secret_reveal(&upstream->auth_value));
+	else if (ask->selection.upstream_key.len > 0 && upstream->auth != SL_AUTH_NONE &&
+	         !*used_callers_credential) {
+		*used_callers_credential = true;
+		count = add(out, count, max, upstream->auth_header,
+		            upstream->auth == SL_AUTH_BEARER ? bearer(ask)
+		                                             : ask->selection.upstream_key);
+	}
 	for (size_t i = 0; i < upstream->kind->header_count; i++)
 		if (!has(out, count, upstream->kind->headers[i].name))
 			count = add(out, count, max, upstream->kind->headers[i].name,

@@ -279,7 +279,8 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->input.body = sl_buf_slice(&exchange->body);
-	if (!ask->shape->read_request(&ask->input, &ask->front->arena, &ask->front->steer, &fault)) {
+	if (!sl_route_choose(ask, &fault) ||
+	    !ask->shape->read_request(&ask->input, &ask->front->arena, &ask->front->steer, &fault)) {
 		sl_ask_refuse(ask, &fault);
 		return;
 	}

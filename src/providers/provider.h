@@ -44,6 +44,7 @@ struct sl_provider_request {
 	bool                       stream;
 	struct sl_slice            query; /* the caller's, credentials removed; may be empty */
 	struct sl_slice            base_path;   /* of the configured base URL */
+	struct sl_slice            base_query;  /* the same */
 	struct sl_slice            api_version; /* configured; may be empty */
 	struct sl_slice            region, project; /* configured; may be empty */
 };

@@ -32,13 +32,6 @@ sl_surface_recognise(const struct sl_surface_request *request)
 bool
 sl_surface_owns_header(struct sl_slice name)
 {
-	/* Contracts that clients send headers of although no surface here speaks
-	 * them: those say who the caller is and must not travel either. */
-	static const char *const others[] = { "x-stolabs-", "x-provider-authorization" };
-
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (sl_slice_istarts(name, sl_slice_str(others[i])))
-			return true;
 	for (size_t i = 0; i < SURFACE_COUNT; i++)
 		if (surfaces[i]->owns_header(name))
 			return true;

@@ -220,7 +220,8 @@ example_file_is_good(void **state)
 	/* Warnings: providers without a key, and what this version does not do yet. */
 	assert_int_equal(report.errors, 0);
 	assert_true(report.warnings >= 3);
-	assert_int_equal(config->provider_count, 4);
+	/* Four in the file, and two for the routes that lead elsewhere. */
+	assert_int_equal(config->provider_count, 6);
 	assert_int_equal(config->model_count, 3);
 	assert_int_equal(config->models[0].deployments[0].weight, 3);
 	assert_true(sl_slice_is(config->models[0].deployments[1].id,

@@ -31,6 +31,13 @@ requests_are_recognised(void **state)
 		{ "authorization", "Bearer astrolabe_live_0", NULL, NULL, "/v1/x", "", "astrolabe" },
 		{ "x-api-key", "astrolabe_live_0", NULL, NULL, "/v1/x", "", "astrolabe" },
 		{ "api-key", "astrolabe_live_0", NULL, NULL, "/v1/x", "", "gateway" },
+		{ "x-stolabs-api-key", "", NULL, NULL, "/v1/x", "", "stolabs" },
+		{ NULL, NULL, NULL, NULL, "/api/v1", "", "stolabs" },
+		{ NULL, NULL, NULL, NULL, "/api/v1/", "", "stolabs" },
+		{ NULL, NULL, NULL, NULL, "/api/v1/x", "", "gateway" },
+		{ NULL, NULL, NULL, NULL, "/api/aiendpoint/public", "", "stolabs" },
+		{ "x-ingate-key", "k", NULL, NULL, "/api/v1", "", "ingate" },
+		{ "authorization", "Bearer nvk_0", NULL, NULL, "/api/v1", "", "nexus" },
 		/* The carrier is stronger than the prefix of another key. */
 		{ "authorization", "Bearer nvk_0", "x-ingate-key", "k", "/v1/x", "", "ingate" },
 		{ "authorization", "Bearer sk-ingate-0", "x-nexus-virtual-key", "k", "/v1/x", "",

@@ -1,0 +1,166 @@
+"""The 638Labs contract: one test for each acceptance check, by its number."""
+import json
+
+import pytest
+
+from tests.integration.rawhttp import sse_frames
+
+CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
+ROUTES = """\
+routes:
+  myorg/openai-gpt4o:
+    base_url: {openai}/chat/completions
+    auth: passthrough
+  myorg/azure-agent:
+    base_url: {azure}/openai/deployments/gpt-4o-mini/chat/completions?api-version=2024-10-21
+    auth: header:api-key
+  stolabs/bullet-bot:
+    model: gpt-4o-mini
+    system: Summarise the text in 3 to 7 bullet points.
+    auction: {{category: summarization, price_min: 0.10, price_max: 0.60, quality: 0.8}}
+  stolabs/deep-read:
+    model: claude-haiku-4-5
+    system: Write one detailed paragraph.
+    auction: {{category: summarization, price_min: 0.30, price_max: 2.00, quality: 0.95}}
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway_options(fleet):
+    return {"extra": ROUTES.format(openai=fleet.url("openai"), azure=fleet.url("azure", False))}
+
+
+@pytest.fixture(scope="module")
+def key(gateway):
+    made = gateway.new_key(name="stolabs", surface="stolabs")
+    assert made["key"].startswith("key-")
+    return made["key"]
+
+
+@pytest.fixture
+def ask(gateway, key, fleet):
+    def ask(route="myorg/openai-gpt4o", body=CHAT, path="/api/v1", **headers):
+        fields = {"X-Stolabs-Api-Key": key, "X-Stolabs-Route-Name": route,
+                  "Authorization": "Bearer " + fleet.key("openai")}
+        fields.update({name.replace("_", "-"): value for name, value in headers.items()})
+        fields = {name: value for name, value in fields.items() if value is not None}
+        return gateway.request("POST", path, body, key=None, headers=fields)
+    return ask
+
+
+def refused(answer, status, code):
+    assert answer.status == status, answer.body
+    error = answer.json()["error"]
+    assert set(error) >= {"message", "type", "code", "param"}
+    assert error["code"] == code and error["message"]
+
+
+def test_1_direct_route(ask, fleet):
+    answer = ask()
+    assert answer.status == 200
+    seen = fleet.journal.last()
+    assert seen.header("authorization") == "Bearer " + fleet.key("openai")
+    assert seen.json() == CHAT and seen.target == "/v1/chat/completions"
+    assert answer.body == seen.reply
+
+
+def test_2_provider_authorization(ask, fleet):
+    answer = ask("myorg/azure-agent", Authorization=None,
+                 X_Provider_Authorization=fleet.key("azure"))
+    assert answer.status == 200, answer.body
+    seen = fleet.journal.last()
+    assert seen.header("api-key") == fleet.key("azure")
+    assert seen.header("authorization") is None
+    assert seen.target == \
+        "/openai/deployments/gpt-4o-mini/chat/completions?api-version=2024-10-21"
+
+
+def test_3_openai_headers_pass(ask, fleet):
+    assert ask(OpenAI_Organization="org-1", OpenAI_Project="proj-2", OpenAI_Foo="x").status == 200
+    seen = fleet.journal.last()
+    assert seen.header("openai-organization") == "org-1"
+    assert seen.header("openai-project") == "proj-2" and seen.header("openai-foo") == "x"
+
+
+def test_4_nothing_leaks(ask, fleet):
+    assert ask(X_Stolabs_Other="x", X_Provider_Authorization="secret-of-the-provider").status == 200
+    for name, value in fleet.journal.last().headers:
+        assert not name.lower().startswith(("x-stolabs", "x-provider"))
+        assert "secret-of-the-provider" not in value
+
+
+def test_5_slash_and_lower_case(gateway, key, fleet):
+    answer = gateway.request("POST", "/api/v1/", CHAT, key=None, headers={
+        "x-stolabs-api-key": key, "x-stolabs-route-name": "myorg/openai-gpt4o",
+        "authorization": "Bearer " + fleet.key("openai")})
+    assert answer.status == 200 and answer.body == fleet.journal.last().reply
+
+
+def test_6_authorization_without_scheme(ask, fleet):
+    answer = ask(Authorization=fleet.key("openai"))
+    assert fleet.journal.last().header("authorization") == fleet.key("openai")
+    assert answer.body == fleet.journal.last().reply
+
+
+def test_7_refusals(ask, gateway, fleet):
+    refused(ask("myorg/none"), 404, "route_not_found")
+    refused(ask(None), 400, "missing_route_name")
+    refused(ask(X_Stolabs_Api_Key="key-" + "0" * 64), 401, "invalid_api_key")
+    refused(ask(X_Stolabs_Api_Key=None), 401, "invalid_api_key")
+    assert not fleet.journal.entries()
+
+
+def test_8_streams_pass_as_they_are(ask, fleet):
+    body = dict(CHAT, stream=True)
+    answer = ask(body=body)
+    assert answer.status == 200
+    assert fleet.journal.last().json() == body
+    assert answer.body == fleet.journal.last().reply
+    assert sse_frames(answer.body)[-1][1] == "[DONE]"
+
+
+def test_13_the_registry(gateway):
+    def read(path):
+        answer = gateway.request("GET", "/api/aiendpoint/" + path, key=None)
+        assert answer.status == 200
+        return {one["route_name"]: one for one in answer.json()["data"]}
+
+    everything = read("public")
+    assert set(everything) == {"myorg/openai-gpt4o", "myorg/azure-agent", "stolabs/bullet-bot",
+                               "stolabs/deep-read"}
+    bot = everything["stolabs/bullet-bot"]
+    assert bot["name"] == "bullet-bot" and bot["route_type"] == "agent"
+    assert bot["agent"]["category"] == "summarization" and bot["agent"]["quality_score"] == 0.8
+    assert bot["auction"] == {"enabled": True, "bid_strategy": "minimum", "price_min": 0.1,
+                              "price_max": 0.6, "currency": "USD", "unit": "1million_token"}
+    assert everything["myorg/openai-gpt4o"]["auction"] == {"enabled": False}
+    assert set(read("discover?category=summarization")) == {"stolabs/bullet-bot",
+                                                            "stolabs/deep-read"}
+    assert set(read("discover?category=summarization&query=deep")) == {"stolabs/deep-read"}
+    assert set(read("discover?route_type=model&category=")) == {"myorg/openai-gpt4o",
+                                                                "myorg/azure-agent"}
+    assert read("discover?category=chat") == {}
+    assert gateway.request("POST", "/api/aiendpoint/public", {}, key=None).status == 401
+
+
+def test_native_agent_with_its_instructions(ask, fleet):
+    for body in ({"messages": CHAT["messages"]}, dict(CHAT, model="default"),
+                 {"messages": []}):
+        answer = ask("stolabs/bullet-bot", body=body, Authorization=None)
+        seen = fleet.journal.last().json()
+        assert answer.status == 200, answer.body
+        assert seen["model"] == "gpt-4o-mini"
+        assert seen["messages"] == [{"role": "system", "content": "Summarise the text in 3 to 7 "
+                                     "bullet points."}] + body["messages"]
+        assert answer.json()["object"] == "chat.completion"
+
+
+def test_the_route_by_the_native_surface(gateway, fleet):
+    key = gateway.new_key()["key"]
+    answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, model="x"), key=key,
+                             headers={"X-Gateway-Route": "stolabs/bullet-bot"})
+    assert answer.status == 200 and answer.headers["X-Gateway-Decision"] == "openai/gpt-4o-mini"
+    assert json.loads(fleet.journal.last().body)["messages"][0]["role"] == "system"
+    answer = gateway.request("POST", "/v1/responses", {"model": "x", "input": "y"}, key=key,
+                             headers={"X-Gateway-Route": "stolabs/bullet-bot"})
+    assert answer.status == 400
