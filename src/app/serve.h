@@ -31,7 +31,7 @@ struct sl_money;
 
 /* What /metrics and the end of a drain read of another loop. shared: atomic. */
 struct sl_worker_gauges {
-	atomic_uint_fast64_t connections, exchanges, upstream_open, upstream_idle,
+	atomic_uint_fast64_t connections, exchanges, drains, upstream_open, upstream_idle,
 	    upstream_opened, upstream_reused;
 };
 

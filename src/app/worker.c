@@ -8,6 +8,7 @@
 #include "app/serve.h"
 
 #include "ledger/key.h"
+#include "ledger/money.h"
 
 enum {
 	GAUGE_PERIOD_MS = 1000,
@@ -78,6 +79,8 @@ publish_gauges(struct sl_worker *worker)
 	                      memory_order_relaxed);
 	atomic_store_explicit(&gauges->exchanges, sl_server_exchange_count(worker->server),
 	                      memory_order_relaxed);
+	atomic_store_explicit(&gauges->drains, sl_gateway_draining(worker->gateway),
+	                      memory_order_relaxed);
 	atomic_store_explicit(&gauges->upstream_open, stats.open, memory_order_relaxed);
 	atomic_store_explicit(&gauges->upstream_idle, stats.idle, memory_order_relaxed);
 	atomic_store_explicit(&gauges->upstream_opened, stats.opened, memory_order_relaxed);
@@ -96,6 +99,7 @@ sum_gauges(void *context, struct sl_telemetry_gauges *out)
 {
 	struct sl_worker *worker = context;
 	struct sl_app *app = worker->app;
+	struct sl_money_totals money;
 
 	publish_gauges(worker);
 	*out = (struct sl_telemetry_gauges){ 0 };
@@ -104,11 +108,16 @@ sum_gauges(void *context, struct sl_telemetry_gauges *out)
 
 		out->connections += read_gauge(&gauges->connections);
 		out->exchanges += read_gauge(&gauges->exchanges);
+		out->drains += read_gauge(&gauges->drains);
 		out->upstream_open += read_gauge(&gauges->upstream_open);
 		out->upstream_idle += read_gauge(&gauges->upstream_idle);
 		out->upstream_opened += read_gauge(&gauges->upstream_opened);
 		out->upstream_reused += read_gauge(&gauges->upstream_reused);
 	}
+	sl_money_totals(app->money, &money);
+	out->open_holds = (uint64_t)money.open_holds;
+	out->held_nanousd = money.held;
+	out->overrun_nanousd = money.overrun;
 	out->keys = sl_keyring_count(app->keyring);
 	out->config_loaded_wall_ms = (uint64_t)atomic_load(&app->loaded_wall_ms);
 }

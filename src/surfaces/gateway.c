@@ -24,14 +24,16 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	return sl_wish_read_headers(&out->wish, request->headers, SL_SLICE("x-gateway-"), refused);
 }
 
-/* An unknown price is no price: the field is left out rather than zero. */
+/* An unknown price is no price: the field is left out rather than zero. Six decimals,
+ * or nine where the sixth would round: what callers add up is what is charged. */
 static void
 put_cost(const struct sl_decision *decision, struct sl_arena *arena,
          struct sl_surface_headers *out)
 {
 	if (decision->cost_known && decision->priced)
 		sl_surface_put(out, SL_SLICE("x-gateway-cost-usd"),
-		               sl_surface_usd(decision->cost_nanousd, 6, arena));
+		               sl_surface_usd(decision->cost_nanousd, decision->cost_nanousd % 1000 ? 9 : 6,
+		                              arena));
 }
 
 static void

@@ -514,6 +514,16 @@ put_gauges(struct sl_buf *out, const struct sl_telemetry_gauges *gauges)
 	sl_metrics_put(out, "sluice_config_loaded_timestamp_seconds", "gauge",
 	               "When the configuration in use was loaded.",
 	               (double)gauges->config_loaded_wall_ms * 1e-3);
+	sl_metrics_put(out, "sluice_money_open_holds", "gauge",
+	               "Attempts in flight that money is held for.", (double)gauges->open_holds);
+	sl_metrics_put(out, "sluice_money_held_usd", "gauge", "What is held for them.",
+	               (double)gauges->held_nanousd * 1e-9);
+	sl_metrics_put(out, "sluice_money_overrun_usd_total", "counter",
+	               "What attempts cost above their holds; the operator bears it.",
+	               (double)gauges->overrun_nanousd * 1e-9);
+	sl_metrics_put(out, "sluice_drains", "gauge",
+	               "Answers that are read on although their callers hung up.",
+	               (double)gauges->drains);
 }
 
 void

@@ -41,6 +41,8 @@ struct sl_telemetry_gauges {
 	uint64_t upstream_opened, upstream_reused;
 	uint64_t keys;
 	uint64_t config_loaded_wall_ms;
+	uint64_t open_holds, drains; /* of paid attempts */
+	int64_t  held_nanousd, overrun_nanousd;
 };
 /* Prometheus text format 0.0.4 of everything, appended to out. Any thread. */
 void sl_telemetry_metrics(struct sl_telemetry *telemetry,
