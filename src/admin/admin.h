@@ -16,6 +16,7 @@ struct sl_board;
 struct sl_config;
 struct sl_keyring;
 struct sl_money;
+struct sl_tenants;
 struct sl_store;
 struct sl_admin;
 
@@ -23,6 +24,7 @@ struct sl_admin;
 struct sl_admin_services {
 	struct sl_store     *store;
 	struct sl_keyring   *keyring;
+	struct sl_tenants   *tenants;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
 	struct sl_money     *money;

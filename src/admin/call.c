@@ -79,6 +79,13 @@ admin_query(struct admin_call *call, const char *name, struct sl_slice *value)
 	return false;
 }
 
+struct sl_slice
+admin_actor(struct admin_call *call)
+{
+	return sl_arena_printf(&call->exchange->arena, "master key from %.*s",
+	                       SL_ARG(call->exchange->request.peer));
+}
+
 /* --- answering ----------------------------------------------------------------- */
 
 void

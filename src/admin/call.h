@@ -69,6 +69,9 @@ bool admin_body(struct admin_call *call, struct sl_json *body);
  * A broken escape gives the raw text. */
 bool admin_query(struct admin_call *call, const char *name, struct sl_slice *value);
 
+/* Who asks, for the audit log: "master key from 203.0.113.9", on the exchange's arena. */
+struct sl_slice admin_actor(struct admin_call *call);
+
 /* --- answering: at most once; dropped when nobody is there ------------------- */
 
 void admin_answer(struct admin_call *call, int status, const char *content_type,

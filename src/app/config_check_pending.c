@@ -19,19 +19,6 @@ check_money(struct sl_loader *loader)
 {
 	const struct sl_config *config = loader->config;
 
-	for (size_t i = 0; i < config->workspace_count; i++) {
-		const struct sl_config_workspace *workspace = &config->workspaces[i];
-
-		if (workspace->prepaid)
-			pending(loader, sl_loader_where(loader, &workspace->prepaid),
-			        "prepaid is not enforced by this version: requests are recorded "
-			        "and priced, but no balance is needed — limit keys by rpm until "
-			        "then");
-		else
-			pending(loader, sl_loader_where_element(loader, workspace),
-			        "this version keeps the workspace as a label of keys and records "
-			        "only");
-	}
 	if (config->shared.len)
 		pending(loader, sl_loader_where(loader, &config->shared),
 		        "this version shares nothing between processes: run one, and leave it "

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "ledger/tenants.h"
 
 enum {
 	REPORT_PATHS_MAX = 64 * 1024,
@@ -149,6 +150,8 @@ sl_app_reload(struct sl_app *app, struct sl_buf *report)
 		goto out;
 	}
 	sl_board_register(app->board, sl_world_config(world));
+	sl_tenants_seed(app->tenants, sl_world_config(world)->workspaces,
+	                sl_world_config(world)->workspace_count);
 	old = publish(app, world);
 	wait_for_others(app);
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());

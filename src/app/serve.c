@@ -30,6 +30,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "ledger/key.h"
+#include "ledger/tenants.h"
 #include "store/store.h"
 
 enum {
@@ -190,6 +191,19 @@ run_first_start(struct sl_store_job *job, const struct sl_store_ops *ops, void *
 	sl_buf_release(&value);
 }
 
+/* What is seeded is stored before the next job ends. */
+static enum sl_err
+open_tenants(struct sl_app *app, const struct sl_config *config)
+{
+	enum sl_err err;
+
+	app->tenants = sl_tenants_new();
+	err = app->tenants ? sl_tenants_load(app->tenants, app->store) : SL_ENOMEM;
+	if (err == SL_OK)
+		sl_tenants_seed(app->tenants, config->workspaces, config->workspace_count);
+	return err;
+}
+
 static bool
 open_state(struct sl_app *app, struct sl_buf *master_key, struct sl_buf *first_key,
            struct sl_buf *reason)
@@ -210,6 +224,8 @@ open_state(struct sl_app *app, struct sl_buf *master_key, struct sl_buf *first_k
 	if (err == SL_OK)
 		err = sl_keyring_set_master(app->keyring, app->store,
 		                            sl_secret_reveal(&config->master_key), master_key);
+	if (err == SL_OK)
+		err = open_tenants(app, config);
 	if (err == SL_OK)
 		err = sl_store_run(app->store, &start.job);
 	if (err == SL_OK && start.first && config->keys_required &&
@@ -430,6 +446,7 @@ stop(struct sl_app *app)
 	sl_store_free(app->store);
 	if (app->keyring)
 		sl_keyring_free(app->keyring);
+	sl_tenants_free(app->tenants);
 	sl_board_free(app->board);
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)

@@ -71,6 +71,7 @@ struct sl_app {
 	struct sl_money        *money;
 	const char             *ring_path; /* of its journal */
 	struct sl_keyring      *keyring;
+	struct sl_tenants      *tenants;
 	struct sl_telemetry    *telemetry;
 	struct sl_board        *board;
 	struct sl_mock_thread  *mock;

@@ -270,6 +270,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 	worker->admin_services = (struct sl_admin_services){
 		.store = app->store,
 		.keyring = app->keyring,
+		.tenants = app->tenants,
 		.telemetry = app->telemetry,
 		.board = app->board,
 		.money = app->money,
@@ -287,6 +288,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		goto fail;
 	worker->services = (struct sl_services){
 		.keyring = app->keyring,
+		.tenants = app->tenants,
 		.telemetry = app->telemetry,
 		.board = app->board,
 		.money = app->money,

@@ -17,24 +17,33 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "base/slice.h"
+#include "ledger/limits.h"
 #include "model/fault.h"
 
 struct sl_store;
 struct sl_keyring;
 struct sl_key; /* reference-counted; what it points to is one frozen policy */
 
-/* What a key may do. Frozen; a PATCH makes another. Names as in the admin API. */
+struct sl_name_list {
+	struct sl_slice *items;
+	size_t           count;
+};
+
+/* What a key may do, or all keys of a team or of a workspace together. Frozen; a PATCH
+ * makes another. Names as in the admin API; key_policy.c says which level has which. */
 struct sl_key_policy {
-	struct sl_slice  name, surface, team, workspace, stack, user, metadata_json;
-	struct sl_slice *models;       /* allowed; count 0: all. A trailing star matches any rest */
-	size_t           model_count;
-	int64_t          rpm, tpm, concurrency;              /* 0: no limit */
-	int64_t          monthly_budget_nanousd, daily_budget_nanousd,
-	                 total_budget_nanousd;               /* -1: none */
-	int64_t          expires_wall_ms;                    /* 0: never */
-	bool             cancel_on_disconnect;               /* else drain */
-	bool             strict;
-	bool             disabled;                           /* "enabled": false */
+	enum sl_scope_kind  level;
+	struct sl_slice     name, slug, surface, team, workspace, stack, user, metadata_json;
+	/* A trailing star matches any rest. Allowed: empty is all. A model is written as
+	 * the caller does or as "provider/model"; a blocked one also as the provider does. */
+	struct sl_name_list models, blocked_models, providers, blocked_providers;
+	struct sl_limits    limits;
+	struct sl_limits    end_user;        /* of each end user by its own */
+	struct sl_slice     zone;            /* whose days, weeks and months; empty: UTC */
+	int64_t             expires_wall_ms; /* 0: never */
+	bool                cancel_on_disconnect; /* else drain */
+	bool                strict;
+	bool                disabled;        /* "enabled": false */
 };
 
 /* Empty, with a pepper of its own: without sl_keyring_load it lives in memory only. */
@@ -49,7 +58,7 @@ size_t sl_keyring_count(const struct sl_keyring *ring);
 
 /* Finds a live key by its secret. SL_OK: *key is a reference the caller gives
  * back. SL_ENOTFOUND: unknown or revoked; *fault is filled (AUTH; the same for
- * both). Expired keys are found here and refused by sl_key_admit. */
+ * both). Expired keys are found here and refused at admission. */
 enum sl_err sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret,
                             struct sl_key **key, struct sl_fault *fault);
 void sl_key_unref(struct sl_key *key);
@@ -57,19 +66,8 @@ struct sl_slice sl_key_id(const struct sl_key *key);
 /* The first characters of the secret, for people: "gw_virt_ab12". */
 struct sl_slice sl_key_hint(const struct sl_key *key);
 const struct sl_key_policy *sl_key_policy(const struct sl_key *key);
-bool sl_key_allows_model(const struct sl_key *key, struct sl_slice model);
-
-/* Takes one request from the key's allowances: expiry, concurrency, then the
- * sliding rpm window. Refused requests consume nothing. True: admitted, to be
- * ended by exactly one sl_key_leave. False: *fault (EXPIRED, CONCURRENCY, RPM
- * with retry_after_s and a message on the arena as the gateway contract writes
- * it: "Key vk_... exceeded its 120 req/min limit."). */
-/* limit 0: none. reset_s: until the oldest counted request leaves the window. */
-struct sl_key_allowance { int64_t limit, remaining, reset_s; };
-bool sl_key_admit(struct sl_key *key, uint64_t now_mono_ms, int64_t now_wall_ms,
-                  struct sl_arena *arena, struct sl_key_allowance *requests,
-                  struct sl_fault *fault);
-void sl_key_leave(struct sl_key *key);
+/* What the key itself used; how it is taken: ledger/tenancy.h. */
+struct sl_meter *sl_key_meter(const struct sl_key *key);
 
 /* --- administration: on a loop; done is called on that loop once it is durable -- */
 
@@ -106,6 +104,8 @@ bool sl_keyring_show(struct sl_keyring *ring, struct sl_slice id,
                      const struct sl_key_spend *spend, struct sl_json_writer *out);
 /* Appends the key's name, which may be empty. False: unknown. */
 bool sl_keyring_name(struct sl_keyring *ring, struct sl_slice id, struct sl_buf *out);
+/* Whether a live key belongs to this team or workspace. */
+bool sl_keyring_names(struct sl_keyring *ring, enum sl_scope_kind kind, struct sl_slice slug);
 /* An array, oldest first. */
 void sl_keyring_list(struct sl_keyring *ring, const struct sl_key_spend *spend,
                      struct sl_json_writer *out);

@@ -1,6 +1,6 @@
-/* key_policy.c - the table of a key's members.
+/* key_policy.c - the table of what a key, a team and a workspace have.
  *
- * Parser, display and suggestions read one table. A row may say that its limit
+ * Parser, display and suggestions read one table; a row names its levels. A row may say that its limit
  * cannot be enforced yet: such a member is refused rather than stored, because
  * a budget that nobody checks is worse than none.
  */
@@ -15,49 +15,77 @@
 
 enum {
 	TEXT_MAX = 128,          /* bytes of a name */
-	MODELS_MAX = 256,        /* entries of models */
-	MODEL_NAME_MAX = 256,    /* bytes of one */
+	SLUG_MAX = 64,
+	NAMES_MAX = 256,         /* entries of a list */
+	LIST_NAME_MAX = 256,     /* bytes of one */
 	METADATA_MAX = 4096,     /* bytes of JSON */
-	RPM_MAX = 1000000000,
+	RATE_MAX = 1000000000,
 	CONCURRENCY_MAX = 1000000,
 	SUGGESTION_DISTANCE = 2, /* edits */
 	MEMBER_NAME_MAX = 64,    /* bytes of a name worth comparing */
 };
 
-enum kind { TEXT, SURFACE, MODELS, COUNT, USD, MOMENT, DISCONNECT, FLAG, ENABLED, METADATA };
+enum kind { TEXT, SLUG, SURFACE, ALLOWED, BLOCKED, COUNT, USD, AMOUNT, ZONE, MOMENT, DISCONNECT,
+	    FLAG, ENABLED, METADATA };
 
-#define NO_TOKENS "token limits are not enforced yet"
+/* Levels. */
+enum { K = 1 << SL_SCOPE_KEY, T = 1 << SL_SCOPE_TEAM, W = 1 << SL_SCOPE_WORKSPACE };
+
 #define NO_STACKS "stacks are not enforced yet"
 
 static const struct member {
 	const char *name;
+	unsigned    levels;
 	enum kind   kind;
 	size_t      offset;
 	int64_t     max;
 	const char *unenforced; /* why a value is refused, or NULL */
 } members[] = {
 #define AT(field) offsetof(struct sl_key_policy, field)
-	{ "name", TEXT, AT(name), 0, NULL },
-	{ "surface", SURFACE, AT(surface), 0, NULL },
-	{ "team", TEXT, AT(team), 0, NULL },
-	{ "workspace", TEXT, AT(workspace), 0, NULL },
-	{ "stack", TEXT, AT(stack), 0, NO_STACKS },
-	{ "user", TEXT, AT(user), 0, NULL },
-	{ "models", MODELS, AT(models), 0, NULL },
-	{ "rpm", COUNT, AT(rpm), RPM_MAX, NULL },
-	{ "tpm", COUNT, AT(tpm), INT64_MAX, NO_TOKENS },
-	{ "concurrency", COUNT, AT(concurrency), CONCURRENCY_MAX, NULL },
-	{ "monthly_budget_usd", USD, AT(monthly_budget_nanousd), 0, NULL },
-	{ "daily_budget_usd", USD, AT(daily_budget_nanousd), 0, NULL },
-	{ "total_budget_usd", USD, AT(total_budget_nanousd), 0, NULL },
-	{ "expires_at", MOMENT, AT(expires_wall_ms), 0, NULL },
-	{ "on_disconnect", DISCONNECT, AT(cancel_on_disconnect), 0, NULL },
-	{ "strict", FLAG, AT(strict), 0, NULL },
-	{ "enabled", ENABLED, AT(disabled), 0, NULL },
-	{ "metadata", METADATA, AT(metadata_json), 0, NULL },
+#define BUDGET(name, field) { name, K | T | W, USD, AT(field), 0, NULL }
+	{ "slug", T | W, SLUG, AT(slug), 0, NULL },
+	{ "name", K | T | W, TEXT, AT(name), 0, NULL },
+	{ "surface", K, SURFACE, AT(surface), 0, NULL },
+	{ "team", K, TEXT, AT(team), 0, NULL },
+	{ "workspace", K | T, TEXT, AT(workspace), 0, NULL },
+	{ "stack", K, TEXT, AT(stack), 0, NO_STACKS },
+	{ "stack", W, TEXT, AT(stack), 0, NULL },
+	{ "user", K, TEXT, AT(user), 0, NULL },
+	{ "models", K | T | W, ALLOWED, AT(models), 0, NULL },
+	{ "blocked_models", K | T | W, BLOCKED, AT(blocked_models), 0, NULL },
+	{ "providers", K | T | W, ALLOWED, AT(providers), 0, NULL },
+	{ "blocked_providers", K | T | W, BLOCKED, AT(blocked_providers), 0, NULL },
+	{ "rpm", K | T | W, COUNT, AT(limits.rpm), RATE_MAX, NULL },
+	{ "tpm", K | T | W, COUNT, AT(limits.tpm), RATE_MAX, NULL },
+	{ "concurrency", K | T | W, COUNT, AT(limits.concurrency), CONCURRENCY_MAX, NULL },
+	BUDGET("request_budget_usd", limits.money.per_request),
+	BUDGET("daily_budget_usd", limits.money.window[SL_WINDOW_DAY]),
+	BUDGET("weekly_budget_usd", limits.money.window[SL_WINDOW_WEEK]),
+	BUDGET("monthly_budget_usd", limits.money.window[SL_WINDOW_MONTH]),
+	BUDGET("total_budget_usd", limits.money.window[SL_WINDOW_TOTAL]),
+	{ "time_zone", K | T | W, ZONE, AT(zone), 0, NULL },
+	{ "prepaid", W, FLAG, AT(limits.money.prepaid), 0, NULL },
+	{ "minimum_balance_usd", W, AMOUNT, AT(limits.money.minimum_balance), 0, NULL },
+	{ "end_user_rpm", K | T | W, COUNT, AT(end_user.rpm), RATE_MAX, NULL },
+	{ "end_user_tpm", K | T | W, COUNT, AT(end_user.tpm), RATE_MAX, NULL },
+	{ "end_user_concurrency", K | T | W, COUNT, AT(end_user.concurrency), CONCURRENCY_MAX, NULL },
+	BUDGET("end_user_daily_budget_usd", end_user.money.window[SL_WINDOW_DAY]),
+	BUDGET("end_user_monthly_budget_usd", end_user.money.window[SL_WINDOW_MONTH]),
+	{ "expires_at", K | T | W, MOMENT, AT(expires_wall_ms), 0, NULL },
+	{ "on_disconnect", K, DISCONNECT, AT(cancel_on_disconnect), 0, NULL },
+	{ "strict", K, FLAG, AT(strict), 0, NULL },
+	{ "enabled", K | T | W, ENABLED, AT(disabled), 0, NULL },
+	{ "metadata", K | T | W, METADATA, AT(metadata_json), 0, NULL },
+#undef BUDGET
 #undef AT
 };
 enum { MEMBER_COUNT = sizeof(members) / sizeof(members[0]) };
+
+static bool
+has_member(const struct sl_key_policy *policy, const struct member *member)
+{
+	return member->levels >> policy->level & 1;
+}
 
 /* Names that other gateways' admin clients send. */
 static const struct {
@@ -68,12 +96,14 @@ static const struct {
 	{ "rpm_limit", "rpm" },      { "tpm_limit", "tpm" },
 	{ "max_budget", "total_budget_usd" },
 	{ "is_active", "enabled" },  { "max_parallel_requests", "concurrency" },
+	{ "allowed_models", "models" }, { "allowed_providers", "providers" },
 };
 enum { ALIAS_COUNT = sizeof(aliases) / sizeof(aliases[0]) };
 
 /* Shown with a key, decided by Sluice. */
 static const char *const read_only[] = {
 	"id", "key", "hint", "created_at", "spend_usd", "held_usd", "total_spend",
+	"balance_usd", "available_usd",
 };
 enum { READ_ONLY_COUNT = sizeof(read_only) / sizeof(read_only[0]) };
 
@@ -87,13 +117,13 @@ struct job {
 };
 
 void
-sl_key_policy_init(struct sl_key_policy *policy)
+sl_key_policy_init(struct sl_key_policy *policy, enum sl_scope_kind level)
 {
 	*policy = (struct sl_key_policy){
+		.level = level,
 		.surface = SL_SLICE("gateway"),
-		.monthly_budget_nanousd = -1,
-		.daily_budget_nanousd = -1,
-		.total_budget_nanousd = -1,
+		.limits = sl_limits_none,
+		.end_user = sl_limits_none,
 	};
 }
 
@@ -103,7 +133,7 @@ __attribute__((format(printf, 5, 6))) static bool
 refuse(struct job *job, enum sl_fault_kind kind, const char *code, struct sl_slice param,
        const char *format, ...)
 {
-	char text[512];
+	char text[1024];
 	va_list args;
 
 	va_start(args, format);
@@ -172,6 +202,8 @@ refuse_unknown(struct job *job, struct sl_slice name)
 	struct sl_slice shown = sl_slice_upto(name, MEMBER_NAME_MAX);
 	const char *nearest = NULL;
 	size_t best = SUGGESTION_DISTANCE + 1;
+	char all[640];
+	int len = 0;
 
 	for (size_t i = 0; i < READ_ONLY_COUNT; i++)
 		if (sl_slice_is(name, read_only[i]))
@@ -181,6 +213,10 @@ refuse_unknown(struct job *job, struct sl_slice name)
 	for (size_t i = 0; i < MEMBER_COUNT; i++) {
 		size_t d = distance(name, members[i].name);
 
+		if (!has_member(job->policy, &members[i]))
+			continue;
+		len += snprintf(all + len, sizeof(all) - (size_t)len, "%s%s", len ? ", " : "",
+		                members[i].name);
 		if (d < best && d < strlen(members[i].name)) {
 			best = d;
 			nearest = members[i].name;
@@ -191,10 +227,8 @@ refuse_unknown(struct job *job, struct sl_slice name)
 		              "Unknown field \"%.*s\". Did you mean \"%s\"?", SL_ARG(shown),
 		              nearest);
 	return refuse(job, SL_FAULT_BAD_REQUEST, "unknown_field", shown,
-	              "Unknown field \"%.*s\". A key has: name, surface, team, workspace, stack, "
-	              "user, models, rpm, tpm, concurrency, monthly_budget_usd, daily_budget_usd, "
-	              "total_budget_usd, expires_at, on_disconnect, strict, enabled, metadata.",
-	              SL_ARG(shown));
+	              "Unknown field \"%.*s\". A %s has: %s.", SL_ARG(shown),
+	              sl_scope_kind_name(job->policy->level), all);
 }
 
 /* --- reading one member ------------------------------------------------------- */
@@ -244,9 +278,26 @@ read_surface(struct job *job, const struct member *member, struct sl_json value)
 	return true;
 }
 
+/* The name by which keys and paths mean it: fixed, because records and accounts do. */
 static bool
-read_model(struct job *job, const struct member *member, struct sl_json value,
-           struct sl_slice *out)
+read_slug(struct job *job, const struct member *member, struct sl_json value)
+{
+	struct sl_slice before = job->policy->slug;
+
+	if (!read_text(job, member, value))
+		return false;
+	if (job->policy->slug.len == 0 || job->policy->slug.len > SLUG_MAX ||
+	    sl_slice_find(job->policy->slug, '/') >= 0)
+		return wrong_value(job, member, "1 to 64 bytes without a slash");
+	if (job->source == SL_POLICY_PATCH && !sl_slice_eq(before, job->policy->slug))
+		return refuse(job, SL_FAULT_BAD_REQUEST, "read_only", SL_SLICE("slug"),
+		              "slug is what keys and records refer to and fixed: create another.");
+	return true;
+}
+
+static bool
+read_name(struct job *job, const struct member *member, struct sl_json value,
+          struct sl_slice *out)
 {
 	struct sl_slice text;
 	ptrdiff_t star;
@@ -256,40 +307,44 @@ read_model(struct job *job, const struct member *member, struct sl_json value,
 	if (!sl_json_string(value, job->scratch, &text))
 		return no_memory(job);
 	star = sl_slice_find(text, '*');
-	if (text.len == 0 || text.len > MODEL_NAME_MAX || !printable(text) ||
+	if (text.len == 0 || text.len > LIST_NAME_MAX || !printable(text) ||
 	    (star >= 0 && (size_t)star != text.len - 1))
-		return wrong_value(job, member, "a list of model names of 1 to 256 bytes; a * may "
-		                                "only stand at the end of one");
+		return wrong_value(job, member, "a list of names of 1 to 256 bytes; a * may only "
+		                                "stand at the end of one");
 	*out = sl_arena_dup(job->keep, text);
 	return out->ptr || no_memory(job);
 }
 
 static bool
-read_models(struct job *job, const struct member *member, struct sl_json value)
+read_list(struct job *job, const struct member *member, struct sl_json value)
 {
+	struct sl_name_list *field = field_of(job->policy, member);
 	struct sl_json_iter it = sl_json_iter(value);
-	struct sl_slice *models;
+	bool allowed = member->kind == ALLOWED;
 	size_t count = 0, i = 0;
 
 	if (value.type != SL_JSON_ARRAY)
-		return wrong_type(job, member, value, "a list of model names");
+		return wrong_type(job, member, value, "a list of names");
 	while (sl_json_next(&it))
 		count++;
-	/* To some an empty list means all, to others none. */
-	if (count == 0 || count > MODELS_MAX)
-		return wrong_value(job, member, "a list of 1 to 256 model names; [\"*\"] or null "
-		                                "allows all of them");
-	models = SL_ARENA_ARRAY(job->keep, struct sl_slice, count);
-	if (!models)
+	/* Of what is allowed, an empty list means all to some, to others none. */
+	if ((allowed && count == 0) || count > NAMES_MAX)
+		return wrong_value(job, member, allowed ? "a list of 1 to 256 names; [\"*\"] or null "
+		                                          "allows all of them"
+		                                        : "a list of at most 256 names");
+	*field = (struct sl_name_list){ 0 };
+	if (count == 0)
+		return true;
+	field->items = SL_ARENA_ARRAY(job->keep, struct sl_slice, count);
+	if (!field->items)
 		return no_memory(job);
 	for (it = sl_json_iter(value); sl_json_next(&it); i++) {
-		if (!read_model(job, member, it.value, &models[i]))
+		if (!read_name(job, member, it.value, &field->items[i]))
 			return false;
-		if (sl_slice_is(models[i], "*"))
+		if (allowed && sl_slice_is(field->items[i], "*"))
 			count = 0;
 	}
-	job->policy->models = count ? models : NULL;
-	job->policy->model_count = count;
+	field->count = count;
 	return true;
 }
 
@@ -321,6 +376,21 @@ read_usd(struct job *job, const struct member *member, struct sl_json value)
 		return wrong_value(job, member, "0 or more US dollars with at most nine decimal "
 		                                "places; null means no budget");
 	*field = nanousd;
+	return true;
+}
+
+/* Both kinds of limits go by one calendar. */
+static bool
+read_zone(struct job *job, const struct member *member, struct sl_json value)
+{
+	const struct sl_zone *zone = NULL;
+
+	if (!read_text(job, member, value))
+		return false;
+	if (job->policy->zone.len && sl_zone_shared(job->policy->zone, &zone) != SL_OK)
+		return wrong_value(job, member, "a time zone of this system, such as "
+		                                "\"Europe/Berlin\", or an offset such as \"+02:00\"");
+	job->policy->limits.money.zone = job->policy->end_user.money.zone = zone;
 	return true;
 }
 
@@ -384,17 +454,22 @@ read_default(struct job *job, const struct member *member)
 
 	if (member->kind == SURFACE && job->source == SL_POLICY_PATCH)
 		return wrong_value(job, member, "left out: it is part of the secret");
-	sl_key_policy_init(&defaults);
+	sl_key_policy_init(&defaults, job->policy->level);
 	switch (member->kind) {
 	case TEXT: case SURFACE: case METADATA:
 		*(struct sl_slice *)field_of(job->policy, member) =
 		    *(struct sl_slice *)field_of(&defaults, member);
 		break;
-	case MODELS:
-		job->policy->models = NULL;
-		job->policy->model_count = 0;
+	case SLUG:
+		return wrong_value(job, member, "left out or 1 to 64 bytes");
+	case ZONE:
+		job->policy->zone = SL_SLICE_NONE;
+		job->policy->limits.money.zone = job->policy->end_user.money.zone = NULL;
 		break;
-	case COUNT: case USD: case MOMENT:
+	case ALLOWED: case BLOCKED:
+		*(struct sl_name_list *)field_of(job->policy, member) = (struct sl_name_list){ 0 };
+		break;
+	case COUNT: case USD: case AMOUNT: case MOMENT:
 		*(int64_t *)field_of(job->policy, member) = *(int64_t *)field_of(&defaults, member);
 		break;
 	case DISCONNECT: case FLAG: case ENABLED:
@@ -423,10 +498,14 @@ read_member(struct job *job, const struct member *member, struct sl_json value)
 		              "is refused. Leave it out.", member->name, member->unenforced);
 	switch (member->kind) {
 	case TEXT:       return read_text(job, member, value);
+	case SLUG:       return read_slug(job, member, value);
 	case SURFACE:    return read_surface(job, member, value);
-	case MODELS:     return read_models(job, member, value);
+	case ALLOWED:    return read_list(job, member, value);
+	case BLOCKED:    return read_list(job, member, value);
 	case COUNT:      return read_count(job, member, value);
 	case USD:        return read_usd(job, member, value);
+	case AMOUNT:     return read_usd(job, member, value);
+	case ZONE:       return read_zone(job, member, value);
 	case MOMENT:     return read_moment(job, member, value);
 	case DISCONNECT: return read_disconnect(job, member, value);
 	case FLAG:       return read_flag(job, member, value);
@@ -437,13 +516,13 @@ read_member(struct job *job, const struct member *member, struct sl_json value)
 }
 
 static const struct member *
-find_member(struct sl_slice name)
+find_member(const struct sl_key_policy *policy, struct sl_slice name)
 {
 	for (size_t i = 0; i < ALIAS_COUNT; i++)
 		if (sl_slice_is(name, aliases[i].alias))
 			name = sl_slice_str(aliases[i].name);
 	for (size_t i = 0; i < MEMBER_COUNT; i++)
-		if (sl_slice_is(name, members[i].name))
+		if (has_member(policy, &members[i]) && sl_slice_is(name, members[i].name))
 			return &members[i];
 	return NULL;
 }
@@ -455,9 +534,9 @@ sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
 {
 	struct job job = { policy, source, now_wall_ms, keep, scratch, fault };
 	struct sl_json_iter it = sl_json_iter(body);
-	uint32_t seen = 0;
+	uint64_t seen = 0;
 
-	_Static_assert(MEMBER_COUNT <= 32, "one bit of seen per member");
+	_Static_assert(MEMBER_COUNT <= 64, "one bit of seen per member");
 	if (body.type != SL_JSON_OBJECT)
 		return refuse(&job, SL_FAULT_BAD_TYPE, "invalid_type", SL_SLICE_NONE,
 		              "The body must be a JSON object, not %s.",
@@ -465,16 +544,16 @@ sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
 	while (sl_json_next(&it)) {
 		const struct member *member;
 		struct sl_slice name;
-		uint32_t bit;
+		uint64_t bit;
 
 		if (!sl_json_unescape(it.key, scratch, &name))
 			return no_memory(&job);
-		member = find_member(name);
+		member = find_member(policy, name);
 		if (!member && source == SL_POLICY_STORED)
 			continue;
 		if (!member)
 			return refuse_unknown(&job, name);
-		bit = 1u << (member - members);
+		bit = (uint64_t)1 << (member - members);
 		if (seen & bit)
 			return refuse(&job, SL_FAULT_BAD_REQUEST, "duplicate_field",
 			              sl_slice_str(member->name), "%s is given twice.",
@@ -489,12 +568,12 @@ sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
 /* --- showing ------------------------------------------------------------------ */
 
 static void
-show_models(const struct sl_key_policy *policy, struct sl_json_writer *out)
+show_list(const struct sl_name_list *list, bool allowed, struct sl_json_writer *out)
 {
 	sl_json_arr(out);
-	for (size_t i = 0; i < policy->model_count; i++)
-		sl_json_put_str(out, policy->models[i]);
-	if (policy->model_count == 0)
+	for (size_t i = 0; i < list->count; i++)
+		sl_json_put_str(out, list->items[i]);
+	if (allowed && list->count == 0)
 		sl_json_put_str(out, SL_SLICE("*"));
 	sl_json_arr_end(out);
 }
@@ -521,14 +600,17 @@ show_member(const struct sl_key_policy *policy, const struct member *member,
 
 	switch (member->kind) {
 	case TEXT:
+	case SLUG:
 	case SURFACE:
+	case ZONE:
 		if (text->len)
 			sl_json_put_str(out, *text);
 		else
 			sl_json_put_null(out);
 		break;
-	case MODELS:
-		show_models(policy, out);
+	case ALLOWED:
+	case BLOCKED:
+		show_list(field, member->kind == ALLOWED, out);
 		break;
 	case COUNT:
 		if (*number)
@@ -541,6 +623,9 @@ show_member(const struct sl_key_policy *policy, const struct member *member,
 			sl_json_put_nanousd(out, *number);
 		else
 			sl_json_put_null(out);
+		break;
+	case AMOUNT:
+		sl_json_put_nanousd(out, *number);
 		break;
 	case MOMENT:
 		show_moment(*number, out);
@@ -562,23 +647,62 @@ void
 sl_key_policy_show(const struct sl_key_policy *policy, struct sl_json_writer *out)
 {
 	for (size_t i = 0; i < MEMBER_COUNT; i++) {
+		if (!has_member(policy, &members[i]))
+			continue;
 		sl_json_key(out, members[i].name);
 		show_member(policy, &members[i], out);
 	}
 }
 
-bool
-sl_key_policy_allows_model(const struct sl_key_policy *policy, struct sl_slice model)
-{
-	if (policy->model_count == 0)
-		return true;
-	for (size_t i = 0; i < policy->model_count; i++) {
-		struct sl_slice allowed = policy->models[i];
+/* --- the lists ------------------------------------------------------------------ */
 
-		if (allowed.ptr[allowed.len - 1] == '*'
-		        ? sl_slice_starts(model, sl_slice_upto(allowed, allowed.len - 1))
-		        : sl_slice_eq(model, allowed))
-			return true;
+static bool
+fits(struct sl_slice pattern, struct sl_slice name)
+{
+	return pattern.ptr[pattern.len - 1] == '*'
+	           ? sl_slice_starts(name, sl_slice_upto(pattern, pattern.len - 1))
+	           : sl_slice_eq(name, pattern);
+}
+
+/* Whether the pattern means "provider/model". */
+static bool
+fits_target(struct sl_slice pattern, struct sl_slice provider, struct sl_slice model)
+{
+	size_t size = provider.len + 1 + model.len, len = pattern.len;
+
+	if (pattern.ptr[len - 1] == '*' ? --len > size : len != size)
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		char c = i < provider.len    ? provider.ptr[i]
+		         : i == provider.len ? '/'
+		                             : model.ptr[i - provider.len - 1];
+
+		if (pattern.ptr[i] != c)
+			return false;
 	}
-	return false;
+	return true;
+}
+
+bool
+sl_key_policy_allows(const struct sl_key_policy *policy, struct sl_slice requested,
+                     struct sl_slice provider, struct sl_slice model)
+{
+	const struct sl_name_list *models = &policy->models, *blocked = &policy->blocked_models;
+	bool allowed = models->count == 0, target = provider.len > 0;
+
+	for (size_t i = 0; i < models->count && !allowed; i++)
+		allowed = fits(models->items[i], requested) ||
+		          (target && fits_target(models->items[i], provider, model));
+	for (size_t i = 0; i < blocked->count && allowed; i++)
+		allowed = !fits(blocked->items[i], requested) &&
+		          !(target && (fits_target(blocked->items[i], provider, model) ||
+		                       fits(blocked->items[i], model)));
+	if (!allowed || !target)
+		return allowed;
+	allowed = policy->providers.count == 0;
+	for (size_t i = 0; i < policy->providers.count && !allowed; i++)
+		allowed = fits(policy->providers.items[i], provider);
+	for (size_t i = 0; i < policy->blocked_providers.count && allowed; i++)
+		allowed = !fits(policy->blocked_providers.items[i], provider);
+	return allowed;
 }

@@ -1,4 +1,5 @@
-/* key_policy.h - a key's policy as JSON: read, checked and shown by one table.
+/* key_policy.h - the policy of a key, a team or a workspace as JSON: read, checked and
+ * shown by one table.
  */
 #ifndef SL_LEDGER_KEY_POLICY_H
 #define SL_LEDGER_KEY_POLICY_H
@@ -7,20 +8,21 @@
 #include "ledger/key.h"
 
 enum sl_policy_source {
-	SL_POLICY_CREATE, /* the body of POST /admin/keys */
-	SL_POLICY_PATCH,  /* the body of PATCH /admin/keys/:id */
+	SL_POLICY_CREATE, /* the body of POST /admin/keys, /admin/teams ... */
+	SL_POLICY_PATCH,  /* the body of PATCH /admin/keys/:id ... */
 	SL_POLICY_STORED, /* what sl_key_policy_show wrote, perhaps by another version */
 };
 
-/* No limits, no names, surface gateway. */
-void sl_key_policy_init(struct sl_key_policy *policy);
+/* No limits, no names, surface gateway. level: KEY, TEAM or WORKSPACE. */
+void sl_key_policy_init(struct sl_key_policy *policy, enum sl_scope_kind level);
 
 /* Applies the members of a JSON object to the policy; null restores a default.
  * What the policy keeps is copied to `keep`; messages of a refusal live on
  * `scratch`. False: *fault names the member in param and says what to write
  * instead; the policy may then be half changed.
  * Stored policies are trusted: members that this version does not know are
- * skipped, and nothing is refused because it cannot be enforced yet. */
+ * skipped, and nothing is refused because it cannot be enforced yet. A zone that is
+ * named for the first time is read from its file. */
 bool sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
                          enum sl_policy_source source, int64_t now_wall_ms,
                          struct sl_arena *keep, struct sl_arena *scratch,
@@ -29,6 +31,9 @@ bool sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
 /* Writes every member (no braces), so that apply(STORED) gives the same again. */
 void sl_key_policy_show(const struct sl_key_policy *policy, struct sl_json_writer *out);
 
-bool sl_key_policy_allows_model(const struct sl_key_policy *policy, struct sl_slice model);
+/* Whether its lists let a request for `requested` go to the provider's model. Without a
+ * provider only the name is judged, as far as that is possible. */
+bool sl_key_policy_allows(const struct sl_key_policy *policy, struct sl_slice requested,
+                          struct sl_slice provider, struct sl_slice model);
 
 #endif

@@ -1,4 +1,4 @@
-/* keyring.c - finding a key and letting it pass.
+/* keyring.c - finding a key.
  *
  *   account (identity, digest, what was used)  <--- key (one frozen policy)
  *      '--- current: the key that a look-up gives out
@@ -14,12 +14,10 @@
  */
 #include "ledger/keyring.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 
 #include <openssl/crypto.h>
 
-#include "base/timestamp.h"
 #include "ledger/key_policy.h"
 
 enum { BUCKETS_MIN = 16, POLICY_CHUNK = 512, POLICY_ARENA_MAX = 512 * 1024 };
@@ -97,8 +95,7 @@ sl_key_account_new(struct sl_slice id, struct sl_slice hint,
 		memcpy(account->hint, hint.ptr, hint.len);
 	memcpy(account->digest, digest, SL_DIGEST_SIZE);
 	account->created_wall_ms = created_wall_ms;
-	pthread_mutex_init(&account->allowance, NULL);
-	sl_rate_init(&account->rate);
+	sl_meter_init(&account->meter);
 	return account;
 }
 
@@ -107,8 +104,7 @@ sl_key_account_unref(struct sl_key_account *account)
 {
 	if (atomic_fetch_sub(&account->refs, 1) > 1)
 		return;
-	pthread_mutex_destroy(&account->allowance);
-	sl_rate_release(&account->rate);
+	sl_meter_release(&account->meter);
 	free(account);
 }
 
@@ -123,7 +119,7 @@ sl_key_new(struct sl_key_account *account)
 	atomic_fetch_add(&account->refs, 1);
 	key->account = account;
 	sl_arena_init(&key->arena, POLICY_CHUNK, POLICY_ARENA_MAX);
-	sl_key_policy_init(&key->policy);
+	sl_key_policy_init(&key->policy, SL_SCOPE_KEY);
 	return key;
 }
 
@@ -458,103 +454,10 @@ sl_key_policy(const struct sl_key *key)
 	return &key->policy;
 }
 
-bool
-sl_key_allows_model(const struct sl_key *key, struct sl_slice model)
+struct sl_meter *
+sl_key_meter(const struct sl_key *key)
 {
-	return sl_key_policy_allows_model(&key->policy, model);
-}
-
-static uint32_t
-seconds_up(int64_t ms)
-{
-	return ms <= 0 ? 1 : (uint32_t)((ms + 999) / 1000);
-}
-
-static bool
-refuse_expired(const struct sl_key *key, struct sl_arena *arena, struct sl_fault *fault)
-{
-	char when[SL_TIMESTAMP_LEN + 1];
-
-	sl_timestamp_format(key->policy.expires_wall_ms, when);
-	sl_fault_set(fault, SL_FAULT_EXPIRED,
-	             sl_arena_printf(arena, "Key %s expired at %s.", key->account->id, when));
-	return false;
-}
-
-static bool
-refuse_concurrency(const struct sl_key *key, struct sl_arena *arena, struct sl_fault *fault)
-{
-	sl_fault_set(fault, SL_FAULT_CONCURRENCY,
-	             sl_arena_printf(arena, "Key %s exceeded its limit of %" PRId64
-	                             " requests at a time.", key->account->id,
-	                             key->policy.concurrency));
-	fault->limit_kind = "concurrency";
-	fault->retry_after_s = 1;
-	return false;
-}
-
-static bool
-refuse_rpm(const struct sl_key *key, int64_t wait_ms, struct sl_arena *arena,
-           struct sl_fault *fault)
-{
-	sl_fault_set(fault, SL_FAULT_RPM,
-	             sl_arena_printf(arena, "Key %s exceeded its %" PRId64 " req/min limit.",
-	                             key->account->id, key->policy.rpm));
-	fault->limit_kind = "rpm";
-	fault->retry_after_s = seconds_up(wait_ms);
-	return false;
-}
-
-/* Concurrency and window together or neither, hence the lock. */
-static bool
-admit_limited(struct sl_key *key, uint64_t now_mono_ms, struct sl_arena *arena,
-              struct sl_key_allowance *requests, struct sl_fault *fault)
-{
-	struct sl_key_account *account = key->account;
-	const struct sl_key_policy *policy = &key->policy;
-	struct sl_rate_state state = { 0 };
-	bool room, in_rate = true;
-
-	pthread_mutex_lock(&account->allowance);
-	room = policy->concurrency == 0 ||
-	       atomic_load(&account->in_flight) < policy->concurrency;
-	if (room && policy->rpm)
-		in_rate = sl_rate_take(&account->rate, policy->rpm, now_mono_ms, &state);
-	if (room && in_rate)
-		atomic_fetch_add(&account->in_flight, 1);
-	pthread_mutex_unlock(&account->allowance);
-	if (!room)
-		return refuse_concurrency(key, arena, fault);
-	if (policy->rpm)
-		*requests = (struct sl_key_allowance){ policy->rpm, state.remaining,
-			                               seconds_up(state.reset_ms) };
-	return in_rate || refuse_rpm(key, state.wait_ms, arena, fault);
-}
-
-bool
-sl_key_admit(struct sl_key *key, uint64_t now_mono_ms, int64_t now_wall_ms,
-             struct sl_arena *arena, struct sl_key_allowance *requests, struct sl_fault *fault)
-{
-	const struct sl_key_policy *policy = &key->policy;
-
-	*requests = (struct sl_key_allowance){ 0 };
-	if (policy->disabled) {
-		sl_fault_set(fault, SL_FAULT_DISABLED,
-		             sl_arena_printf(arena, "Key %s is disabled.", key->account->id));
-		return false;
-	}
-	if (policy->expires_wall_ms && now_wall_ms >= policy->expires_wall_ms)
-		return refuse_expired(key, arena, fault);
-	if (policy->rpm || policy->concurrency)
-		return admit_limited(key, now_mono_ms, arena, requests, fault);
-	atomic_fetch_add(&key->account->in_flight, 1);
-	return true;
-}
-
-void
-sl_key_leave(struct sl_key *key)
-{
-	atomic_fetch_sub(&key->account->in_flight, 1);
+	return &key->account->meter;
 }
 
 bool

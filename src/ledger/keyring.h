@@ -1,6 +1,6 @@
 /* keyring.h - inside the keyring: what keyring.c and keyring_change.c share.
  *
- * Locks, in the order in which they may be taken: directory, shard, allowance.
+ * Locks, in the order in which they may be taken: directory, shard, meter.
  */
 #ifndef SL_LEDGER_KEYRING_H
 #define SL_LEDGER_KEYRING_H
@@ -11,7 +11,6 @@
 #include "base/rand.h"
 #include "ledger/digest.h"
 #include "ledger/key.h"
-#include "ledger/rate.h"
 
 enum {
 	KEYRING_SHARDS = 16,
@@ -31,9 +30,7 @@ struct sl_key_account {
 	int64_t                created_wall_ms;
 	struct sl_key_account *next;    /* in its bucket; guarded by the shard */
 	struct sl_key         *current; /* guarded by the shard */
-	pthread_mutex_t        allowance; /* guards rate */
-	struct sl_rate         rate;
-	atomic_int_fast64_t    in_flight;
+	struct sl_meter        meter;
 };
 
 /* One frozen policy of an account. */

@@ -96,6 +96,23 @@ sl_keyring_name(struct sl_keyring *ring, struct sl_slice id, struct sl_buf *out)
 	return true;
 }
 
+bool
+sl_keyring_names(struct sl_keyring *ring, enum sl_scope_kind kind, struct sl_slice slug)
+{
+	struct sl_key **keys;
+	size_t count = sl_keyring_all(ring, &keys);
+	bool found = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct sl_key_policy *policy = &keys[i]->policy;
+
+		found |= sl_slice_eq(kind == SL_SCOPE_TEAM ? policy->team : policy->workspace, slug);
+		sl_key_unref(keys[i]);
+	}
+	free(keys);
+	return found;
+}
+
 void
 sl_keyring_list(struct sl_keyring *ring, const struct sl_key_spend *spend,
                 struct sl_json_writer *out)
@@ -403,7 +420,7 @@ sl_keyring_create(struct sl_keyring *ring, struct sl_json body, struct sl_arena 
 	enum sl_err err;
 
 	/* Once to learn the surface and every problem, once into the key. */
-	sl_key_policy_init(&asked);
+	sl_key_policy_init(&asked, SL_SCOPE_KEY);
 	if (!sl_key_policy_apply(&asked, body, SL_POLICY_CREATE, sl_clock_wall_ms(), arena,
 	                         arena, fault))
 		return false;

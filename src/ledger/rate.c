@@ -1,6 +1,6 @@
 /* rate.c - exact sliding windows in little memory.
  *
- * A window is a ring of marks, oldest first: how many requests were accepted
+ * A window is a ring of marks, oldest first: how much was accepted
  * at which millisecond. A mark leaves when it is a whole window old, so the
  * sum over the ring is the number of requests in the last window.
  *
@@ -85,56 +85,122 @@ grow(struct sl_rate *rate)
 	return true;
 }
 
-static bool
-count_one(struct sl_rate *rate, int64_t limit, uint64_t now_ms)
+static void
+count_more(struct sl_rate_mark *mark, struct sl_rate *rate, int64_t amount)
 {
-	uint32_t grain_ms = limit > SL_RATE_MARKS_MAX ? GRAIN_MS : 1;
-	struct sl_rate_mark *newest = rate->live ? mark_at(rate, rate->live - 1) : NULL;
+	uint32_t room = UINT32_MAX - mark->count;
+	uint32_t more = amount < (int64_t)room ? (uint32_t)amount : room;
 
-	if (newest && (newest->at_ms / grain_ms == (uint32_t)now_ms / grain_ms || !grow(rate))) {
-		newest->at_ms = (uint32_t)now_ms;
-		newest->count++;
-	} else if (newest || grow(rate)) {
-		*mark_at(rate, rate->live++) =
-		    (struct sl_rate_mark){ .at_ms = (uint32_t)now_ms, .count = 1 };
-	} else {
-		return false;
-	}
-	rate->used++;
-	rate->newest_ms = now_ms;
-	return true;
+	mark->count += more;
+	rate->used += more;
 }
 
-/* Milliseconds until enough marks have left for one more request. More than
- * the oldest must leave only after the limit was lowered. */
+/* Milliseconds until enough marks have left for the amount. More than the oldest
+ * must leave for more than one, or after the limit was lowered. */
 static int64_t
-wait_ms(const struct sl_rate *rate, int64_t limit, uint64_t now_ms)
+wait_ms(const struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_ms)
 {
 	uint64_t left = rate->used;
 
-	for (uint32_t i = 0; i < rate->live; i++) {
+	for (uint32_t i = 0; i < rate->live && amount <= limit; i++) {
 		left -= mark_at(rate, i)->count;
-		if (left < (uint64_t)limit)
+		if (left <= (uint64_t)(limit - amount))
 			return SL_RATE_WINDOW_MS - (int64_t)age_ms(mark_at(rate, i), now_ms);
 	}
 	return 0;
 }
 
-bool
-sl_rate_take(struct sl_rate *rate, int64_t limit, uint64_t now_ms, struct sl_rate_state *state)
+static bool
+has_room(const struct sl_rate *rate, int64_t limit, int64_t amount)
 {
-	bool taken;
+	return amount <= limit && rate->used <= (uint64_t)(limit - amount);
+}
 
-	if (now_ms < rate->newest_ms)
-		now_ms = rate->newest_ms;
-	expire(rate, now_ms);
-	taken = rate->used < (uint64_t)limit && count_one(rate, limit, now_ms);
+static void
+tell(const struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_ms,
+     struct sl_rate_state *state)
+{
 	*state = (struct sl_rate_state){ 0 };
 	if (rate->used < (uint64_t)limit)
 		state->remaining = limit - (int64_t)rate->used;
-	else
-		state->wait_ms = wait_ms(rate, limit, now_ms);
+	if (!has_room(rate, limit, amount))
+		state->wait_ms = wait_ms(rate, limit, amount, now_ms);
 	if (rate->live)
 		state->reset_ms = SL_RATE_WINDOW_MS - (int64_t)age_ms(mark_at(rate, 0), now_ms);
-	return taken;
+}
+
+/* The newest time seen; what is a window older is gone. */
+static uint64_t
+advance(struct sl_rate *rate, uint64_t now_ms)
+{
+	if (now_ms < rate->newest_ms)
+		now_ms = rate->newest_ms;
+	expire(rate, now_ms);
+	return now_ms;
+}
+
+bool
+sl_rate_fits(struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_ms,
+             struct sl_rate_state *state)
+{
+	now_ms = advance(rate, now_ms);
+	tell(rate, limit, amount, now_ms, state);
+	return has_room(rate, limit, amount) && (rate->live > 0 || grow(rate));
+}
+
+void
+sl_rate_add(struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_ms)
+{
+	uint32_t grain_ms = limit > SL_RATE_MARKS_MAX ? GRAIN_MS : 1;
+	struct sl_rate_mark *newest;
+
+	now_ms = advance(rate, now_ms);
+	newest = rate->live ? mark_at(rate, rate->live - 1) : NULL;
+	if (!newest || newest->at_ms / grain_ms != (uint32_t)now_ms / grain_ms) {
+		if (grow(rate)) {
+			newest = mark_at(rate, rate->live++);
+			newest->count = 0;
+		} else if (!newest) {
+			return;
+		}
+	}
+	newest->at_ms = (uint32_t)now_ms;
+	rate->newest_ms = now_ms;
+	count_more(newest, rate, amount);
+}
+
+void
+sl_rate_undo(struct sl_rate *rate, int64_t amount, uint64_t at_ms, uint64_t now_ms)
+{
+	now_ms = advance(rate, now_ms);
+	if (now_ms - at_ms >= SL_RATE_WINDOW_MS)
+		return;
+	/* The first mark that is not older has it: later ones may have joined it there. */
+	for (uint32_t i = 0; i < rate->live; i++) {
+		struct sl_rate_mark *mark = mark_at(rate, i);
+
+		if (age_ms(mark, now_ms) > (uint32_t)(now_ms - at_ms))
+			continue;
+		if (amount > (int64_t)mark->count)
+			amount = mark->count;
+		mark->count -= (uint32_t)amount;
+		rate->used -= (uint64_t)amount;
+		return;
+	}
+}
+
+void
+sl_rate_look(struct sl_rate *rate, int64_t limit, uint64_t now_ms, struct sl_rate_state *state)
+{
+	tell(rate, limit, 0, advance(rate, now_ms), state);
+}
+
+bool
+sl_rate_take(struct sl_rate *rate, int64_t limit, uint64_t now_ms, struct sl_rate_state *state)
+{
+	if (!sl_rate_fits(rate, limit, 1, now_ms, state))
+		return false;
+	sl_rate_add(rate, limit, 1, now_ms);
+	tell(rate, limit, 1, rate->newest_ms, state);
+	return true;
 }

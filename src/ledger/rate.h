@@ -1,7 +1,7 @@
-/* rate.h - a sliding window of accepted requests.
+/* rate.h - a sliding window of what was accepted: requests, or tokens.
  *
- * At most `limit` requests are accepted in any window of SL_RATE_WINDOW_MS,
- * and a refused one is not counted. Not thread-safe: its owner holds a lock.
+ * At most `limit` are accepted in any window of SL_RATE_WINDOW_MS, and what is
+ * refused is not counted. Not thread-safe: its owner holds a lock.
  * Time is an argument, monotonic, in milliseconds; one that runs backwards
  * (loops read their clocks at different moments) is taken for the newest seen.
  */
@@ -14,7 +14,7 @@
 enum { SL_RATE_WINDOW_MS = 60000, SL_RATE_MARKS_MAX = 1024 };
 
 struct sl_rate_mark {
-	uint32_t at_ms; /* low bits of the time of its newest request */
+	uint32_t at_ms; /* low bits of the time of what came last */
 	uint32_t count;
 };
 
@@ -23,15 +23,16 @@ struct sl_rate {
 	uint32_t             size;  /* marks allocated, a power of two */
 	uint32_t             first; /* the oldest */
 	uint32_t             live;  /* marks in use */
-	uint64_t             used;  /* requests they stand for */
+	uint64_t             used;  /* what they stand for together */
 	uint64_t             newest_ms;
 };
 
-/* What a window says about the next request. */
+/* What a window says about the next ones. */
 struct sl_rate_state {
-	int64_t remaining; /* requests that would still be accepted now */
-	int64_t wait_ms;   /* until one more will be: 0 when remaining > 0 */
-	int64_t reset_ms;  /* until the oldest counted request leaves; 0: none counted */
+	int64_t remaining; /* that would still be accepted now */
+	int64_t wait_ms;   /* until what was asked for will be; 0: it is, or more was asked
+	                    * for than the limit, which no waiting changes */
+	int64_t reset_ms;  /* until the oldest that is counted leaves; 0: none counted */
 };
 
 void sl_rate_init(struct sl_rate *rate);
@@ -41,6 +42,19 @@ void sl_rate_release(struct sl_rate *rate);
  * *state is as of after the call. Also false when the first mark finds no
  * memory: a limit that cannot be kept is not waived. */
 bool sl_rate_take(struct sl_rate *rate, int64_t limit, uint64_t now_ms,
+                  struct sl_rate_state *state);
+
+/* The same in two steps, for amounts and for several windows that accept
+ * together or not at all: whether `amount` (>= 0) fits (then an add finds its
+ * memory), and counting it. An add may exceed the limit, when more was used than
+ * was asked for. */
+bool sl_rate_fits(struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_ms,
+                  struct sl_rate_state *state);
+void sl_rate_add(struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_ms);
+/* Takes back up to `amount` of what was added at at_ms, if it is still counted. */
+void sl_rate_undo(struct sl_rate *rate, int64_t amount, uint64_t at_ms, uint64_t now_ms);
+/* The state as of now, as if nothing more were asked for. */
+void sl_rate_look(struct sl_rate *rate, int64_t limit, uint64_t now_ms,
                   struct sl_rate_state *state);
 
 #endif

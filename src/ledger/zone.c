@@ -7,6 +7,7 @@
 #include "ledger/zone.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -366,6 +367,62 @@ sl_zone_free(struct sl_zone *zone)
 	free(zone->at);
 	free(zone->offset);
 	free(zone);
+}
+
+/* --- shared ---------------------------------------------------------------------------------- */
+
+/* More than there are zones: offsets such as "+02:00" count too. */
+enum { SHARED_MAX = 1024 };
+
+struct shared {
+	struct shared  *next;
+	struct sl_zone *zone;
+	size_t          len;
+	char            name[NAME_MAX_LEN];
+};
+
+static pthread_mutex_t shared_lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
+static struct shared *shared_zones;
+static size_t shared_count;
+
+static enum sl_err
+share(struct sl_slice name, const struct sl_zone **out)
+{
+	struct shared *shared = shared_count < SHARED_MAX ? malloc(sizeof(*shared)) : NULL;
+	enum sl_err err = shared ? sl_zone_new(name, &shared->zone) : SL_ELIMIT;
+
+	if (err != SL_OK) {
+		free(shared);
+		return err;
+	}
+	memcpy(shared->name, name.ptr, name.len);
+	shared->len = name.len;
+	shared->next = shared_zones;
+	shared_zones = shared;
+	shared_count++;
+	*out = shared->zone;
+	return SL_OK;
+}
+
+enum sl_err
+sl_zone_shared(struct sl_slice name, const struct sl_zone **zone)
+{
+	struct shared *at;
+	enum sl_err err = SL_OK;
+
+	*zone = NULL;
+	if (name.len == 0 || name.len > NAME_MAX_LEN)
+		return SL_ENOTFOUND;
+	pthread_mutex_lock(&shared_lock);
+	at = shared_zones;
+	while (at && !sl_slice_eq(sl_slice_make(at->name, at->len), name))
+		at = at->next;
+	if (at)
+		*zone = at->zone;
+	else
+		err = share(name, zone);
+	pthread_mutex_unlock(&shared_lock);
+	return err;
 }
 
 /* --- questions ------------------------------------------------------------------------------ */

@@ -20,6 +20,9 @@ enum sl_err sl_zone_new(struct sl_slice name, struct sl_zone **zone);
 /* From the bytes of a zone file (RFC 8536, version 2 or later). */
 enum sl_err sl_zone_parse(struct sl_slice file, struct sl_zone **zone);
 void sl_zone_free(struct sl_zone *zone);
+/* The same zone for everybody, read once and kept for the process's life; the file is a
+ * few kB, so that a loop may ask. Any thread. SL_ELIMIT: too many different ones. */
+enum sl_err sl_zone_shared(struct sl_slice name, const struct sl_zone **zone);
 
 /* Seconds east of UTC at that time. NULL: UTC. */
 int32_t sl_zone_offset_s(const struct sl_zone *zone, int64_t wall_s);

@@ -13,11 +13,12 @@ serves(void *context, size_t provider)
 }
 
 static bool
-allows(void *context, struct sl_slice name)
+allows(void *context, size_t provider, struct sl_slice model)
 {
 	const struct sl_aim *aim = context;
 
-	return !aim->key || sl_key_allows_model(aim->key, name);
+	return sl_tenancy_allows(aim->tenancy, aim->model,
+	                         aim->world->config->providers[provider].name, model);
 }
 
 static bool
@@ -92,7 +93,7 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 	const struct sl_aim aim = {
 		.world = ask->world,
 		.board = ask->gateway->services.board,
-		.key = ask->key,
+		.tenancy = &ask->tenancy,
 		.shape = ask->shape,
 		.steer = &front->steer,
 		.selection = &ask->selection,

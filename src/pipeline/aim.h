@@ -7,7 +7,7 @@
 #ifndef SL_PIPELINE_AIM_H
 #define SL_PIPELINE_AIM_H
 
-#include "ledger/key.h"
+#include "ledger/tenancy.h"
 #include "pipeline/board.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
@@ -20,7 +20,7 @@ struct sl_ask;
 struct sl_aim {
 	struct sl_world           *world;
 	struct sl_board           *board;
-	struct sl_key             *key;   /* NULL: none, everything is allowed */
+	const struct sl_tenancy   *tenancy; /* closed: everything is allowed */
 	const struct sl_shape_ops *shape;
 	const struct sl_steer     *steer; /* as the shape read it */
 	const struct sl_selection *selection; /* what was chosen besides the message */

@@ -298,7 +298,7 @@ write_record(struct sl_ask *ask)
 
 		record->key_id = sl_key_id(ask->key);
 		record->team = policy->team;
-		record->workspace = policy->workspace;
+		record->workspace = sl_tenancy_workspace(&ask->tenancy);
 	}
 	record->surface = sl_slice_str(ask->surface->name);
 	if (ask->shape) {
@@ -340,11 +340,8 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 		                                                : SL_OUTCOME_CLIENT_GONE;
 	sl_attempt_drop(ask);
 	write_record(ask);
-	if (ask->key) {
-		if (ask->admitted)
-			sl_key_leave(ask->key);
-		sl_key_unref(ask->key);
-	}
+	sl_admission_close(ask);
+	sl_key_unref(ask->key);
 	sl_buf_release(&ask->held);
 	sl_ask_close_front(ask);
 	sl_world_unref(ask->world);

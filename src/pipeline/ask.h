@@ -19,7 +19,7 @@
 #include "base/json_array.h"
 #include "base/rand.h"
 #include "base/sse.h"
-#include "ledger/key.h"
+#include "ledger/tenancy.h"
 #include "model/fault.h"
 #include "net/client.h"
 #include "net/server.h"
@@ -85,7 +85,7 @@ struct sl_ask {
 	const struct sl_surface_ops     *surface;
 	const struct sl_shape_ops       *shape;
 	struct sl_key                   *key;      /* NULL: none (keys off, or refused) */
-	bool                             admitted; /* sl_key_leave is due */
+	struct sl_tenancy                tenancy;  /* closed without a key */
 	enum sl_ask_state                state;
 	struct sl_slice                  credential; /* as presented; on the request's headers */
 	struct sl_selection              selection;  /* what the caller chose besides the message */
@@ -211,6 +211,17 @@ bool sl_pages_answer(struct sl_ask *ask, bool authenticated);
 
 /* route.c: the endpoint that was named, if one was. False: *fault. */
 bool sl_route_choose(struct sl_ask *ask, struct sl_fault *fault);
+
+/* admission.c: the limits of the key and of those it belongs to. Once the key is known: */
+void sl_admission_open(struct sl_ask *ask);
+/* Takes a request, then what the body needs. False: refused and answered. */
+bool sl_admission_head(struct sl_ask *ask);
+bool sl_admission_body(struct sl_ask *ask);
+/* Whether `requested` may go there; no provider: as far as the name tells. */
+bool sl_admission_allows(const struct sl_ask *ask, struct sl_slice requested,
+                         struct sl_slice provider, struct sl_slice model);
+/* The end: what was really used is counted. */
+void sl_admission_close(struct sl_ask *ask);
 
 /* models.c: GET /v1/models and /v1beta/models. True: it was one and is answered. */
 bool sl_models_answer(struct sl_ask *ask);

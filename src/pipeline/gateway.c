@@ -77,31 +77,13 @@ authenticate(struct sl_ask *ask)
 	if (sl_keyring_find(ask->gateway->services.keyring, ask->credential, &ask->key, &fault) ==
 	    SL_OK) {
 		ask->decision.key_id = sl_key_id(ask->key);
+		sl_admission_open(ask);
 		ask->decision.key_hint = sl_key_hint(ask->key);
-		ask->decision.workspace = sl_key_policy(ask->key)->workspace;
+		ask->decision.workspace = sl_tenancy_workspace(&ask->tenancy);
 		return true;
 	}
 	sl_ask_refuse(ask, &fault);
 	return false;
-}
-
-static bool
-admit(struct sl_ask *ask)
-{
-	struct sl_key_allowance requests = { 0 };
-	struct sl_fault fault;
-
-	if (!ask->key)
-		return true;
-	ask->admitted = sl_key_admit(ask->key, sl_loop_now_ms(ask->gateway->loop),
-	                             sl_loop_wall_ms(ask->gateway->loop), &ask->exchange->arena,
-	                             &requests, &fault);
-	ask->decision.rpm_limit = requests.limit;
-	ask->decision.rpm_remaining = requests.remaining;
-	ask->decision.rpm_reset_s = requests.reset_s;
-	if (!ask->admitted)
-		sl_ask_refuse(ask, &fault);
-	return ask->admitted;
 }
 
 /* --- what ----------------------------------------------------------------- */
@@ -209,7 +191,7 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 	if ((!pass_through(ask) && (sl_models_answer(ask) || !check_path(ask))) ||
 	    refuse_encoding(ask))
 		return;
-	admit(ask);
+	sl_admission_head(ask);
 }
 
 /* --- where ---------------------------------------------------------------- */
@@ -300,7 +282,7 @@ on_request(void *context, struct sl_exchange *exchange)
 	                                    : ask->front->steer.end_user);
 	if (ask->record.end_user.len == 0 && ask->key)
 		ask->record.end_user = sl_key_policy(ask->key)->user;
-	if (!make_plan(ask))
+	if (!sl_admission_body(ask) || !make_plan(ask))
 		return;
 	sl_ask_set_state(ask, SL_ASK_PLANNED);
 	sl_board_request(gateway->services.board, sl_loop_now_ns(gateway->loop) / 1000);

@@ -19,6 +19,7 @@ struct sl_board;
 struct sl_keyring;
 struct sl_money;
 struct sl_telemetry;
+struct sl_tenants;
 struct sl_world;
 struct sl_gateway;
 
@@ -36,6 +37,7 @@ struct sl_slice sl_world_sample_model(const struct sl_world *world);
 /* Things all gateways of the process share. */
 struct sl_services {
 	struct sl_keyring   *keyring;
+	struct sl_tenants   *tenants;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
 	struct sl_money     *money;

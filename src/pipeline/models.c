@@ -26,9 +26,10 @@ struct model {
 typedef bool each_model(void *context, const struct model *model);
 
 static bool
-allowed(const struct sl_ask *ask, struct sl_slice id)
+allowed(const struct sl_ask *ask, struct sl_slice id, struct sl_slice provider,
+        struct sl_slice model)
 {
-	return !ask->key || sl_key_allows_model(ask->key, id);
+	return sl_admission_allows(ask, id, provider, model);
 }
 
 static bool
@@ -68,10 +69,10 @@ offer(const struct sl_ask *ask, size_t provider, const struct sl_model_card *car
 	if (len < 0 || (size_t)len >= sizeof(id))
 		return true;
 	model.id = sl_slice_make(id, (size_t)len);
-	if (allowed(ask, model.id))
+	if (allowed(ask, model.id, owner, card->model))
 		return each(context, &model);
 	model.id = card->model;
-	if (allowed(ask, model.id) && bare_is_first(ask, provider, card))
+	if (allowed(ask, model.id, owner, card->model) && bare_is_first(ask, provider, card))
 		return each(context, &model);
 	return true;
 }
@@ -86,7 +87,8 @@ for_each_model(const struct sl_ask *ask, each_model *each, void *context)
 	for (size_t i = 0; i < config->model_count; i++) {
 		struct model alias = { .id = config->models[i].name, .owner = SL_SLICE("sluice") };
 
-		if (allowed(ask, alias.id) && !each(context, &alias))
+		if (allowed(ask, alias.id, SL_SLICE_NONE, SL_SLICE_NONE) &&
+		    !each(context, &alias))
 			return;
 	}
 	for (size_t p = 0; p < config->provider_count; p++)

@@ -12,7 +12,7 @@ allows(void *context, struct sl_slice model)
 {
 	const struct sl_ask *ask = context;
 
-	return !ask->key || sl_key_allows_model(ask->key, model);
+	return sl_admission_allows(ask, model, SL_SLICE_NONE, SL_SLICE_NONE);
 }
 
 static void

@@ -164,7 +164,7 @@ explain(struct sl_ask *ask, const struct sl_scopes *scopes, const struct sl_mone
 	sl_fault_set(fault, why->by == SL_REFUSED_BALANCE ? SL_FAULT_BALANCE : SL_FAULT_BUDGET,
 	             explain_budget(&ask->exchange->arena, &scopes->scope[why->scope], why, soon));
 	if (why->by != SL_REFUSED_BALANCE)
-		fault->limit_kind = "budget";
+		fault->limit_kind = sl_limit_kind(scopes->scope[why->scope].kind, "budget");
 	fault->retry_after_s = soon ? HELD_RETRY_S : why->retry_after_s;
 	fault->no_retry = fault->retry_after_s == 0 || fault->retry_after_s > NO_RETRY_S;
 }
@@ -216,7 +216,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	spend->input_tokens = -1;
 	if (!ask->key || !money)
 		return SL_OK;
-	sl_scopes_of_key(ask->key, &scopes);
+	sl_scopes_of_tenancy(&ask->tenancy, &scopes);
 	spend->bound = sl_scopes_bind(&scopes);
 	request.unlimited = !spend->bound;
 	if (spend->bound && !find_amount(ask, target->card, &request.amount, fault))

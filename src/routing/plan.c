@@ -70,19 +70,6 @@ is_known(const struct sl_plan_query *query, size_t provider, struct sl_slice mod
 	return card && !sl_slice_is(card->model, "*");
 }
 
-static bool
-key_allows(const struct sl_plan_query *query, struct sl_arena *arena, size_t provider,
-           struct sl_slice model)
-{
-	struct sl_slice provider_name = query->config->providers[provider].name;
-
-	if (query->allows(query->context, query->model))
-		return true;
-	return query->allows(query->context,
-	                     sl_arena_printf(arena, "%.*s/%.*s", SL_ARG(provider_name),
-	                                     SL_ARG(model)));
-}
-
 static void
 drop(struct sl_plan *plan, const struct sl_plan_target *target, const char *reason)
 {
@@ -119,14 +106,14 @@ drop_disabled(const struct sl_plan_query *query, struct sl_plan *plan,
 }
 
 static void
-add_target(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+add_target(const struct sl_plan_query *query, struct sl_plan *plan,
            const struct sl_plan_target *target)
 {
 	if (!query->config->providers[target->provider].enabled) {
 		drop(plan, target, "provider disabled");
 		return;
 	}
-	if (!key_allows(query, arena, target->provider, target->model)) {
+	if (!query->allows(query->context, target->provider, target->model)) {
 		drop(plan, target, "not allowed for this key");
 		plan->dropped_key = true;
 		return;
@@ -148,7 +135,7 @@ add_target(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_
 }
 
 static void
-add_named(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+add_named(const struct sl_plan_query *query, struct sl_plan *plan,
           size_t provider, struct sl_slice model, const char *reason)
 {
 	struct sl_plan_target target = { .provider = provider, .model = model, .reason = reason };
@@ -158,7 +145,7 @@ add_named(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_p
 		return;
 	get_figures(query, provider, model, &live);
 	target.ejected = live.ejected;
-	add_target(query, arena, plan, &target);
+	add_target(query, plan, &target);
 }
 
 /* Moves the ejected behind the others, each group in its order. Returns how many
@@ -194,7 +181,7 @@ bucket_of(const struct sl_plan_query *query, struct sl_plan *plan)
 }
 
 static void
-add_deployments(const struct sl_plan_query *query, struct sl_arena *arena,
+add_deployments(const struct sl_plan_query *query,
                 struct sl_plan *plan, const struct sl_config_model *alias, bool fallback)
 {
 	struct sl_policy_view view = { .chance = query->chance, .turn = query->turn };
@@ -238,15 +225,15 @@ add_deployments(const struct sl_plan_query *query, struct sl_arena *arena,
 			.ejected = list[i].live.ejected,
 		};
 
-		add_target(query, arena, plan, &target);
+		add_target(query, plan, &target);
 	}
 }
 
 static void
-add_alias(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+add_alias(const struct sl_plan_query *query, struct sl_plan *plan,
           const struct sl_config_model *alias, unsigned depth)
 {
-	add_deployments(query, arena, plan, alias, depth > 0);
+	add_deployments(query, plan, alias, depth > 0);
 	if (depth == FALLBACK_DEPTH_MAX)
 		return;
 	for (size_t i = 0; i < alias->fallbacks.count; i++) {
@@ -254,12 +241,12 @@ add_alias(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_p
 		    find_alias(query->config, alias->fallbacks.items[i]);
 
 		if (next && next != alias)
-			add_alias(query, arena, plan, next, depth + 1);
+			add_alias(query, plan, next, depth + 1);
 	}
 }
 
 static void
-add_by_name(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+add_by_name(const struct sl_plan_query *query, struct sl_plan *plan,
             struct sl_slice name)
 {
 	struct sl_slice rest = name;
@@ -267,32 +254,32 @@ add_by_name(const struct sl_plan_query *query, struct sl_arena *arena, struct sl
 	size_t provider;
 
 	if (rest.len > 0 && find_provider(query->config, prefix, &provider)) {
-		add_named(query, arena, plan, provider, rest, "named by the caller");
+		add_named(query, plan, provider, rest, "named by the caller");
 		return;
 	}
 	for (size_t i = 0; i < query->config->provider_count; i++)
 		if (is_known(query, i, name))
-			add_named(query, arena, plan, i, name, "catalogue");
+			add_named(query, plan, i, name, "catalogue");
 	if (plan->count > 0 || plan->dropped > 0)
 		return;
 	for (size_t i = 0; i < query->config->provider_count; i++)
 		if (query->accepts_any(query->context, i))
-			add_named(query, arena, plan, i, name, "any model");
+			add_named(query, plan, i, name, "any model");
 }
 
 static void
-add_provider(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan)
+add_provider(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	const struct sl_config_strings *fallbacks;
 	size_t provider;
 
 	if (!find_provider(query->config, query->provider, &provider))
 		return;
-	add_named(query, arena, plan, provider, query->model, "named by the caller");
+	add_named(query, plan, provider, query->model, "named by the caller");
 	fallbacks = &query->config->providers[provider].fallback;
 	for (size_t i = 0; i < fallbacks->count; i++)
 		if (find_provider(query->config, fallbacks->items[i], &provider))
-			add_named(query, arena, plan, provider, query->model, "fallback");
+			add_named(query, plan, provider, query->model, "fallback");
 }
 
 static void
@@ -377,7 +364,7 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 	memset(plan, 0, sizeof(*plan));
 	plan->requested = name;
 	if (query->provider.len > 0) {
-		add_provider(query, arena, plan);
+		add_provider(query, plan);
 		goto added;
 	}
 	if (name.len == 0) {
@@ -391,9 +378,9 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 	alias = find_alias(query->config, name);
 	if (alias) {
 		plan->from_alias = true;
-		add_alias(query, arena, plan, alias, 0);
+		add_alias(query, plan, alias, 0);
 	} else {
-		add_by_name(query, arena, plan, name);
+		add_by_name(query, plan, name);
 	}
 added:
 	drop_ejected(plan);

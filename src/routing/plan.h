@@ -70,9 +70,8 @@ struct sl_plan_query {
 	void                    *context;
 	/* Whether the provider speaks the request's shape. */
 	bool (*serves)(void *context, size_t provider);
-	/* Whether the caller's key may use this model name on this provider; called
-	 * with the requested name and "provider/model". */
-	bool (*allows)(void *context, struct sl_slice name);
+	/* Whether the caller may have the request sent to this provider's model. */
+	bool (*allows)(void *context, size_t provider, struct sl_slice model);
 	/* Whether the provider answers to any model name (the simulated one). */
 	bool (*accepts_any)(void *context, size_t provider);
 	/* What the request asks, called at most once and only when a policy goes by

@@ -22,6 +22,7 @@
 #include "base/rand.h"
 #include "store/sqlite_money.h"
 #include "store/sqlite_schema.h"
+#include "store/sqlite_tenants.h"
 #include "store/store.h"
 
 enum {
@@ -129,12 +130,19 @@ struct conn {
 	struct sum    sums[SUMS];
 	size_t        sum_count;
 	struct sl_sqlite_money money;
+	struct sl_sqlite_tenants tenants;
 };
 
 struct sl_sqlite_money *
 sl_sqlite_money(void *conn)
 {
 	return &((struct conn *)conn)->money;
+}
+
+struct sl_sqlite_tenants *
+sl_sqlite_tenants(void *conn)
+{
+	return &((struct conn *)conn)->tenants;
 }
 
 /* --- errors ---------------------------------------------------------------- */
@@ -634,6 +642,7 @@ open_with(enum sl_err (*open)(struct sl_slice path, sqlite3 **db, int *lock_fd,
 	}
 	conn->record_seq = sl_rand_u64();
 	conn->money.db = conn->db;
+	conn->tenants.db = conn->db;
 	*out = conn;
 	return SL_OK;
 }
@@ -658,6 +667,7 @@ sqlite_close(void *conn)
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		sqlite3_finalize(c->statements[i]);
 	sl_sqlite_money_release(&c->money);
+	sl_sqlite_tenants_release(&c->tenants);
 	sl_sqlite_close(c->db, c->lock_fd);
 	free(c);
 }
@@ -680,4 +690,5 @@ const struct sl_store_ops sl_store_sqlite = {
 	.records_append = sqlite_records_append,
 	.spend = sqlite_spend,
 	.money = &sl_sqlite_money_ops,
+	.tenants = &sl_sqlite_tenant_ops,
 };

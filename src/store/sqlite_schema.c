@@ -69,6 +69,16 @@ static const char *const migrations[] = {
 	" amount INTEGER NOT NULL, wall_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
 	"CREATE TABLE money_vouchers(code_digest BLOB PRIMARY KEY, amount INTEGER NOT NULL,"
 	" used_by INTEGER NOT NULL) WITHOUT ROWID, STRICT;",
+	"CREATE TABLE tenants(kind INTEGER NOT NULL, slug TEXT NOT NULL,"
+	" policy_json TEXT NOT NULL, created_wall_ms INTEGER NOT NULL,"
+	" PRIMARY KEY(kind, slug)) WITHOUT ROWID, STRICT;"
+	"CREATE TABLE audit(id INTEGER PRIMARY KEY, wall_ms INTEGER NOT NULL,"
+	" actor TEXT NOT NULL, action TEXT NOT NULL, target TEXT NOT NULL,"
+	" before_json TEXT NOT NULL, after_json TEXT NOT NULL, chain BLOB NOT NULL) STRICT;"
+	"CREATE TRIGGER audit_kept BEFORE DELETE ON audit"
+	" BEGIN SELECT raise(ABORT, 'audit rows are never deleted'); END;"
+	"CREATE TRIGGER audit_frozen BEFORE UPDATE ON audit"
+	" BEGIN SELECT raise(ABORT, 'audit rows are never changed'); END;",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 

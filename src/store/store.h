@@ -63,6 +63,7 @@ struct sl_spend_row {
 };
 
 struct sl_money_ops;
+struct sl_tenant_ops;
 
 struct sl_store_ops {
 	const char *scheme; /* "sqlite" */
@@ -99,6 +100,7 @@ struct sl_store_ops {
 	                     bool (*each)(void *context, const struct sl_spend_row *row),
 	                     void *context);
 	const struct sl_money_ops *money; /* store/money_store.h */
+	const struct sl_tenant_ops *tenants; /* store/tenant_store.h */
 };
 
 #define SL_STORE(id) extern const struct sl_store_ops sl_store_##id;

@@ -36,6 +36,30 @@ put_cost(const struct sl_decision *decision, struct sl_arena *arena,
 		                              arena));
 }
 
+struct limit_fields { struct sl_slice limit, remaining, reset; };
+static const struct limit_fields request_fields = {
+	SL_SLICE_INIT("x-ratelimit-limit-requests"),
+	SL_SLICE_INIT("x-ratelimit-remaining-requests"),
+	SL_SLICE_INIT("x-ratelimit-reset-requests"),
+};
+static const struct limit_fields token_fields = {
+	SL_SLICE_INIT("x-ratelimit-limit-tokens"),
+	SL_SLICE_INIT("x-ratelimit-remaining-tokens"),
+	SL_SLICE_INIT("x-ratelimit-reset-tokens"),
+};
+
+/* As OpenAI writes them. */
+static void
+put_limit(struct sl_surface_headers *out, struct sl_arena *arena,
+          const struct limit_fields *fields, int64_t limit, int64_t remaining, int64_t reset_s)
+{
+	if (limit <= 0)
+		return;
+	sl_surface_put(out, fields->limit, sl_arena_printf(arena, "%" PRId64, limit));
+	sl_surface_put(out, fields->remaining, sl_arena_printf(arena, "%" PRId64, remaining));
+	sl_surface_put(out, fields->reset, sl_arena_printf(arena, "%" PRId64 "s", reset_s));
+}
+
 static void
 headers(const struct sl_decision *decision, struct sl_arena *arena,
         struct sl_surface_headers *out)
@@ -53,14 +77,10 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	}
 	put_cost(decision, arena, out);
 	sl_surface_put(out, SL_SLICE("x-gateway-request-id"), decision->request_id);
-	if (decision->rpm_limit > 0) {
-		sl_surface_put(out, SL_SLICE("x-ratelimit-limit-requests"),
-		    sl_arena_printf(arena, "%" PRId64, decision->rpm_limit));
-		sl_surface_put(out, SL_SLICE("x-ratelimit-remaining-requests"),
-		    sl_arena_printf(arena, "%" PRId64, decision->rpm_remaining));
-		sl_surface_put(out, SL_SLICE("x-ratelimit-reset-requests"),
-		    sl_arena_printf(arena, "%" PRId64 "s", decision->rpm_reset_s));
-	}
+	put_limit(out, arena, &request_fields, decision->rpm_limit, decision->rpm_remaining,
+	          decision->rpm_reset_s);
+	put_limit(out, arena, &token_fields, decision->tpm_limit, decision->tpm_remaining,
+	          decision->tpm_reset_s);
 }
 
 static struct sl_slice

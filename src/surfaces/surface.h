@@ -89,6 +89,7 @@ struct sl_decision {
 	bool            cost_known; /* false while a stream is running */
 	int64_t         cost_nanousd;
 	int64_t         rpm_limit, rpm_remaining, rpm_reset_s; /* limit 0: none */
+	int64_t         tpm_limit, tpm_remaining, tpm_reset_s;
 	/* Of a complete answer, in microseconds; 0 while it is running. */
 	uint64_t        gateway_us;       /* added here */
 	uint64_t        first_byte_us;    /* the provider's head, from sending */

@@ -21,6 +21,7 @@
 
 #include "base/rand.h"
 #include "ledger/keyring.h"
+#include "ledger/tenancy.h"
 #include "store/store.h"
 
 enum { SECRET_LEN = 8 + SL_SECRET_HEX_LEN };
@@ -172,6 +173,27 @@ look_up(struct sl_keyring *ring, const char *secret)
 	return fault.kind;
 }
 
+/* One request of a key alone, which has no references to give back. */
+static bool
+admit(struct sl_key *key, uint64_t now_mono_ms, int64_t now_wall_ms, struct sl_arena *arena,
+      struct sl_allowance *requests, struct sl_fault *fault)
+{
+	struct sl_tenancy tenancy;
+	struct sl_allowances left;
+	bool admitted;
+
+	sl_tenancy_open(&tenancy, NULL, key);
+	admitted = sl_tenancy_admit(&tenancy, now_mono_ms, now_wall_ms, arena, &left, fault);
+	*requests = left.requests;
+	return admitted;
+}
+
+static void
+leave(struct sl_key *key)
+{
+	atomic_fetch_sub(&sl_key_meter(key)->in_flight, 1);
+}
+
 /* --- tests --------------------------------------------------------------------- */
 
 static void
@@ -180,6 +202,7 @@ a_key_lives_through_a_restart_until_it_is_revoked(void **state)
 	struct sl_keyring *ring = sl_keyring_new();
 	struct sl_store *store = open_store();
 	struct made made, other;
+	struct sl_tenancy tenancy;
 	struct sl_fault fault;
 	struct sl_key *key;
 
@@ -205,10 +228,14 @@ a_key_lives_through_a_restart_until_it_is_revoked(void **state)
 	assert_int_equal(look_up(ring, other.secret), SL_FAULT_AUTH);
 	assert_int_equal(sl_keyring_find(ring, sl_slice_str(made.secret), &key, &fault), SL_OK);
 	assert_true(sl_slice_is(sl_key_id(key), made.id));
-	assert_int_equal(sl_key_policy(key)->rpm, 9);
+	assert_int_equal(sl_key_policy(key)->limits.rpm, 9);
 	assert_true(sl_slice_is(sl_key_policy(key)->team, "search"));
-	assert_true(sl_key_allows_model(key, SL_SLICE("gpt-4o-mini")));
-	assert_false(sl_key_allows_model(key, SL_SLICE("gpt-4.1")));
+	sl_tenancy_open(&tenancy, NULL, key);
+	assert_true(sl_tenancy_allows(&tenancy, SL_SLICE("gpt-4o-mini"), SL_SLICE_NONE,
+	                              SL_SLICE_NONE));
+	assert_false(sl_tenancy_allows(&tenancy, SL_SLICE("gpt-4.1"), SL_SLICE_NONE,
+	                               SL_SLICE_NONE));
+	sl_tenancy_close(&tenancy);
 	sl_key_unref(key);
 	sl_store_free(store);
 	sl_keyring_free(ring);
@@ -219,7 +246,7 @@ the_121st_request_of_a_minute_is_refused_as_the_contract_writes_it(void **state)
 {
 	struct sl_keyring *ring = sl_keyring_new();
 	struct made made = make_key(ring, "{\"rpm\":120}");
-	struct sl_key_allowance allowance;
+	struct sl_allowance allowance;
 	struct sl_fault fault;
 	struct sl_arena arena;
 	struct sl_key *key;
@@ -229,12 +256,12 @@ the_121st_request_of_a_minute_is_refused_as_the_contract_writes_it(void **state)
 	sl_arena_init(&arena, 1024, 0);
 	assert_int_equal(sl_keyring_find(ring, sl_slice_str(made.secret), &key, &fault), SL_OK);
 	for (int i = 0; i < 120; i++) {
-		assert_true(sl_key_admit(key, 5000, 0, &arena, &allowance, &fault));
+		assert_true(admit(key, 5000, 0, &arena, &allowance, &fault));
 		assert_int_equal(allowance.limit, 120);
 		assert_int_equal(allowance.remaining, 119 - i);
-		sl_key_leave(key);
+		leave(key);
 	}
-	assert_false(sl_key_admit(key, 53001, 0, &arena, &allowance, &fault));
+	assert_false(admit(key, 53001, 0, &arena, &allowance, &fault));
 	assert_int_equal(fault.kind, SL_FAULT_RPM);
 	assert_string_equal(fault.limit_kind, "rpm");
 	assert_int_equal(fault.retry_after_s, 12);
@@ -242,9 +269,9 @@ the_121st_request_of_a_minute_is_refused_as_the_contract_writes_it(void **state)
 	assert_true(sl_slice_is(fault.message, message));
 	assert_int_equal(allowance.remaining, 0);
 	/* What it says is true: not a second earlier, but then. */
-	assert_false(sl_key_admit(key, 53001 + 11000, 0, &arena, &allowance, &fault));
-	assert_true(sl_key_admit(key, 53001 + 12000, 0, &arena, &allowance, &fault));
-	sl_key_leave(key);
+	assert_false(admit(key, 53001 + 11000, 0, &arena, &allowance, &fault));
+	assert_true(admit(key, 53001 + 12000, 0, &arena, &allowance, &fault));
+	leave(key);
 	sl_key_unref(key);
 	sl_keyring_free(ring);
 	sl_arena_release(&arena);
@@ -255,7 +282,7 @@ changes_take_effect_on_the_next_request(void **state)
 {
 	struct sl_keyring *ring = sl_keyring_new();
 	struct made made = make_key(ring, "{\"rpm\":5}");
-	struct sl_key_allowance allowance;
+	struct sl_allowance allowance;
 	struct sl_fault fault;
 	struct sl_arena arena;
 	struct sl_key *before, *key;
@@ -265,18 +292,18 @@ changes_take_effect_on_the_next_request(void **state)
 	sl_arena_init(&arena, 1024, 0);
 	sl_keyring_find(ring, sl_slice_str(made.secret), &before, &fault);
 	for (int i = 0; i < 5; i++)
-		assert_true(sl_key_admit(before, 0, at, &arena, &allowance, &fault));
+		assert_true(admit(before, 0, at, &arena, &allowance, &fault));
 	assert_int_equal(patch_key(ring, made.id, "{\"rpm\":6,\"concurrency\":5}"), SL_OK);
 	sl_keyring_find(ring, sl_slice_str(made.secret), &key, &fault);
 	/* Five are still in flight, under the policy they began with. */
-	assert_false(sl_key_admit(key, 0, at, &arena, &allowance, &fault));
+	assert_false(admit(key, 0, at, &arena, &allowance, &fault));
 	assert_int_equal(fault.kind, SL_FAULT_CONCURRENCY);
-	sl_key_leave(before);
-	assert_true(sl_key_admit(key, 0, at, &arena, &allowance, &fault));
+	leave(before);
+	assert_true(admit(key, 0, at, &arena, &allowance, &fault));
 	assert_int_equal(allowance.remaining, 0);
 	for (int i = 0; i < 5; i++)
-		sl_key_leave(before);
-	assert_false(sl_key_admit(key, 0, at, &arena, &allowance, &fault));
+		leave(before);
+	assert_false(admit(key, 0, at, &arena, &allowance, &fault));
 	assert_int_equal(fault.kind, SL_FAULT_RPM);
 	sl_key_unref(before);
 	sl_key_unref(key);
@@ -284,17 +311,17 @@ changes_take_effect_on_the_next_request(void **state)
 	assert_int_equal(patch_key(ring, made.id, "{\"rpm\":null,\"expires_at\":1700000001}"),
 	                 SL_OK);
 	sl_keyring_find(ring, sl_slice_str(made.secret), &key, &fault);
-	assert_true(sl_key_admit(key, 0, at + 999, &arena, &allowance, &fault));
+	assert_true(admit(key, 0, at + 999, &arena, &allowance, &fault));
 	assert_int_equal(allowance.limit, 0);
-	sl_key_leave(key);
-	assert_false(sl_key_admit(key, 0, at + 1000, &arena, &allowance, &fault));
+	leave(key);
+	assert_false(admit(key, 0, at + 1000, &arena, &allowance, &fault));
 	assert_int_equal(fault.kind, SL_FAULT_EXPIRED);
 	sl_key_unref(key);
 
 	assert_int_equal(patch_key(ring, made.id, "{\"expires_at\":null,\"is_active\":false}"),
 	                 SL_OK);
 	sl_keyring_find(ring, sl_slice_str(made.secret), &key, &fault);
-	assert_false(sl_key_admit(key, 0, at, &arena, &allowance, &fault));
+	assert_false(admit(key, 0, at, &arena, &allowance, &fault));
 	assert_int_equal(fault.kind, SL_FAULT_DISABLED);
 	sl_key_unref(key);
 	sl_keyring_free(ring);
@@ -574,7 +601,7 @@ a_store_that_refuses_writes_changes_nothing_in_memory(void **state)
 	assert_int_not_equal(revoke_key(ring, made.id), SL_OK);
 	assert_int_equal(sl_keyring_count(ring), 1);
 	assert_int_equal(sl_keyring_find(ring, sl_slice_str(made.secret), &key, &fault), SL_OK);
-	assert_int_equal(sl_key_policy(key)->rpm, 5);
+	assert_int_equal(sl_key_policy(key)->limits.rpm, 5);
 	sl_key_unref(key);
 	limit_files(RLIM_INFINITY);
 	signal(SIGXFSZ, SIG_DFL);
@@ -607,7 +634,7 @@ read_keys(void *argument)
 	sl_arena_init(&arena, 1024, 0);
 	while (!atomic_load(&contest->stop)) {
 		bool revoked = atomic_load(&contest->revoked);
-		struct sl_key_allowance allowance;
+		struct sl_allowance allowance;
 		struct sl_fault fault;
 		struct sl_key *key;
 
@@ -616,9 +643,9 @@ read_keys(void *argument)
 			continue;
 		if (revoked)
 			atomic_fetch_add(&contest->found_late, 1);
-		if (sl_key_admit(key, 1, 1, &arena, &allowance, &fault)) {
+		if (admit(key, 1, 1, &arena, &allowance, &fault)) {
 			atomic_fetch_add(&contest->admitted, 1);
-			sl_key_leave(key);
+			leave(key);
 		}
 		sl_key_unref(key);
 		sl_arena_release(&arena);
@@ -704,7 +731,7 @@ patches_that_meet_lose_nothing(void **state)
 		}
 	}
 	sl_keyring_find(ring, sl_slice_str(made.secret), &key, &fault);
-	assert_int_equal(sl_key_policy(key)->rpm, 11);
+	assert_int_equal(sl_key_policy(key)->limits.rpm, 11);
 	assert_true(sl_slice_is(sl_key_policy(key)->team, "t"));
 	sl_key_unref(key);
 	sl_store_free(store);

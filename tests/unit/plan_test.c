@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "routing/plan.h"
 
@@ -55,6 +56,7 @@ struct world {
 	uint64_t           chance, turn;
 	bool               sick[4];  /* providers whose breaker is open */
 	const char        *disabled; /* a deployment */
+	const char        *requested;
 };
 
 static bool
@@ -64,11 +66,15 @@ serves(void *context, size_t provider)
 }
 
 static bool
-allows(void *context, struct sl_slice name)
+allows(void *context, size_t provider, struct sl_slice model)
 {
-	const char *allowed = ((struct world *)context)->allowed;
+	const struct world *world = context;
+	char target[64];
 
-	return !allowed || sl_slice_is(name, allowed);
+	snprintf(target, sizeof(target), "%.*s/%.*s", SL_ARG(config.providers[provider].name),
+	         SL_ARG(model));
+	return !world->allowed || strcmp(world->allowed, world->requested) == 0 ||
+	       strcmp(world->allowed, target) == 0;
 }
 
 static bool
@@ -105,6 +111,7 @@ plan(struct world *world, const char *model, struct sl_plan *out, struct sl_faul
 		.disabled = disabled,
 	};
 
+	world->requested = model;
 	return sl_plan_make(&query, &world->arena, out, fault);
 }
 

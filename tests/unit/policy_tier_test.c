@@ -51,10 +51,11 @@ serves(void *context, size_t provider)
 }
 
 static bool
-allows(void *context, struct sl_slice name)
+allows(void *context, size_t provider, struct sl_slice model)
 {
 	(void)context;
-	(void)name;
+	(void)provider;
+	(void)model;
 	return true;
 }
 

@@ -36,14 +36,17 @@ static void
 the_key_its_team_and_its_workspace(void **state)
 {
 	struct sl_keyring *ring = sl_keyring_new();
+	struct sl_tenancy tenancy;
 	struct sl_scopes scopes;
 	struct sl_arena arena;
+	struct sl_money_limits limits = sl_money_unlimited;
 	struct sl_key *key;
 
 	(void)state;
 	sl_arena_init(&arena, 1024, 0);
 	key = make_key(ring, "{\"name\":\"a\",\"team\":\"search\",\"workspace\":\"acme\"}", &arena);
-	sl_scopes_of_key(key, &scopes);
+	sl_tenancy_open(&tenancy, NULL, key);
+	sl_scopes_of_tenancy(&tenancy, &scopes);
 	assert_int_equal(scopes.count, 3);
 	assert_int_equal(scopes.scope[0].kind, SL_SCOPE_KEY);
 	assert_true(sl_slice_eq(scopes.scope[0].name, sl_key_id(key)));
@@ -51,23 +54,29 @@ the_key_its_team_and_its_workspace(void **state)
 	assert_true(sl_slice_is(scopes.scope[1].name, "search"));
 	assert_int_equal(scopes.scope[2].kind, SL_SCOPE_WORKSPACE);
 	assert_true(sl_slice_is(scopes.scope[2].name, "acme"));
-	for (size_t i = 0; i < scopes.count; i++)
-		assert_ptr_equal(scopes.scope[i].limits, &scopes.limits[i]);
 	assert_false(sl_scopes_bind(&scopes));
-	scopes.limits[2].prepaid = true;
+	limits.prepaid = true;
+	scopes.scope[2].limits = &limits;
 	assert_true(sl_scopes_bind(&scopes));
+	sl_tenancy_close(&tenancy);
 	sl_key_unref(key);
 	key = make_key(ring, "{\"name\":\"b\"}", &arena);
-	sl_scopes_of_key(key, &scopes);
+	sl_tenancy_open(&tenancy, NULL, key);
+	sl_scopes_of_tenancy(&tenancy, &scopes);
 	assert_int_equal(scopes.count, 1);
+	scopes.scope[0].limits = &limits;
+	limits.prepaid = false;
 	for (int w = 0; w < SL_WINDOW_COUNT; w++) {
 		assert_false(sl_scopes_bind(&scopes));
-		scopes.limits[0].window[w] = 0;
+		limits.window[w] = 0;
 		assert_true(sl_scopes_bind(&scopes));
-		scopes.limits[0].window[w] = -1;
+		limits.window[w] = -1;
 	}
-	scopes.limits[0].per_request = 5;
+	limits.per_request = 5;
 	assert_true(sl_scopes_bind(&scopes));
+	sl_tenancy_close(&tenancy);
+	sl_scopes_of_tenancy(&tenancy, &scopes);
+	assert_int_equal(scopes.count, 0);
 	sl_key_unref(key);
 	sl_keyring_free(ring);
 	sl_arena_release(&arena);

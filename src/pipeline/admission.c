@@ -1,0 +1,87 @@
+/* admission.c - who asks, and what is taken of their allowances.
+ *
+ * Requests are counted when the head is here, tokens when the body is; what a provider
+ * then reports replaces the estimate. A request that is refused here before any attempt
+ * was made gives back what it took.
+ */
+#include "pipeline/ask.h"
+
+void
+sl_admission_open(struct sl_ask *ask)
+{
+	sl_tenancy_open(&ask->tenancy, ask->gateway->services.tenants, ask->key);
+}
+
+static void
+tell(struct sl_ask *ask, const struct sl_allowances *left)
+{
+	struct sl_decision *decision = &ask->decision;
+
+	decision->rpm_limit = left->requests.limit;
+	decision->rpm_remaining = left->requests.remaining;
+	decision->rpm_reset_s = left->requests.reset_s;
+	decision->tpm_limit = left->tokens.limit;
+	decision->tpm_remaining = left->tokens.remaining;
+	decision->tpm_reset_s = left->tokens.reset_s;
+}
+
+bool
+sl_admission_head(struct sl_ask *ask)
+{
+	struct sl_allowances left;
+	struct sl_fault fault;
+	bool admitted;
+
+	if (!ask->key)
+		return true;
+	admitted = sl_tenancy_admit(&ask->tenancy, sl_loop_now_ms(ask->gateway->loop),
+	                            sl_loop_wall_ms(ask->gateway->loop), &ask->exchange->arena,
+	                            &left, &fault);
+	tell(ask, &left);
+	if (!admitted)
+		sl_ask_refuse(ask, &fault);
+	return admitted;
+}
+
+bool
+sl_admission_body(struct sl_ask *ask)
+{
+	const struct sl_decision *decision = &ask->decision;
+	struct sl_allowances left = {
+		.requests = { decision->rpm_limit, decision->rpm_remaining, decision->rpm_reset_s },
+	};
+	struct sl_fault fault;
+	bool admitted;
+
+	if (!ask->key)
+		return true;
+	admitted = sl_tenancy_take_tokens(&ask->tenancy, ask->record.end_user,
+	                                  sl_tokens_estimate(ask->exchange->body.len),
+	                                  sl_loop_now_ms(ask->gateway->loop),
+	                                  &ask->exchange->arena, &left, &fault);
+	tell(ask, &left);
+	if (!admitted)
+		sl_ask_refuse(ask, &fault);
+	return admitted;
+}
+
+bool
+sl_admission_allows(const struct sl_ask *ask, struct sl_slice requested,
+                    struct sl_slice provider, struct sl_slice model)
+{
+	return sl_tenancy_allows(&ask->tenancy, requested, provider, model);
+}
+
+void
+sl_admission_close(struct sl_ask *ask)
+{
+	uint64_t now_ms = sl_loop_now_ms(ask->gateway->loop);
+	const struct sl_usage *usage = &ask->reply.facts.usage;
+
+	if (ask->record.attempts == 0)
+		sl_tenancy_undo(&ask->tenancy, now_ms);
+	else if (usage->present)
+		sl_tenancy_correct(&ask->tenancy, sl_usage_get(usage, SL_USAGE_INPUT) +
+		                                  sl_usage_get(usage, SL_USAGE_OUTPUT), now_ms);
+	sl_tenancy_close(&ask->tenancy);
+}

@@ -1,0 +1,247 @@
+/* sqlite_tenants.c - tables of teams, workspaces and the audit log.
+ *
+ * tenants   by kind and slug: the policy as JSON
+ * audit     immutable, numbered without a gap; triggers refuse UPDATE and DELETE
+ */
+#include "store/sqlite_tenants.h"
+
+#include <string.h>
+
+#include "store/sqlite_money.h"
+
+#define AUDIT_COLUMNS "id, wall_ms, actor, action, target, before_json, after_json, chain"
+
+#define STATEMENTS(X)                                                                    \
+	X(GET, "SELECT policy_json FROM tenants WHERE kind = ?1 AND slug = ?2")           \
+	X(PUT, "INSERT INTO tenants VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET"     \
+	       " policy_json = excluded.policy_json")                                     \
+	X(REMOVE, "DELETE FROM tenants WHERE kind = ?1 AND slug = ?2")                     \
+	X(EACH, "SELECT kind, slug, policy_json, created_wall_ms FROM tenants"             \
+	        " ORDER BY kind, slug")                                                   \
+	X(AUDIT_ADD, "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")          \
+	X(AUDIT_END, "SELECT id, chain FROM audit ORDER BY id DESC LIMIT 1")               \
+	X(AUDIT_UP, "SELECT " AUDIT_COLUMNS " FROM audit WHERE id > ?1 ORDER BY id"        \
+	            " LIMIT ?2")                                                          \
+	X(AUDIT_DOWN, "SELECT " AUDIT_COLUMNS " FROM audit WHERE id < ?1 ORDER BY id DESC" \
+	              " LIMIT ?2")
+
+enum statement {
+#define STATEMENT_ENUM(id, sql) STATEMENT_##id,
+	STATEMENTS(STATEMENT_ENUM)
+#undef STATEMENT_ENUM
+	STATEMENT_COUNT,
+};
+_Static_assert((int)STATEMENT_COUNT <= (int)SL_SQLITE_TENANT_STATEMENTS, "room for statements");
+
+static const char *const statement_sql[STATEMENT_COUNT] = {
+#define STATEMENT_SQL(id, sql) sql,
+	STATEMENTS(STATEMENT_SQL)
+#undef STATEMENT_SQL
+};
+
+/* NULL: *err says why. */
+static sqlite3_stmt *
+statement(void *conn, enum statement which, enum sl_err *err)
+{
+	struct sl_sqlite_tenants *tenants = sl_sqlite_tenants(conn);
+
+	*err = SL_OK;
+	if (!tenants->statements[which])
+		sqlite3_prepare_v3(tenants->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+		                   &tenants->statements[which], NULL);
+	if (!tenants->statements[which])
+		*err = sl_sqlite_error(sqlite3_errcode(tenants->db));
+	return tenants->statements[which];
+}
+
+void
+sl_sqlite_tenants_release(struct sl_sqlite_tenants *tenants)
+{
+	for (int i = 0; i < STATEMENT_COUNT; i++)
+		sqlite3_finalize(tenants->statements[i]);
+}
+
+static enum sl_err
+run_once(sqlite3_stmt *stmt)
+{
+	int rc = sqlite3_step(stmt), reset_rc = sqlite3_reset(stmt);
+
+	return sl_sqlite_error(rc == SQLITE_DONE || rc == SQLITE_ROW ? reset_rc : rc);
+}
+
+static void
+bind_text(sqlite3_stmt *stmt, int at, struct sl_slice text)
+{
+	sqlite3_bind_text(stmt, at, text.len ? text.ptr : "", (int)text.len, SQLITE_STATIC);
+}
+
+static struct sl_slice
+column(sqlite3_stmt *stmt, int at)
+{
+	const void *bytes = sqlite3_column_blob(stmt, at);
+
+	return sl_slice_make(bytes, (size_t)sqlite3_column_bytes(stmt, at));
+}
+
+/* --- tenants ------------------------------------------------------------------- */
+
+static enum sl_err
+tenant_get(void *conn, uint8_t kind, struct sl_slice slug, struct sl_buf *policy_json)
+{
+	enum sl_err err;
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_GET, &err);
+	int rc;
+
+	if (!stmt)
+		return err;
+	sqlite3_bind_int(stmt, 1, kind);
+	bind_text(stmt, 2, slug);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		err = sl_buf_append(policy_json, column(stmt, 0));
+	else
+		err = rc == SQLITE_DONE ? SL_ENOTFOUND : sl_sqlite_error(rc);
+	sqlite3_reset(stmt);
+	return err;
+}
+
+static enum sl_err
+tenant_put(void *conn, const struct sl_tenant_row *row)
+{
+	enum sl_err err;
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_PUT, &err);
+
+	if (!stmt)
+		return err;
+	sqlite3_bind_int(stmt, 1, row->kind);
+	bind_text(stmt, 2, row->slug);
+	bind_text(stmt, 3, row->policy_json);
+	sqlite3_bind_int64(stmt, 4, row->created_wall_ms);
+	return run_once(stmt);
+}
+
+static enum sl_err
+tenant_remove(void *conn, uint8_t kind, struct sl_slice slug)
+{
+	enum sl_err err;
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_REMOVE, &err);
+
+	if (!stmt)
+		return err;
+	sqlite3_bind_int(stmt, 1, kind);
+	bind_text(stmt, 2, slug);
+	return run_once(stmt);
+}
+
+static enum sl_err
+tenant_each(void *conn, bool (*each)(void *, const struct sl_tenant_row *), void *context)
+{
+	enum sl_err err;
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_EACH, &err);
+	int rc;
+
+	if (!stmt)
+		return err;
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		const struct sl_tenant_row row = {
+			.kind = (uint8_t)sqlite3_column_int(stmt, 0),
+			.slug = column(stmt, 1),
+			.policy_json = column(stmt, 2),
+			.created_wall_ms = sqlite3_column_int64(stmt, 3),
+		};
+
+		if (!each(context, &row))
+			break;
+	}
+	sqlite3_reset(stmt);
+	return sl_sqlite_error(rc);
+}
+
+/* --- audit ----------------------------------------------------------------------- */
+
+static enum sl_err
+audit_add(void *conn, const struct sl_audit_row *row)
+{
+	enum sl_err err;
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_AUDIT_ADD, &err);
+
+	if (!stmt)
+		return err;
+	sqlite3_bind_int64(stmt, 1, row->id);
+	sqlite3_bind_int64(stmt, 2, row->wall_ms);
+	bind_text(stmt, 3, row->actor);
+	bind_text(stmt, 4, row->action);
+	bind_text(stmt, 5, row->target);
+	bind_text(stmt, 6, row->before_json);
+	bind_text(stmt, 7, row->after_json);
+	sqlite3_bind_blob(stmt, 8, row->chain, sizeof(row->chain), SQLITE_STATIC);
+	return run_once(stmt);
+}
+
+static enum sl_err
+audit_end(void *conn, int64_t *id, unsigned char chain[SL_AUDIT_CHAIN_SIZE])
+{
+	enum sl_err err;
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_AUDIT_END, &err);
+	int rc;
+
+	*id = 0;
+	memset(chain, 0, SL_AUDIT_CHAIN_SIZE);
+	if (!stmt)
+		return err;
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW) {
+		struct sl_slice bytes = column(stmt, 1);
+
+		*id = sqlite3_column_int64(stmt, 0);
+		if (bytes.len == SL_AUDIT_CHAIN_SIZE)
+			memcpy(chain, bytes.ptr, SL_AUDIT_CHAIN_SIZE);
+	}
+	sqlite3_reset(stmt);
+	return sl_sqlite_error(rc);
+}
+
+static enum sl_err
+audit_each(void *conn, int64_t after_id, int64_t limit, bool newest_first,
+           bool (*each)(void *, const struct sl_audit_row *), void *context)
+{
+	enum sl_err err;
+	sqlite3_stmt *stmt = statement(conn, newest_first ? STATEMENT_AUDIT_DOWN
+	                                                  : STATEMENT_AUDIT_UP, &err);
+	int rc;
+
+	if (!stmt)
+		return err;
+	sqlite3_bind_int64(stmt, 1, newest_first && after_id <= 0 ? INT64_MAX : after_id);
+	sqlite3_bind_int64(stmt, 2, limit > 0 ? limit : -1);
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		struct sl_slice chain = column(stmt, 7);
+		struct sl_audit_row row = {
+			.id = sqlite3_column_int64(stmt, 0),
+			.wall_ms = sqlite3_column_int64(stmt, 1),
+			.actor = column(stmt, 2),
+			.action = column(stmt, 3),
+			.target = column(stmt, 4),
+			.before_json = column(stmt, 5),
+			.after_json = column(stmt, 6),
+		};
+
+		/* A damaged chain stays zeros, which fit nothing. */
+		if (chain.len == sizeof(row.chain))
+			memcpy(row.chain, chain.ptr, sizeof(row.chain));
+		if (!each(context, &row))
+			break;
+	}
+	sqlite3_reset(stmt);
+	return sl_sqlite_error(rc);
+}
+
+const struct sl_tenant_ops sl_sqlite_tenant_ops = {
+	.tenant_get = tenant_get,
+	.tenant_put = tenant_put,
+	.tenant_remove = tenant_remove,
+	.tenant_each = tenant_each,
+	.audit_add = audit_add,
+	.audit_end = audit_end,
+	.audit_each = audit_each,
+};
