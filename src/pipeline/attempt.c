@@ -102,6 +102,21 @@ begin(struct sl_ask *ask, const struct sl_plan_target *target)
 	sl_buf_clear(&ask->held);
 }
 
+/* What the caller wrote for this provider alone, under its name or its kind. */
+static struct sl_json
+extensions_for(struct sl_ask *ask)
+{
+	const struct sl_json all = ask->selection.extensions;
+	char *name;
+	struct sl_json own;
+
+	if (all.type != SL_JSON_OBJECT)
+		return all;
+	name = sl_arena_strdup(&ask->front->arena, ask->upstream->config->name);
+	own = name ? sl_json_get(all, name) : (struct sl_json){ 0 };
+	return own.type == SL_JSON_OBJECT ? own : sl_json_get(all, ask->upstream->kind->name);
+}
+
 /* Builds the request and starts it. SL_OK: a callback of relay.c follows. */
 static enum sl_err
 start(struct sl_ask *ask, const struct sl_plan_target *target)
@@ -114,6 +129,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.model_in_path = (kind->quirks & SL_QUIRK_MODEL_IN_PATH) != 0,
 		.ask_for_usage = (kind->quirks & SL_QUIRK_NO_STREAM_OPTIONS) == 0,
 		.max_output_tokens = ask->spend.output_limit,
+		.extensions = extensions_for(ask),
 		.old_limit_name = strcmp(kind->name, "openai") != 0 && strcmp(kind->name, "azure") != 0,
 	};
 	const struct sl_provider_request where = {

@@ -78,6 +78,8 @@ struct sl_shape_target {
 	int64_t         max_output_tokens; /* to be put in, because a budget needs a limit and
 	                                    * the request has none; 0: nothing */
 	bool            old_limit_name; /* the target knows max_tokens only */
+	struct sl_json  extensions;     /* an object of members to put in where the body has
+	                                 * none of the name; SL_JSON_NONE: nothing */
 };
 
 enum { SL_FORWARD_SLICES_MAX = 64 };

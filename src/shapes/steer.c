@@ -249,6 +249,28 @@ splice_own_members(const struct sl_steer *steer, struct sl_json_splice *splice)
 	return err;
 }
 
+static enum sl_err
+splice_extensions(const struct sl_steer *steer, const struct sl_shape_target *target,
+                  struct sl_arena *arena, struct sl_json_splice *splice)
+{
+	struct sl_json_iter it = sl_json_iter(target->extensions);
+	struct sl_json body = sl_json_parse(steer->input.body);
+	enum sl_err err = SL_OK;
+
+	while (target->extensions.type == SL_JSON_OBJECT && err == SL_OK && sl_json_next(&it)) {
+		struct sl_slice name;
+		char *text = NULL;
+
+		if (sl_json_unescape(it.key, arena, &name))
+			text = sl_arena_strdup(arena, name);
+		if (!text)
+			return SL_ENOMEM;
+		if (sl_json_get(body, text).type == SL_JSON_NONE)
+			err = sl_json_splice_insert(splice, &steer->top, it.key, it.value.raw);
+	}
+	return err;
+}
+
 enum sl_err
 sl_steer_splice(const struct sl_steer *steer, const struct sl_shape_target *target,
                 struct sl_arena *arena, struct sl_json_splice *splice)
@@ -257,7 +279,9 @@ sl_steer_splice(const struct sl_steer *steer, const struct sl_shape_target *targ
 
 	sl_json_splice_init(splice, steer->input.body);
 	err = splice_model(steer, target, arena, splice);
-	return err == SL_OK ? splice_own_members(steer, splice) : err;
+	if (err == SL_OK)
+		err = splice_own_members(steer, splice);
+	return err == SL_OK ? splice_extensions(steer, target, arena, splice) : err;
 }
 
 enum sl_err

@@ -42,6 +42,43 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	return true;
 }
 
+/* What decides where a request goes, what it says and what it may cost stands in the
+ * message, where everybody looks for it. */
+static bool
+may_extend(struct sl_json members, struct sl_arena *arena, struct sl_fault *fault)
+{
+	static const char *const fixed[] = {
+		"model", "stream", "messages", "input", "contents", "prompt", "system",
+		"instructions", "tools", "n", "best_of", "max_tokens", "max_completion_tokens",
+		"max_output_tokens", "generationConfig", "generation_config", "service_tier",
+		"nexus", "metadata", "stoPayload",
+	};
+
+	for (size_t i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		if (sl_json_get(members, fixed[i]).type != SL_JSON_NONE) {
+			sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+			             sl_arena_printf(arena, "nexus.ext cannot set '%s': write it "
+			                             "in the request itself.", fixed[i]));
+			fault->param = SL_SLICE("nexus.ext");
+			return false;
+		}
+	return true;
+}
+
+static bool
+read_members(const struct sl_surface_members *members, struct sl_arena *arena,
+             struct sl_selection *out, struct sl_fault *fault)
+{
+	struct sl_json extensions = sl_json_get(members->nexus, "ext");
+	struct sl_json_iter it = sl_json_iter(extensions);
+
+	while (extensions.type == SL_JSON_OBJECT && sl_json_next(&it))
+		if (!may_extend(it.value, arena, fault))
+			return false;
+	out->extensions = extensions;
+	return true;
+}
+
 /* --- what comes back ---------------------------------------------------------- */
 
 static struct sl_slice
@@ -179,6 +216,7 @@ const struct sl_surface_ops sl_surface_nexus = {
 	.credential_hint = "No virtual key was given. Send one as 'Authorization: Bearer nvk_...' or "
 	                   "'x-nexus-virtual-key'; the query is no place for it.",
 	.select = choose,
+	.read_members = read_members,
 	.headers = headers,
 	.fault = fault,
 	.owns_header = owns_header,

@@ -6,6 +6,8 @@ import pytest
 from tests.integration.shapes import SHAPES
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
+MESSAGES = {"model": "claude-haiku-4-5", "max_tokens": 50,
+            "messages": [{"role": "user", "content": "hello there"}]}
 MODELS = """\
   - name: second-try
     strategy: priority
@@ -133,6 +135,26 @@ def test_61_responses_needs_a_provider_that_speaks_it(gateway, key, fleet):
     assert error["code"] == "feature_requires_native_responses_target"
     assert error["type"] == "unsupported_feature" and error["param"] and error["message"]
     assert not fleet.journal.entries()
+
+
+def test_63_extensions_reach_their_provider_only(gateway, key, fleet):
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    ext = {"nexus": {"ext": {"anthropic": {"thinking": thinking}}}}
+    answer = gateway.request("POST", "/v1/messages", dict(
+        MESSAGES, max_tokens=2000, **ext), key=key, headers={"anthropic-version": "2023-06-01"})
+    assert answer.status == 200, answer.body
+    assert fleet.journal.last().json()["thinking"] == thinking
+    answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, **ext), key=key)
+    assert answer.status == 200 and "thinking" not in fleet.journal.last().json()
+    # The message itself wins, and what costs is not for here.
+    answer = gateway.request("POST", "/v1/chat/completions", dict(
+        CHAT, seed=1, nexus={"ext": {"openai": {"seed": 2, "logit_bias": {}}}}), key=key)
+    assert answer.status == 200
+    assert fleet.journal.last().json()["seed"] == 1
+    assert fleet.journal.last().json()["logit_bias"] == {}
+    answer = gateway.request("POST", "/v1/chat/completions", dict(
+        CHAT, nexus={"ext": {"openai": {"n": 50}}}), key=key)
+    assert answer.status == 400 and answer.json()["error"]["param"] == "nexus.ext"
 
 
 @pytest.mark.parametrize("carrier, path, model", [
