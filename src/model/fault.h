@@ -67,6 +67,9 @@ struct sl_fault {
 	uint32_t           retry_after_s; /* 0: none */
 	bool               no_retry;      /* an SDK should not try again by itself */
 	const char        *limit_kind;    /* "rpm", "tpm", "budget", ... or NULL */
+	/* BUDGET, BALANCE: whose ("key:vk_..."), how much, and what is spent and held. */
+	struct sl_slice    limit_of;
+	int64_t            limit_nanousd, used_nanousd;
 	struct sl_slice    allow;    /* METHOD: what would do, as in an Allow field */
 };
 

@@ -170,6 +170,7 @@ send_fault(struct sl_ask *ask, const struct sl_fault *fault)
 	if (!shape)
 		shape = sl_shape_for_errors(ask->selection.path);
 	sl_buf_init(&body, 64 * 1024);
+	sl_quota_note(ask);
 	status = ask->surface->fault(&ask->decision, shape, fault, arena, &body, &fields);
 	out[count++] = (struct sl_header){ SL_SLICE("content-type"),
 		                           SL_SLICE("application/json") };
@@ -252,6 +253,7 @@ sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
 
 	if (content_type.len > 0)
 		out[count++] = (struct sl_header){ SL_SLICE("content-type"), content_type };
+	sl_quota_note(ask);
 	ask->surface->headers(&ask->decision, &ask->exchange->arena, &fields);
 	for (size_t i = 0; i < fields.count; i++)
 		out[count++] = fields.items[i];

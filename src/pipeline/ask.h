@@ -209,6 +209,9 @@ size_t sl_fields_answer(const struct sl_ask *ask, struct sl_header *out, size_t 
  * Before it is known who asks only the open ones. */
 bool sl_pages_answer(struct sl_ask *ask, bool authenticated);
 
+/* quota.c: into the decision, for a surface that tells it. */
+void sl_quota_note(struct sl_ask *ask);
+
 /* route.c: the endpoint that was named, if one was. False: *fault. */
 bool sl_route_choose(struct sl_ask *ask, struct sl_fault *fault);
 

@@ -163,6 +163,11 @@ explain(struct sl_ask *ask, const struct sl_scopes *scopes, const struct sl_mone
 	}
 	sl_fault_set(fault, why->by == SL_REFUSED_BALANCE ? SL_FAULT_BALANCE : SL_FAULT_BUDGET,
 	             explain_budget(&ask->exchange->arena, &scopes->scope[why->scope], why, soon));
+	fault->limit_of = sl_arena_printf(&ask->exchange->arena, "%s:%.*s",
+	                                  sl_scope_kind_name(scopes->scope[why->scope].kind),
+	                                  SL_ARG(scopes->scope[why->scope].name));
+	fault->limit_nanousd = why->limit;
+	fault->used_nanousd = why->used;
 	if (why->by != SL_REFUSED_BALANCE)
 		fault->limit_kind = sl_limit_kind(scopes->scope[why->scope].kind, "budget");
 	fault->retry_after_s = soon ? HELD_RETRY_S : why->retry_after_s;

@@ -114,8 +114,12 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	sl_json_str(&w, "error", budget ? SL_SLICE("budget exceeded") : refused->message);
 	sl_json_str(&w, "error_code",
 	            budget ? SL_SLICE("budget_exceeded") : sl_fault_code(refused));
-	if (budget)
+	if (budget) {
+		sl_json_str(&w, "budget_id", refused->limit_of);
+		sl_json_usd(&w, "current_spend", refused->used_nanousd);
+		sl_json_usd(&w, "hard_limit_usd", refused->limit_nanousd);
 		sl_json_str(&w, "message", refused->message);
+	}
 	sl_json_obj_end(&w);
 	return status_of(refused);
 }

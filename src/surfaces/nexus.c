@@ -98,6 +98,12 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	if (decision->rpm_limit > 0)
 		sl_surface_put(out, SL_SLICE("x-ratelimit-limit"),
 		               sl_arena_printf(arena, "%" PRId64, decision->rpm_limit));
+	if (decision->has_quota) {
+		sl_surface_put(out, SL_SLICE("x-nexus-quota-used"),
+		               sl_surface_usd(decision->quota_used_nanousd, 2, arena));
+		sl_surface_put(out, SL_SLICE("x-nexus-quota-limit"),
+		               sl_surface_usd(decision->quota_limit_nanousd, 2, arena));
+	}
 	if (decision->provider.len == 0)
 		return;
 	sl_surface_put(out, SL_SLICE("x-nexus-routed-provider"), decision->provider);
@@ -213,6 +219,7 @@ const struct sl_surface_ops sl_surface_nexus = {
 	.name = "nexus",
 	.claim = claim,
 	.credential = credential,
+	.tells_quota = true,
 	.credential_hint = "No virtual key was given. Send one as 'Authorization: Bearer nvk_...' or "
 	                   "'x-nexus-virtual-key'; the query is no place for it.",
 	.select = choose,

@@ -91,6 +91,8 @@ struct sl_decision {
 	int64_t         cost_nanousd;
 	int64_t         rpm_limit, rpm_remaining, rpm_reset_s; /* limit 0: none */
 	int64_t         tpm_limit, tpm_remaining, tpm_reset_s;
+	bool            has_quota;  /* the key has a budget of its own, of which: */
+	int64_t         quota_limit_nanousd, quota_used_nanousd;
 	/* Of a complete answer, in microseconds; 0 while it is running. */
 	uint64_t        gateway_us;       /* added here */
 	uint64_t        first_byte_us;    /* the provider's head, from sending */
@@ -132,6 +134,7 @@ struct sl_surface_ops {
 	 * from the headers (or decoded on the arena). */
 	struct sl_slice (*credential)(const struct sl_surface_request *request,
 	                              struct sl_arena *arena);
+	bool tells_quota; /* its headers use the decision's quota */
 	/* How to present one, for the refusal of a request without. */
 	const char *credential_hint;
 	/* What the head chooses, into an *out that holds the request's own path.

@@ -152,6 +152,15 @@ def test_42_nothing_leaks_and_ids_differ(ask, fleet):
         assert not [name for name, _ in entry.headers if name.lower().startswith("x-ingate")]
 
 
+def test_44_hard_budget(gateway, ask, fleet):
+    poor = gateway.new_key(name="poor", surface="ingate", monthly_budget_usd=0.000001)
+    body = refused(ask(X_Ingate_Key=poor["key"]), 429, "budget_exceeded")
+    assert body["error"] == "budget exceeded" and body["budget_id"] == "key:" + poor["id"]
+    assert body["hard_limit_usd"] == 0.000001 and body["current_spend"] == 0
+    assert body["message"]
+    assert not fleet.journal.entries()
+
+
 def test_key_as_bearer_without_v1(gateway, key, fleet):
     """As OpenAI's SDK sends it when its base URL has no /v1."""
     answer = gateway.request("POST", "/chat/completions", CHAT, key=key,

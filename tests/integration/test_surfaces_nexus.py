@@ -212,6 +212,28 @@ def test_66_embeddings_keep_their_order(gateway, key):
         [one["data"][0]["embedding"] for one in alone]
 
 
+def test_68_quota(gateway, fleet):
+    rich = gateway.new_key(surface="nexus", monthly_budget_usd=10)["key"]
+    body = dict(CHAT, max_tokens=100, messages=[
+        {"role": "user", "content": "hello " * 200 + "@in=100000 @out=50"}])
+    answer = gateway.request("POST", "/v1/chat/completions", CHAT, key=rich)
+    assert answer.headers["X-Nexus-Quota-Limit"] == "10.00"
+    assert answer.headers["X-Nexus-Quota-Used"] == "0.00"
+    small = gateway.new_key(surface="nexus", monthly_budget_usd=0.02)["key"]
+    statuses = []
+    for _ in range(40):
+        answer = gateway.request("POST", "/v1/chat/completions", body, key=small)
+        statuses.append(answer.status)
+        if answer.status != 200:
+            break
+    assert statuses[-1] == 429 and answer.json()["error"]["code"] == "QUOTA_EXCEEDED"
+    assert answer.headers["X-Nexus-Quota-Limit"] == "0.02"
+    assert 0 < float(answer.headers["X-Nexus-Quota-Used"]) <= 0.02
+    fleet.journal.reset()
+    assert gateway.request("POST", "/v1/chat/completions", body, key=small).status == 429
+    assert not fleet.journal.entries()
+
+
 def test_70_attempts_are_counted(gateway, key, fleet):
     fleet.providers["openai"].plan.add("500")
     answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, model="second-try"),
