@@ -18,8 +18,8 @@
  * loss loses at most what the marks allow, and that amount is known. With several
  * nodes on one database a mark becomes a guarded update of the shared balance; nothing
  * else here changes. Strict holds wait for their own record instead; relaxed ones
- * write a record only when they are settled, and so do those that nothing limits: one
- * record, which is folded into one row with its likes.
+ * write a record only when they are settled. Those that nothing limits are summed up
+ * (money_tally.c).
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -128,27 +128,6 @@ record_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement
 
 	memcpy(settle.id, hold->record.id, sizeof(settle.id));
 	memcpy(record.body, &settle, sizeof(settle));
-	sl_journal_append(hold->money->journal, &record);
-}
-
-static void
-record_spent(struct sl_hold *hold, const struct sl_money_settlement *settlement)
-{
-	struct sl_journal_record record = {
-		.kind = MONEY_SPENT,
-		.small = { (uint8_t)hold->scope_count, (uint8_t)settlement->source },
-	};
-	struct money_spent spent = {
-		.cost = settlement->cost, .wall_ms = settlement->now_wall_ms,
-		.input_tokens = settlement->input_tokens,
-		.output_tokens = settlement->output_tokens,
-		.price_version = hold->record.price_version,
-	};
-
-	memcpy(spent.id, hold->record.id, sizeof(spent.id));
-	memcpy(spent.owner, hold->record.owner, sizeof(spent.owner));
-	memcpy(spent.day, hold->record.day, sizeof(spent.day));
-	memcpy(record.body, &spent, sizeof(spent));
 	sl_journal_append(hold->money->journal, &record);
 }
 
@@ -598,7 +577,7 @@ sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settleme
 	charged = hold->unlimited || with.cost < held ? with.cost : held;
 	over = with.cost - charged;
 	if (hold->unlimited) {
-		record_spent(hold, &with);
+		money_tally_add(money, hold, &with);
 	} else {
 		if (money->durability == SL_DURABLE_RELAXED)
 			record_hold(money, hold);

@@ -377,7 +377,7 @@ add_to_sum(struct sl_money_fold *fold, const struct sl_journal_record *record)
 		*bucket = at;
 	}
 	row = &at->row;
-	row->attempt_no++;
+	row->attempt_no += spent.count;
 	row->held += spent.cost;
 	row->input_tokens += spent.input_tokens;
 	row->output_tokens += spent.output_tokens;

@@ -22,6 +22,7 @@ enum {
 	MONEY_OWNERS_MAX = 1 << 20,
 	HOLD_RECORDS = 2,        /* slots of the ring each open hold has in reserve */
 	FOLD_BATCH = 16384,      /* records in one transaction */
+	MONEY_TALLIES = 64,
 };
 
 struct period_sum {
@@ -74,6 +75,11 @@ struct slab {
 	struct sl_hold holds[64];
 };
 
+struct money_tally {
+	struct money_spent spent; /* count 0: not in use */
+	uint8_t            scope_count, source;
+};
+
 struct sl_money {
 	struct sl_store        *store;
 	struct sl_journal      *journal;
@@ -88,6 +94,9 @@ struct sl_money {
 	int64_t                 open_holds, held, overrun;
 	uint64_t                synced;
 	bool                    failed; /* the journal can take no more */
+	struct money_tally      tallies[MONEY_TALLIES];
+	size_t                  tallies_open;
+	int64_t                 tally_wall_ms; /* of the last record */
 	/* Folding. */
 	struct sl_money_fold   *fold;    /* owner: store thread */
 	struct sl_journal_record *batch; /* owner: store thread */
@@ -119,6 +128,12 @@ int money_over(const struct account *account, struct period_sum *const sum[SL_WI
                const struct sl_money_limits *limits, int64_t amount);
 /* A record fits beside those that open holds have in reserve. */
 bool money_room(const struct sl_money *money, size_t records);
+
+/* money_tally.c: under the lock. */
+void money_tally_add(struct sl_money *money, const struct sl_hold *hold,
+                     const struct sl_money_settlement *settlement);
+/* Writes them, as far as there is room. */
+void money_tally_flush(struct sl_money *money);
 
 /* money_open.c: the sink of the journal. */
 void money_advanced(void *context, uint64_t written, uint64_t synced);

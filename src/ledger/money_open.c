@@ -77,6 +77,7 @@ money_advanced(void *context, uint64_t written, uint64_t synced)
 	pthread_mutex_lock(&money->lock);
 	money->synced = synced;
 	money_wake_waiting(money, SL_OK);
+	money_tally_flush(money);
 	pthread_mutex_unlock(&money->lock);
 	submit_fold(money, written);
 }
@@ -408,9 +409,13 @@ sl_money_close(struct sl_money *money)
 		return true;
 	pthread_mutex_lock(&money->fold_lock);
 	for (int tries = 0; tries < 400; tries++) {
-		uint64_t appended = sl_journal_appended(money->journal);
+		uint64_t appended;
 		struct timespec due;
 
+		pthread_mutex_lock(&money->lock);
+		money_tally_flush(money);
+		pthread_mutex_unlock(&money->lock);
+		appended = sl_journal_appended(money->journal);
 		if (atomic_load(&money->folded) == appended && !atomic_load(&money->folding))
 			break;
 		sl_journal_hurry(money->journal);

@@ -7,7 +7,7 @@
  *   SETTLE      its end, with the cost
  *   RELEASE     its end, without
  *   LEASE       how far an owner's holds and costs may reach before the next one
- *   SPENT       begin and end of an attempt that nothing limits
+ *   SPENT       what attempts that nothing limits cost; id: of the first
  */
 #ifndef SL_LEDGER_MONEY_RECORD_H
 #define SL_LEDGER_MONEY_RECORD_H
@@ -57,7 +57,7 @@ struct money_spent { /* small: scopes, usage source */
 	int64_t       cost, wall_ms, input_tokens, output_tokens;
 	uint32_t      owner[SL_MONEY_SCOPES_MAX];
 	int32_t       day[SL_MONEY_SCOPES_MAX];
-	uint32_t      price_version;
+	uint32_t      price_version, count;
 };
 
 struct money_lease {
