@@ -17,7 +17,9 @@ struct sl_config;
 struct sl_keyring;
 struct sl_money;
 struct sl_tenants;
+struct sl_stacks;
 struct sl_store;
+struct sl_world;
 struct sl_admin;
 
 /* What the admin room works on. shared: frozen for the process's life. */
@@ -27,9 +29,11 @@ struct sl_admin_services {
 	struct sl_tenants   *tenants;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
+	struct sl_stacks    *stacks;
 	struct sl_money     *money;
 	/* The configuration in force on this loop, valid during the call. */
 	const struct sl_config *(*config)(void *context);
+	struct sl_world *(*world)(void *context);
 	bool                 keys_required;
 	/* POST /admin/reload. SL_OK: {"changed":[...]} in report; SL_ESYNTAX: the
 	 * problems as text, one "FILE:LINE:COL: ..." a line. */
@@ -47,6 +51,8 @@ void sl_admin_free(struct sl_admin *admin);
 const struct sl_server_handler *sl_admin_handler(struct sl_admin *admin);
 /* At start, before the loops: which deployments were disabled. */
 enum sl_err sl_admin_load_switches(struct sl_board *board, struct sl_store *store);
+/* The same for the stacks that the admin API made. */
+enum sl_err sl_admin_load_stacks(struct sl_stacks *stacks, struct sl_store *store);
 /* Whether the raw path is the admin room's: /admin and below, /health, /ready,
  * /metrics, / and what the page needs. */
 bool sl_admin_owns(struct sl_slice path);

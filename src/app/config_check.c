@@ -9,6 +9,7 @@
 
 #include "model/catalog.h"
 #include "providers/provider.h"
+#include "routing/stack.h"
 
 struct check {
 	struct sl_loader      *loader;
@@ -313,6 +314,7 @@ check_models(struct check *check)
 	                 "other models");
 	sl_config_find_cycles(loader, &check->models, model_fallbacks, config->model_count, "alias");
 	check_target(check, &config->router_auto, "router.auto");
+	check_target(check, &config->router_baseline, "router.baseline");
 }
 
 static void
@@ -346,17 +348,35 @@ check_routes(struct check *check)
 	}
 }
 
+static bool
+is_managed_stack(struct sl_slice slug)
+{
+	for (size_t i = 0; i < sl_stack_managed_count(); i++)
+		if (sl_slice_eq(sl_stack_managed(i)->slug, slug))
+			return true;
+	return false;
+}
+
 static void
 check_tenants(struct check *check)
 {
 	struct sl_config *config = check->config;
 	struct sl_config_names workspaces;
+	uint32_t modality, capability;
 
 	for (size_t i = 0; i < config->stack_count; i++) {
 		struct sl_config_stack *stack = &config->stacks[i];
 
 		for (size_t k = 0; k < stack->models.count; k++)
 			check_target(check, &stack->models.items[k], "models");
+		for (size_t k = 0; k < stack->requires.count; k++)
+			if (!sl_stack_requirement(stack->requires.items[k], &modality, &capability))
+				sl_config_error(check->loader->report,
+				                sl_loader_where(check->loader,
+				                                &stack->requires.items[k]),
+				                "requires: not a thing that models can do — write "
+				                "tools, json_schema, reasoning, image, audio, video "
+				                "or pdf");
 		for (size_t k = 0; k < stack->allowed_providers.count; k++)
 			check_provider_name(check, &stack->allowed_providers.items[k],
 			                    "allowed_providers");
@@ -370,7 +390,8 @@ check_tenants(struct check *check)
 	for (size_t i = 0; i < config->workspace_count; i++) {
 		const struct sl_slice *stack = &config->workspaces[i].stack;
 
-		if (stack->len && sl_config_names_find(&check->stacks, *stack) < 0)
+		if (stack->len && sl_config_names_find(&check->stacks, *stack) < 0 &&
+		    !is_managed_stack(*stack))
 			sl_config_error(check->loader->report, sl_loader_where(check->loader, stack),
 			                "there is no stack of this slug — %s",
 			                sl_config_names_hint(check->loader, &check->stacks, *stack,

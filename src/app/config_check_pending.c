@@ -35,10 +35,6 @@ check_choice(struct sl_loader *loader)
 			pending(loader, sl_loader_where(loader, &config->models[i].strategy),
 			        "this strategy is not available in this version: the deployments "
 			        "are drawn by weight — choose another");
-	if (config->stack_count)
-		pending(loader, sl_loader_where_element(loader, &config->stacks[0]),
-		        "stacks are not applied by this version: their boundaries do not hold — "
-		        "restrict keys by models until then");
 }
 
 void

@@ -31,6 +31,7 @@
 #include "base/log.h"
 #include "ledger/key.h"
 #include "ledger/tenants.h"
+#include "routing/stack.h"
 #include "store/store.h"
 
 enum {
@@ -254,6 +255,19 @@ open_board(struct sl_app *app, const struct sl_config *config, struct sl_buf *re
 	return true;
 }
 
+static bool
+open_stacks(struct sl_app *app, const struct sl_config *config, struct sl_buf *reason)
+{
+	enum sl_err err;
+
+	app->stacks = sl_stacks_new();
+	err = app->stacks ? sl_admin_load_stacks(app->stacks, app->store) : SL_ENOMEM;
+	if (err != SL_OK)
+		sl_buf_printf(reason, "store %.*s: the stacks: %s\n", SL_ARG(config->store),
+		              sl_err_text(err));
+	return err == SL_OK;
+}
+
 static unsigned
 count_workers(const struct sl_config *config)
 {
@@ -345,7 +359,8 @@ start(struct sl_app *app, struct sl_buf *reason)
 		sl_buf_append_str(reason, "out of memory\n");
 		goto out;
 	}
-	if (!open_board(app, config, reason) || !open_workers(app, reason))
+	if (!open_board(app, config, reason) || !open_stacks(app, config, reason) ||
+	    !open_workers(app, reason))
 		goto out;
 	sl_banner_print(app, sl_buf_slice(&master_key), sl_buf_slice(&first_key));
 	ok = true;
@@ -448,6 +463,7 @@ stop(struct sl_app *app)
 		sl_keyring_free(app->keyring);
 	sl_tenants_free(app->tenants);
 	sl_board_free(app->board);
+	sl_stacks_free(app->stacks);
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_release(&app->workers[i]);

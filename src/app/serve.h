@@ -74,6 +74,7 @@ struct sl_app {
 	struct sl_tenants      *tenants;
 	struct sl_telemetry    *telemetry;
 	struct sl_board        *board;
+	struct sl_stacks       *stacks;
 	struct sl_mock_thread  *mock;
 	uint16_t                mock_port;
 	struct sl_worker       *workers;

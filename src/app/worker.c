@@ -68,6 +68,14 @@ config_of(void *context)
 	return sl_world_config(worker->world);
 }
 
+static struct sl_world *
+world_of(void *context)
+{
+	struct sl_worker *worker = context;
+
+	return worker->world;
+}
+
 static void
 publish_gauges(struct sl_worker *worker)
 {
@@ -273,8 +281,10 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.tenants = app->tenants,
 		.telemetry = app->telemetry,
 		.board = app->board,
+		.stacks = app->stacks,
 		.money = app->money,
 		.config = config_of,
+		.world = world_of,
 		.keys_required = app->keys_required,
 		.reload = reload,
 		.gauges = sum_gauges,
@@ -291,6 +301,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.tenants = app->tenants,
 		.telemetry = app->telemetry,
 		.board = app->board,
+		.stacks = app->stacks,
 		.money = app->money,
 		.draining = is_draining,
 		.context = worker,

@@ -31,7 +31,6 @@ enum kind { TEXT, SLUG, SURFACE, ALLOWED, BLOCKED, COUNT, USD, AMOUNT, ZONE, MOM
 /* Levels. */
 enum { K = 1 << SL_SCOPE_KEY, T = 1 << SL_SCOPE_TEAM, W = 1 << SL_SCOPE_WORKSPACE };
 
-#define NO_STACKS "stacks are not enforced yet"
 
 static const struct member {
 	const char *name;
@@ -48,7 +47,7 @@ static const struct member {
 	{ "surface", K, SURFACE, AT(surface), 0, NULL },
 	{ "team", K, TEXT, AT(team), 0, NULL },
 	{ "workspace", K | T, TEXT, AT(workspace), 0, NULL },
-	{ "stack", K, TEXT, AT(stack), 0, NO_STACKS },
+	{ "stack", K, TEXT, AT(stack), 0, NULL },
 	{ "stack", W, TEXT, AT(stack), 0, NULL },
 	{ "user", K, TEXT, AT(user), 0, NULL },
 	{ "models", K | T | W, ALLOWED, AT(models), 0, NULL },

@@ -142,7 +142,12 @@ struct sl_config_stack {
 	int64_t                  version;
 	struct sl_config_strings models, allowed_providers, blocked_providers,
 	                         allowed_models, blocked_models;
+	struct sl_config_strings regions;  /* of providers; empty: any */
+	struct sl_config_strings requires; /* tools, json_schema, reasoning, image, ... */
 	struct sl_slice          objective, quality, verification;
+	uint64_t                 latency_slo_ms;   /* 0: none */
+	bool                     fallback;         /* further targets when the first fails */
+	int64_t                  max_cost_nanousd; /* expected, of one request; 0: no limit */
 };
 
 struct sl_config_workspace {
@@ -184,6 +189,7 @@ struct sl_config {
 	struct sl_config_model      *models;
 	size_t                       model_count;
 	struct sl_slice              router_auto;
+	struct sl_slice              router_baseline; /* what savings are told against */
 	uint64_t                     router_retries;
 	struct sl_config_route      *routes;
 	size_t                       route_count;

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 
@@ -23,6 +24,7 @@ struct sl_prompt {
 	bool            tools;      /* functions may be called */
 	bool            schema;     /* the answer must follow a JSON schema */
 	bool            media;      /* pictures, sound or files are part of it */
+	uint32_t        modalities; /* which: SL_MODALITY_* (model/catalog.h), without text */
 };
 
 #endif

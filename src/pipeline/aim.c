@@ -63,10 +63,95 @@ prompt(void *context, struct sl_prompt *out)
 	return true;
 }
 
-bool
-sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault)
+struct sl_slice
+sl_aim_model(const struct sl_world *world, const struct sl_selection *selection,
+             struct sl_slice written)
 {
-	struct sl_aim copy = *aim;
+	const struct sl_config *config = world->config;
+
+	if (selection->model.len == 0)
+		return written;
+	for (size_t i = 0; selection->model_else.len > 0 && i < config->model_count; i++)
+		if (sl_slice_eq(config->models[i].name, selection->model))
+			return selection->model;
+	return selection->model_else.len > 0 ? selection->model_else : selection->model;
+}
+
+/* --- which stack ------------------------------------------------------------------ */
+
+static struct sl_slice
+workspace_stack(const struct sl_config *config, struct sl_slice workspace)
+{
+	for (size_t i = 0; workspace.len > 0 && i < config->workspace_count; i++)
+		if (sl_slice_eq(config->workspaces[i].slug, workspace))
+			return config->workspaces[i].stack;
+	return SL_SLICE_NONE;
+}
+
+/* The slug that was assigned to the caller, not chosen by it. */
+static struct sl_slice
+assigned_stack(const struct sl_aim *aim)
+{
+	const struct sl_tenancy *tenancy = aim->tenancy;
+
+	if (!tenancy->key)
+		return SL_SLICE_NONE;
+	if (sl_key_policy(tenancy->key)->stack.len > 0)
+		return sl_key_policy(tenancy->key)->stack;
+	if (tenancy->workspace && sl_tenant_policy(tenancy->workspace)->stack.len > 0)
+		return sl_tenant_policy(tenancy->workspace)->stack;
+	return workspace_stack(aim->world->config, sl_tenancy_workspace(tenancy));
+}
+
+/* What stands where nobody names one; empty: none is needed. */
+static struct sl_slice
+default_stack(const struct sl_aim *aim)
+{
+	struct sl_slice slug = sl_stack_of_virtual(aim->model);
+
+	for (size_t i = 0; i < aim->world->config->model_count; i++)
+		if (sl_slice_eq(aim->world->config->models[i].name, aim->model))
+			slug = SL_SLICE_NONE;
+	if (aim->selection->wish.always_stack && slug.len == 0)
+		return SL_SLICE(SL_STACK_DEFAULT);
+	/* `auto` means router.auto, with its own strategy, where there is one. */
+	if (!aim->selection->wish.always_stack && aim->world->config->router_auto.len > 0 &&
+	    sl_slice_is(slug, SL_STACK_DEFAULT))
+		return SL_SLICE_NONE;
+	return slug;
+}
+
+static bool
+find_stack(const struct sl_aim *aim, const struct sl_stack_book *book,
+           const struct sl_config_stack **out, struct sl_fault *fault)
+{
+	struct sl_slice slug = aim->selection->wish.stack;
+	bool chosen = slug.len > 0;
+
+	if (!chosen)
+		slug = assigned_stack(aim);
+	if (slug.len == 0)
+		slug = default_stack(aim);
+	*out = slug.len > 0 ? sl_stack_find(book, aim->world->config, slug) : NULL;
+	if (slug.len == 0 || *out)
+		return true;
+	sl_fault_set(fault, SL_FAULT_NO_ROUTE, sl_arena_printf(aim->arena, chosen
+	             ? "There is no stack '%.*s' here, or none of its versions is active."
+	             : "The stack '%.*s', to which this key or its workspace is bound, does not "
+	               "exist or is not active. The gateway's operator must correct it.",
+	             SL_ARG(slug)));
+	fault->code = chosen ? SL_SLICE("routing_stack_not_found")
+	                     : SL_SLICE("routing_stack_resolution_failed");
+	fault->param = SL_SLICE("stack");
+	return false;
+}
+
+/* --- the plan ------------------------------------------------------------------------ */
+
+static bool
+make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_plan *plan,
+          struct sl_fault *fault)
+{
 	const struct sl_plan_query query = {
 		.config = aim->world->config,
 		.catalog = aim->world->catalog,
@@ -74,7 +159,13 @@ sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fau
 		.provider = aim->selection->provider,
 		.chance = sl_rand_u64(),
 		.turn = aim->turn,
-		.context = &copy,
+		.stack = stack,
+		.wish = &aim->selection->wish,
+		.body_bytes = (int64_t)aim->steer->input.body.len,
+		.max_output_tokens = aim->steer->max_output_tokens,
+		.choices = aim->steer->choices,
+		.explain = aim->explain,
+		.context = aim,
 		.serves = serves,
 		.allows = allows,
 		.accepts_any = accepts_any,
@@ -82,8 +173,52 @@ sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fau
 		.figures = figures,
 		.disabled = disabled,
 	};
+	bool made = sl_plan_make(&query, aim->arena, plan, fault);
 
-	return sl_plan_make(&query, aim->arena, plan, fault);
+	plan->stack = sl_arena_dup(aim->arena, plan->stack);
+	return made;
+}
+
+bool
+sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault)
+{
+	struct sl_aim copy = *aim;
+	const struct sl_stack_book *book = sl_stacks_ref(aim->stacks);
+	const struct sl_config_stack *stack;
+	bool made = false;
+
+	if (find_stack(aim, book, &stack, fault))
+		made = make_plan(&copy, stack, plan, fault);
+	else
+		*plan = (struct sl_plan){ .requested = aim->model };
+	sl_stack_book_unref(book);
+	return made;
+}
+
+/* What the plan says of the choice, for header fields and the record. */
+static void
+note_decision(struct sl_ask *ask, const struct sl_plan *plan)
+{
+	struct sl_decision *decision = &ask->decision;
+	struct sl_arena *arena = &ask->exchange->arena;
+
+	decision->stack = sl_arena_dup(arena, plan->stack);
+	decision->stack_version = plan->stack_version;
+	if (plan->classified) {
+		decision->bucket = sl_bucket_name(plan->class.bucket);
+		decision->score = plan->class.score;
+		decision->category = sl_slice_str(plan->class.category);
+		decision->confidence = plan->class.confidence;
+		ask->record.category = decision->category;
+	}
+	ask->baseline_card = plan->baseline_card;
+	decision->has_baseline = plan->baseline.known;
+	decision->baseline_nanousd = plan->baseline.expected_nanousd;
+	if (plan->count > 0 && plan->judged) {
+		decision->reason = sl_slice_str(plan->targets[0].reason);
+		decision->has_estimate = plan->targets[0].cost.known;
+		decision->estimate_nanousd = plan->targets[0].cost.expected_nanousd;
+	}
 }
 
 bool
@@ -94,23 +229,18 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.world = ask->world,
 		.board = ask->gateway->services.board,
 		.tenancy = &ask->tenancy,
+		.stacks = ask->gateway->services.stacks,
 		.shape = ask->shape,
 		.steer = &front->steer,
 		.selection = &ask->selection,
 		.model = ask->record.model_requested,
 		.turn = ask->gateway->turn++,
 		.now_us = sl_loop_now_ns(ask->gateway->loop) / 1000,
+		.explain = ask->selection.wish.explain == SL_TRI_YES,
 		.arena = &front->arena,
 	};
+	bool planned = sl_aim_plan(&aim, &front->plan, fault);
 
-	if (!sl_aim_plan(&aim, &front->plan, fault))
-		return false;
-	if (front->plan.classified) {
-		ask->decision.bucket = sl_bucket_name(front->plan.class.bucket);
-		ask->decision.score = front->plan.class.score;
-		ask->decision.category = sl_slice_str(front->plan.class.category);
-		ask->decision.confidence = front->plan.class.confidence;
-		ask->record.category = sl_slice_str(front->plan.class.category);
-	}
-	return true;
+	note_decision(ask, &front->plan);
+	return planned;
 }

@@ -11,6 +11,7 @@
 #include "pipeline/board.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
+#include "routing/stack.h"
 #include "shapes/shape.h"
 #include "surfaces/surface.h"
 
@@ -21,16 +22,23 @@ struct sl_aim {
 	struct sl_world           *world;
 	struct sl_board           *board;
 	const struct sl_tenancy   *tenancy; /* closed: everything is allowed */
+	struct sl_stacks          *stacks;
 	const struct sl_shape_ops *shape;
 	const struct sl_steer     *steer; /* as the shape read it */
 	const struct sl_selection *selection; /* what was chosen besides the message */
 	struct sl_slice            model; /* as requested */
 	uint64_t                   turn;
 	uint64_t                   now_us;
+	bool                       explain; /* judge every target */
 	struct sl_arena           *arena; /* as long as the plan */
 };
 
-/* False: *fault, text on the arena. */
+/* The model that is meant: what the contract chose, else what was written. */
+struct sl_slice sl_aim_model(const struct sl_world *world, const struct sl_selection *selection,
+                             struct sl_slice written);
+/* The stack is the first that is named: by the request, its key, the key's workspace;
+ * where the contract or a virtual model needs one, the managed default. False: *fault,
+ * text on the arena. */
 bool sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault);
 
 /* Plans an ask whose request was read, and notes the decision. */

@@ -105,6 +105,7 @@ struct sl_ask {
 	bool                             sent;         /* the provider may have seen it */
 	const struct sl_upstream        *upstream;
 	const struct sl_model_card      *card;
+	const struct sl_model_card      *baseline_card; /* what costs are compared with */
 	enum sl_reply_mode               reply_mode;
 	int                              upstream_status;
 	bool                             paused;

@@ -215,20 +215,6 @@ written_model(const struct sl_ask *ask)
 	return ask->input.path_model.len > 0 ? ask->input.path_model : ask->front->steer.model;
 }
 
-static struct sl_slice
-requested_model(const struct sl_ask *ask)
-{
-	const struct sl_selection *selection = &ask->selection;
-	const struct sl_config *config = ask->world->config;
-
-	if (selection->model.len == 0)
-		return written_model(ask);
-	for (size_t i = 0; selection->model_else.len > 0 && i < config->model_count; i++)
-		if (sl_slice_eq(config->models[i].name, selection->model))
-			return selection->model;
-	return selection->model_else.len > 0 ? selection->model_else : selection->model;
-}
-
 static bool
 read_members(struct sl_ask *ask, struct sl_fault *fault)
 {
@@ -276,7 +262,9 @@ on_request(void *context, struct sl_exchange *exchange)
 	ask->decision.model_requested = sl_arena_dup(&exchange->arena, ask->selection.model.len > 0
 	                                             ? ask->selection.model
 	                                             : written_model(ask));
-	ask->record.model_requested = sl_arena_dup(&exchange->arena, requested_model(ask));
+	ask->record.model_requested = sl_arena_dup(&exchange->arena,
+	                                           sl_aim_model(ask->world, &ask->selection,
+	                                                        written_model(ask)));
 	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->selection.end_user.len > 0
 	                                    ? ask->selection.end_user
 	                                    : ask->front->steer.end_user);

@@ -18,6 +18,7 @@
 struct sl_board;
 struct sl_keyring;
 struct sl_money;
+struct sl_stacks;
 struct sl_telemetry;
 struct sl_tenants;
 struct sl_world;
@@ -40,6 +41,7 @@ struct sl_services {
 	struct sl_tenants   *tenants;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
+	struct sl_stacks    *stacks;
 	struct sl_money     *money;
 	bool (*draining)(void *context); /* the process is shutting down */
 	void *context;

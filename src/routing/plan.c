@@ -1,20 +1,23 @@
-/* plan.c - resolve a model name into ordered targets.
+/* plan.c - resolve a request into ordered targets.
  *
- *   name --auto--> alias --deployments in the order of its strategy--> targets
- *                    '--fallback aliases, each the same way----------> targets
- *   name --provider/model | catalogue | any-name provider-----------> target
+ *   route ------------> its model, or its own place
+ *   name --alias------> deployments in the order of its strategy, then its fallbacks
+ *        --virtual----> the stack's models, else router.auto, else every alias
+ *        --provider/model | catalogue | any-name provider
  *
- * Hard filters come before any ranking: a provider that is switched off or does
- * not speak the shape, a deployment that an operator disabled, and names the key
- * may not use, are dropped with the reason, so that a refusal can say what was
- * missing. Targets whose breaker is open are ranked behind the others and dropped
- * at the end, unless nothing else is left.
+ * Hard filters come before any ranking: what is switched off, outside the stack, not
+ * allowed for the key or does not speak the API is dropped with the reason, so that a
+ * refusal can say what was missing. Then what the catalogue says cannot do it (judge.c),
+ * then the order by objective where one is in force. Targets whose breaker is open are
+ * ranked behind the others and dropped at the end, unless nothing else is left.
  */
 #include "routing/plan.h"
 
 #include <string.h>
 
+#include "routing/judge.h"
 #include "routing/policy.h"
+#include "routing/stack.h"
 
 enum { FALLBACK_DEPTH_MAX = 8 };
 
@@ -38,8 +41,17 @@ find_provider(const struct sl_config *config, struct sl_slice name, size_t *inde
 	return false;
 }
 
-/* Prices and facts of the operator stand under the provider's name, the shipped
- * ones under its kind. */
+const struct sl_model_card *
+sl_plan_card(const struct sl_plan_query *query, struct sl_slice provider, struct sl_slice model)
+{
+	const struct sl_model_card *card = sl_catalog_find(query->catalog, provider, model);
+	size_t index;
+
+	if (card || !find_provider(query->config, provider, &index))
+		return card;
+	return sl_catalog_find(query->catalog, query->config->providers[index].kind, model);
+}
+
 static const struct sl_model_card *
 find_card(const struct sl_plan_query *query, size_t provider, struct sl_slice model)
 {
@@ -76,12 +88,8 @@ drop(struct sl_plan *plan, const struct sl_plan_target *target, const char *reas
 	plan->dropped++;
 	if (plan->drop_count == SL_PLAN_TARGETS_MAX)
 		return;
-	plan->drops[plan->drop_count++] = (struct sl_plan_drop){
-		.provider = target->provider,
-		.model = target->model,
-		.deployment = target->deployment,
-		.reason = reason,
-	};
+	plan->drops[plan->drop_count] = *target;
+	plan->drops[plan->drop_count++].reason = reason;
 }
 
 static void
@@ -93,59 +101,77 @@ get_figures(const struct sl_plan_query *query, size_t provider, struct sl_slice 
 		query->figures(query->context, provider, model, out);
 }
 
-static bool
-drop_disabled(const struct sl_plan_query *query, struct sl_plan *plan,
-              const struct sl_plan_target *target)
+/* NULL, or why the target may not be used at all. */
+static const char *
+forbidden(const struct sl_plan_query *query, struct sl_plan *plan,
+          const struct sl_plan_target *target)
 {
-	if (!query->disabled || !query->disabled(query->context, target->provider,
-	                                         target->model, target->deployment))
-		return false;
-	drop(plan, target, "disabled by an operator");
-	plan->dropped_disabled = true;
-	return true;
+	const char *boundary;
+
+	if (query->disabled && query->disabled(query->context, target->provider, target->model,
+	                                       target->deployment)) {
+		plan->dropped_disabled = true;
+		return "disabled by an operator";
+	}
+	if (!query->config->providers[target->provider].enabled)
+		return "provider disabled";
+	if (!query->allows(query->context, target->provider, target->model)) {
+		plan->dropped_key = true;
+		return "not allowed for this key";
+	}
+	boundary = sl_judge_boundary(query, target);
+	if (boundary) {
+		if (!plan->dropped_policy)
+			plan->dropped_policy = boundary;
+		return boundary;
+	}
+	if (!query->serves(query->context, target->provider)) {
+		plan->dropped_shape = true;
+		plan->dropped_provider = target->provider;
+		return "does not speak this API";
+	}
+	return NULL;
+}
+
+/* Whether it may be used; else it is dropped with the reason. */
+static bool
+may_use(const struct sl_plan_query *query, struct sl_plan *plan,
+        const struct sl_plan_target *target)
+{
+	const char *why = forbidden(query, plan, target);
+
+	if (why)
+		drop(plan, target, why);
+	return !why;
 }
 
 static void
-add_target(const struct sl_plan_query *query, struct sl_plan *plan,
-           const struct sl_plan_target *target)
+add_target(struct sl_plan *plan, const struct sl_plan_target *target)
 {
-	if (!query->config->providers[target->provider].enabled) {
-		drop(plan, target, "provider disabled");
-		return;
-	}
-	if (!query->allows(query->context, target->provider, target->model)) {
-		drop(plan, target, "not allowed for this key");
-		plan->dropped_key = true;
-		return;
-	}
-	if (!query->serves(query->context, target->provider)) {
-		drop(plan, target, "does not speak this API");
-		plan->dropped_shape = true;
-		plan->dropped_provider = target->provider;
-		return;
-	}
 	if (plan->count == SL_PLAN_TARGETS_MAX)
 		return;
 	for (size_t i = 0; i < plan->count; i++)
 		if (plan->targets[i].provider == target->provider &&
 		    sl_slice_eq(plan->targets[i].model, target->model))
 			return;
-	plan->targets[plan->count] = *target;
-	plan->targets[plan->count++].card = find_card(query, target->provider, target->model);
+	plan->targets[plan->count++] = *target;
 }
 
 static void
 add_named(const struct sl_plan_query *query, struct sl_plan *plan,
           size_t provider, struct sl_slice model, const char *reason)
 {
-	struct sl_plan_target target = { .provider = provider, .model = model, .reason = reason };
+	struct sl_plan_target target = { .provider = provider, .model = model, .reason = reason,
+		                         .card = find_card(query, provider, model) };
 	struct sl_health_figures live;
 
-	if (drop_disabled(query, plan, &target))
+	target.tier = sl_judge_tier(SL_SLICE_NONE, target.card);
+	if (!may_use(query, plan, &target))
 		return;
 	get_figures(query, provider, model, &live);
 	target.ejected = live.ejected;
-	add_target(query, plan, &target);
+	target.latency_us = live.latency_us;
+	add_target(plan, &target);
 }
 
 /* Moves the ejected behind the others, each group in its order. Returns how many
@@ -171,62 +197,55 @@ part_ejected(struct sl_candidate *list, size_t count)
 static enum sl_bucket
 bucket_of(const struct sl_plan_query *query, struct sl_plan *plan)
 {
-	struct sl_prompt prompt;
-
-	if (!plan->classified && query->prompt && query->prompt(query->context, &prompt)) {
-		plan->class = sl_classify(&prompt);
-		plan->classified = true;
-	}
-	return plan->classified ? plan->class.bucket : SL_BUCKET_DEFAULT;
+	return sl_judge_class(query, plan) ? plan->class.bucket : SL_BUCKET_DEFAULT;
 }
 
 static void
-add_deployments(const struct sl_plan_query *query,
-                struct sl_plan *plan, const struct sl_config_model *alias, bool fallback)
+add_deployments(const struct sl_plan_query *query, struct sl_plan *plan, const struct sl_config_model *alias, bool fallback)
 {
 	struct sl_policy_view view = { .chance = query->chance, .turn = query->turn };
 	const struct sl_policy_ops *policy = sl_policy_find(alias->strategy);
 	struct sl_candidate list[SL_PLAN_TARGETS_MAX];
-	size_t providers[SL_PLAN_TARGETS_MAX];
+	struct sl_plan_target targets[SL_PLAN_TARGETS_MAX];
 	size_t count = 0, usable;
 
 	if (!policy)
 		policy = &sl_policy_weighted;
-	if (policy->by_bucket)
-		view.bucket = bucket_of(query, plan);
 	for (size_t i = 0; i < alias->deployment_count && count < SL_PLAN_TARGETS_MAX; i++) {
 		const struct sl_config_deployment *deployment = &alias->deployments[i];
-		struct sl_plan_target target = { .model = deployment->model,
-			                         .deployment = deployment->id };
+		struct sl_plan_target *target = &targets[count];
 
-		if (!find_provider(query->config, deployment->provider, &target.provider) ||
-		    drop_disabled(query, plan, &target))
+		*target = (struct sl_plan_target){ .model = deployment->model,
+			                           .deployment = deployment->id,
+			                           .reason = fallback ? "fallback"
+			                                              : policy->reason };
+		if (!find_provider(query->config, deployment->provider, &target->provider))
 			continue;
-		providers[count] = target.provider;
+		target->card = find_card(query, target->provider, deployment->model);
+		target->tier = sl_judge_tier(deployment->tier, target->card);
+		if (!may_use(query, plan, target))
+			continue;
 		list[count] = (struct sl_candidate){
 			.deployment = deployment,
-			.card = find_card(query, providers[count], deployment->model),
+			.card = target->card,
 			.index = count,
 		};
-		get_figures(query, providers[count], deployment->model, &list[count].live);
+		get_figures(query, target->provider, deployment->model, &list[count].live);
+		target->ejected = list[count].live.ejected;
+		target->latency_us = list[count].live.latency_us;
 		count++;
 	}
+	if (count == 0)
+		return;
+	if (policy->by_bucket)
+		view.bucket = bucket_of(query, plan);
 	usable = part_ejected(list, count);
 	if (usable > 0)
 		policy->rank(&view, list, usable);
 	if (count > usable)
 		policy->rank(&view, list + usable, count - usable);
-	for (size_t i = 0; i < count; i++) {
-		const struct sl_plan_target target = {
-			.provider = providers[list[i].index],
-			.model = list[i].deployment->model,
-			.deployment = list[i].deployment->id,
-			.reason = fallback ? "fallback" : policy->reason,
-			.ejected = list[i].live.ejected,
-		};
-
-		add_target(query, plan, &target);
-	}
+	for (size_t i = 0; i < count; i++)
+		add_target(plan, &targets[list[i].index]);
 }
 
 static void
@@ -282,6 +301,65 @@ add_provider(const struct sl_plan_query *query, struct sl_plan *plan)
 			add_named(query, plan, provider, query->model, "fallback");
 }
 
+/* Candidates of a name that stands for a choice. False: there are none to choose
+ * from, and the name is taken as any other. */
+static bool
+add_virtual(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	const struct sl_config *config = query->config;
+	const struct sl_config_strings *models = query->stack ? &query->stack->models : NULL;
+	const struct sl_config_model *alias;
+
+	for (size_t i = 0; models && i < models->count; i++) {
+		alias = find_alias(config, models->items[i]);
+		if (alias)
+			add_deployments(query, plan, alias, false);
+		else
+			add_by_name(query, plan, models->items[i]);
+	}
+	if (models && models->count > 0)
+		return true;
+	if (config->router_auto.len > 0) {
+		alias = find_alias(config, config->router_auto);
+		if (alias)
+			add_alias(query, plan, alias, 0);
+		else
+			add_by_name(query, plan, config->router_auto);
+		plan->from_alias = alias != NULL;
+		return true;
+	}
+	if (!query->stack)
+		return false;
+	for (size_t i = 0; i < config->model_count; i++)
+		add_deployments(query, plan, &config->models[i], false);
+	return plan->count > 0 || plan->dropped > 0;
+}
+
+/* False: *fault. */
+static bool
+find_route(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+           struct sl_fault *fault)
+{
+	static const struct sl_slice prefix = SL_SLICE_INIT("route/");
+	struct sl_slice name = query->wish ? query->wish->route : SL_SLICE_NONE;
+
+	if (name.len == 0 && sl_slice_starts(query->model, prefix))
+		name = sl_slice_from(query->model, prefix.len);
+	if (name.len == 0)
+		return true;
+	for (size_t i = 0; i < query->config->route_count; i++)
+		if (sl_slice_eq(query->config->routes[i].name, name)) {
+			plan->route = &query->config->routes[i];
+			return true;
+		}
+	sl_fault_set(fault, SL_FAULT_NO_ROUTE,
+	             sl_arena_printf(arena, "There is no route '%.*s' in this gateway.",
+	                             SL_ARG(name)));
+	fault->code = SL_SLICE("route_not_found");
+	fault->param = SL_SLICE("route");
+	return false;
+}
+
 static void
 explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
               const struct sl_plan *plan, struct sl_fault *fault)
@@ -291,6 +369,15 @@ explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
 	struct sl_slice message;
 	size_t provider;
 
+	if (plan->dropped_policy) {
+		message = sl_arena_printf(arena,
+		    "The stack '%.*s' leaves no target for the model '%.*s': %s.",
+		    SL_ARG(plan->stack), SL_ARG(plan->requested), plan->dropped_policy);
+		sl_fault_set(fault, SL_FAULT_POLICY, message);
+		fault->code = SL_SLICE("routing_policy_blocked");
+		fault->param = SL_SLICE("stack");
+		return;
+	}
 	if (plan->dropped_key) {
 		message = sl_arena_printf(arena, "This key may not use the model '%.*s'.",
 		                          SL_ARG(plan->requested));
@@ -354,18 +441,144 @@ drop_ejected(struct sl_plan *plan)
 	plan->count = kept;
 }
 
-bool
-sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
-             struct sl_fault *fault)
+/* Of what the catalogue says cannot serve the request, nothing is tried while there is
+ * another: a catalogue may be behind. */
+static void
+drop_unfit(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	const char *why[SL_PLAN_TARGETS_MAX];
+	size_t fit = 0, kept = 0;
+
+	for (size_t i = 0; i < plan->count; i++) {
+		why[i] = sl_judge_fitness(query, plan, &plan->targets[i]);
+		fit += !why[i];
+	}
+	if (fit == 0)
+		return;
+	for (size_t i = 0; i < plan->count; i++)
+		if (why[i])
+			drop(plan, &plan->targets[i], why[i]);
+		else
+			plan->targets[kept++] = plan->targets[i];
+	plan->count = kept;
+}
+
+static void
+drop_dear(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	int64_t most = query->stack ? query->stack->max_cost_nanousd : 0;
+	size_t kept = 0;
+
+	if (most == 0)
+		return;
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct sl_plan_target *target = &plan->targets[i];
+		const char *why = NULL;
+
+		if (!target->cost.known)
+			why = "its cost is unknown, and the stack sets a limit";
+		else if (target->cost.expected_nanousd > most)
+			why = "expected to cost more than the stack allows";
+		if (why)
+			drop(plan, target, why);
+		else
+			plan->targets[kept++] = *target;
+		if (why && !plan->dropped_policy)
+			plan->dropped_policy = why;
+	}
+	plan->count = kept;
+}
+
+/* Where the conversation's prompt cache is comes first, if it is as good a place. */
+static void
+prefer_sticky(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	size_t at = 0;
+	struct sl_plan_target moving;
+
+	if (query->sticky_provider.len == 0)
+		return;
+	while (at < plan->count &&
+	       !(sl_slice_eq(query->config->providers[plan->targets[at].provider].name,
+	                     query->sticky_provider) &&
+	         sl_slice_eq(plan->targets[at].model, query->sticky_model)))
+		at++;
+	if (at == 0 || at == plan->count || plan->targets[at].ejected)
+		return;
+	/* Upwards only: a conversation does not fall to a weaker tier, but may rise. */
+	if (plan->targets[at].tier < plan->targets[0].tier)
+		return;
+	moving = plan->targets[at];
+	for (; at > 0; at--)
+		plan->targets[at] = plan->targets[at - 1];
+	moving.reason = "holds the conversation's prompt cache";
+	plan->targets[0] = moving;
+}
+
+static void
+keep_first(struct sl_plan *plan)
+{
+	for (size_t i = 1; i < plan->count; i++)
+		drop(plan, &plan->targets[i], "fallback is off");
+	if (plan->count > 1)
+		plan->count = 1;
+}
+
+/* What holds for the request: its own wishes, then the stack's. */
+static void
+settle_policy(const struct sl_plan_query *query, bool virtual, struct sl_plan *plan)
+{
+	const struct sl_config_stack *stack = query->stack;
+	static const struct sl_wish none;
+	const struct sl_wish *wish = query->wish ? query->wish : &none;
+
+	if (stack) {
+		plan->stack = stack->slug;
+		plan->stack_version = stack->version;
+		sl_quality_find(stack->quality, &plan->quality);
+		sl_verification_find(stack->verification, &plan->verification);
+		if (virtual || wish->quality != SL_QUALITY_UNSET)
+			sl_objective_find(stack->objective, &plan->objective);
+	}
+	plan->fallback = !stack || stack->fallback;
+	if (wish->quality != SL_QUALITY_UNSET) {
+		plan->quality = wish->quality;
+		if (plan->objective == SL_OBJECTIVE_UNSET)
+			plan->objective = SL_OBJECTIVE_BALANCED;
+	}
+	if (wish->cost_mode != SL_OBJECTIVE_UNSET)
+		plan->objective = wish->cost_mode;
+	if (wish->verification != SL_VERIFY_UNSET)
+		plan->verification = wish->verification;
+	if (wish->fallback != SL_TRI_UNSET)
+		plan->fallback = wish->fallback == SL_TRI_YES;
+}
+
+/* Candidates in the order of strategies. False: *fault. */
+static bool
+gather(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+       struct sl_fault *fault)
 {
 	struct sl_slice name = query->model;
 	const struct sl_config_model *alias;
+	bool virtual;
+	size_t provider;
 
-	memset(plan, 0, sizeof(*plan));
-	plan->requested = name;
+	if (!find_route(query, arena, plan, fault))
+		return false;
+	if (plan->route && plan->route->model.len > 0)
+		name = plan->route->model;
+	alias = find_alias(query->config, name);
+	virtual = !alias && sl_stack_of_virtual(name).len > 0;
+	settle_policy(query, virtual, plan);
+	if (plan->route && plan->route->base_url.len > 0) {
+		if (find_provider(query->config, plan->route->name, &provider))
+			add_named(query, plan, provider, name, "route");
+		return true;
+	}
 	if (query->provider.len > 0) {
 		add_provider(query, plan);
-		goto added;
+		return true;
 	}
 	if (name.len == 0) {
 		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
@@ -373,17 +586,37 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 		fault->param = SL_SLICE("model");
 		return false;
 	}
-	if (sl_slice_is(name, "auto") && query->config->router_auto.len > 0)
-		name = query->config->router_auto;
-	alias = find_alias(query->config, name);
 	if (alias) {
 		plan->from_alias = true;
 		add_alias(query, plan, alias, 0);
-	} else {
+	} else if (!virtual || !add_virtual(query, plan)) {
 		add_by_name(query, plan, name);
 	}
-added:
+	return true;
+}
+
+bool
+sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+             struct sl_fault *fault)
+{
+	bool ranked;
+
+	memset(plan, 0, sizeof(*plan));
+	plan->requested = query->model;
+	if (!gather(query, arena, plan, fault))
+		return false;
+	ranked = plan->objective != SL_OBJECTIVE_UNSET;
+	if (ranked || query->explain || (query->stack && query->stack->max_cost_nanousd > 0))
+		sl_judge_plan(query, plan);
+	if (plan->count > 1)
+		drop_unfit(query, plan);
+	drop_dear(query, plan);
+	if (ranked)
+		sl_judge_rank(query, plan);
 	drop_ejected(plan);
+	prefer_sticky(query, plan);
+	if (!plan->fallback)
+		keep_first(plan);
 	if (plan->count > 0)
 		return true;
 	explain_empty(query, arena, plan, fault);

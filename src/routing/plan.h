@@ -2,8 +2,17 @@
  *
  * Every way of choosing yields one plan: targets in the order in which they are
  * tried, each with the reason it stands there, and what was dropped with the
- * reason for that. Pure: chance and counters arrive as arguments, so a plan can
- * be recomputed from its inputs.
+ * reason for that. It is the decision record: header fields, log, explain and the
+ * attempts all read it. Pure: chance, counters and live figures arrive as arguments,
+ * so a plan can be recomputed from its inputs.
+ *
+ *   named provider, route, alias, provider/model, virtual model, stack
+ *        |
+ *        '-> candidates --may not be used--> drops      (policy, key, switches, API)
+ *                |
+ *                '-- cannot do it ---------> drops      (catalogue; the last one stays)
+ *                |
+ *                '-- objective or strategy --> targets  (the sick last or dropped)
  */
 #ifndef SL_ROUTING_PLAN_H
 #define SL_ROUTING_PLAN_H
@@ -17,7 +26,9 @@
 #include "model/catalog.h"
 #include "model/config.h"
 #include "model/fault.h"
+#include "model/wish.h"
 #include "routing/classify.h"
+#include "routing/cost.h"
 #include "routing/health.h"
 
 enum { SL_PLAN_TARGETS_MAX = 16 };
@@ -27,33 +38,48 @@ struct sl_plan_target {
 	struct sl_slice             model;      /* the provider's id */
 	struct sl_slice             deployment; /* id; empty for provider/model */
 	const struct sl_model_card *card;       /* NULL: not in the catalogue */
-	const char                 *reason;     /* static text */
+	const char                 *reason;     /* static text: why it stands there, or why not */
 	bool                        ejected;    /* its breaker is open, or it asked for quiet */
-};
-
-/* A target that was found and is not used. */
-struct sl_plan_drop {
-	size_t          provider;
-	struct sl_slice model, deployment;
-	const char     *reason; /* static text */
+	enum sl_bucket              tier;       /* as configured, else by its price */
+	/* Of a judged plan: */
+	bool                        passes;     /* good enough for the quality asked for */
+	double                      quality;    /* expected of the answer, 0-1 */
+	uint64_t                    latency_us; /* to the first content; 0: unknown */
+	struct sl_cost              cost;
 };
 
 struct sl_plan {
 	struct sl_plan_target targets[SL_PLAN_TARGETS_MAX];
 	size_t                count;
+	/* The first of those that were found and are not used. */
+	struct sl_plan_target drops[SL_PLAN_TARGETS_MAX];
+	size_t                drop_count;
+	size_t                dropped;   /* all of them */
 	struct sl_slice       requested; /* as the caller wrote it */
 	bool                  from_alias;
-	struct sl_class       class;     /* when classified: a policy went by it */
+	struct sl_class       class;     /* when classified: the choice went by it */
 	bool                  classified;
-	/* Targets that were found but may not be used, and the last reason. */
-	size_t                dropped;
+	/* Why nothing may be left. */
 	size_t                dropped_provider; /* of the last one dropped for its shape */
 	bool                  dropped_shape;
 	bool                  dropped_key;
 	bool                  dropped_disabled;
-	/* The first of them, each with its reason. */
-	struct sl_plan_drop   drops[SL_PLAN_TARGETS_MAX];
-	size_t                drop_count;
+	const char           *dropped_policy;   /* the first boundary that was in the way */
+	/* What was in force; slices on the arena. */
+	struct sl_slice       stack;            /* slug; empty: none */
+	int64_t               stack_version;
+	const struct sl_config_route *route;    /* NULL: none was named */
+	enum sl_objective     objective;        /* UNSET: the alias's strategy chose */
+	enum sl_quality       quality;
+	enum sl_verification  verification;
+	bool                  fallback;         /* further targets may be tried */
+	/* When judged: costs and qualities above are filled, and: */
+	bool                  judged;
+	struct sl_prompt      prompt;           /* what the request asks */
+	bool                  prompt_read, has_prompt;
+	struct sl_tokens      tokens;
+	const struct sl_model_card *baseline_card; /* NULL: nothing to compare with */
+	struct sl_cost        baseline;
 };
 
 /* What limits the choice; answers come from the pipeline. */
@@ -67,6 +93,15 @@ struct sl_plan_query {
 	struct sl_slice          provider;
 	uint64_t                 chance;   /* uniformly random */
 	uint64_t                 turn;     /* counts up with each request: round robin */
+	/* Policy in force; NULL: none. */
+	const struct sl_config_stack *stack;
+	const struct sl_wish    *wish;     /* NULL: none */
+	/* Of the request; max_output_tokens -1: not given. */
+	int64_t                  body_bytes, max_output_tokens, choices;
+	bool                     explain;  /* judge every target, also where nothing goes by it */
+	/* Where the conversation has its prompt cache: tried first while it is well.
+	 * Empty: nowhere. */
+	struct sl_slice          sticky_provider, sticky_model;
 	void                    *context;
 	/* Whether the provider speaks the request's shape. */
 	bool (*serves)(void *context, size_t provider);
@@ -86,12 +121,19 @@ struct sl_plan_query {
 	                 struct sl_slice deployment);
 };
 
-/* Resolution: a named provider and its fallbacks; else `auto` stands for router.auto; an alias; provider/model; a model
- * that the catalogue knows for a configured provider; a provider that accepts
- * any name. Ejected targets are dropped while there is another; when there is
- * none they are all kept: the last target of a plan is never ejected. False: *fault
- * (NO_ROUTE, MODEL_DENIED, UNSUPPORTED, UNAVAILABLE), text on the arena. */
+/* Resolution: a route; a named provider and its fallbacks; an alias; a virtual model
+ * (`auto`), which stands for the stack's models, else router.auto, else every alias;
+ * provider/model; a model that the catalogue knows for a configured provider; a provider
+ * that accepts any name. Ejected targets are dropped while there is another, and so are
+ * those that the catalogue says cannot do it; when there is none they are all kept: the
+ * last target of a plan is never ejected, and a catalogue may be wrong. False: *fault
+ * (NO_ROUTE, MODEL_DENIED, UNSUPPORTED, UNAVAILABLE, POLICY), text on the arena. */
 bool sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena,
                   struct sl_plan *plan, struct sl_fault *fault);
+
+/* The card of a provider's model: the operator's own prices and facts stand under the
+ * provider's name, the shipped ones under its kind. NULL: unknown. */
+const struct sl_model_card *sl_plan_card(const struct sl_plan_query *query,
+                                         struct sl_slice provider, struct sl_slice model);
 
 #endif

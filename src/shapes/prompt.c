@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "model/catalog.h"
+
 enum {
 	/* One excerpt may come in two parts. */
 	TEXTS_KEPT = SL_PROMPT_TEXTS_MAX - 1,
@@ -57,11 +59,35 @@ keep_text(struct prompt_reading *reading, struct sl_json text)
 
 /* --- messages ------------------------------------------------------------- */
 
-static bool
-is_media(struct sl_json part)
+static uint32_t
+modality_of_type(struct sl_json mime)
 {
-	static const char *const types[] = {
-		"image_url", "input_image", "image", "input_audio", "file", "input_file", "document",
+	static const struct {
+		const char *prefix;
+		uint32_t    modality;
+	} all[] = {
+		{ "\"image/", SL_MODALITY_IMAGE }, { "\"audio/", SL_MODALITY_AUDIO },
+		{ "\"video/", SL_MODALITY_VIDEO }, { "\"application/pdf", SL_MODALITY_PDF },
+	};
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (sl_slice_starts(mime.raw, sl_slice_str(all[i].prefix)))
+			return all[i].modality;
+	return 0;
+}
+
+/* Whether the part is something other than text, and notes what. */
+static bool
+is_media(struct sl_json part, uint32_t *modalities)
+{
+	static const struct {
+		const char *type;
+		uint32_t    modality;
+	} types[] = {
+		{ "image_url", SL_MODALITY_IMAGE },   { "input_image", SL_MODALITY_IMAGE },
+		{ "image", SL_MODALITY_IMAGE },       { "input_audio", SL_MODALITY_AUDIO },
+		{ "video_url", SL_MODALITY_VIDEO },   { "file", SL_MODALITY_PDF },
+		{ "input_file", SL_MODALITY_PDF },    { "document", SL_MODALITY_PDF },
 	};
 	static const char *const members[] = {
 		"inlineData", "inline_data", "fileData", "file_data",
@@ -69,11 +95,21 @@ is_media(struct sl_json part)
 	struct sl_json type = sl_json_get(part, "type");
 
 	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (sl_json_is(type, types[i]))
+		if (sl_json_is(type, types[i].type)) {
+			*modalities |= types[i].modality;
 			return true;
-	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
-		if (sl_json_get(part, members[i]).type == SL_JSON_OBJECT)
-			return true;
+		}
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+		struct sl_json data = sl_json_get(part, members[i]);
+		struct sl_json mime = sl_json_get(data, "mimeType");
+
+		if (data.type != SL_JSON_OBJECT)
+			continue;
+		if (mime.type == SL_JSON_NONE)
+			mime = sl_json_get(data, "mime_type");
+		*modalities |= modality_of_type(mime);
+		return true;
+	}
 	return false;
 }
 
@@ -90,7 +126,7 @@ read_content(struct prompt_reading *reading, struct sl_json content)
 		keep_text(reading, it.value);
 		if (it.value.type != SL_JSON_OBJECT)
 			continue;
-		if (is_media(it.value))
+		if (is_media(it.value, &reading->out->modalities))
 			reading->out->media = true;
 		else
 			keep_text(reading, sl_json_get(it.value, "text"));

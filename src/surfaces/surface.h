@@ -83,7 +83,11 @@ struct sl_decision {
 	int64_t         stack_version;
 	struct sl_slice verification; /* what came of it; empty: nothing was verified */
 	bool            has_baseline;
-	int64_t         baseline_nanousd; /* what the reference model would have cost */
+	int64_t         baseline_nanousd; /* what the reference model would have cost; expected
+	                                   * until the cost is known */
+	bool            has_estimate;
+	int64_t         estimate_nanousd; /* expected of the first choice, before it was asked */
+	struct sl_slice reason;     /* why that was the first choice */
 	uint32_t        attempts;
 	bool            stream;
 	bool            priced;

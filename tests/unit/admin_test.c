@@ -19,6 +19,8 @@
 #include "ledger/key.h"
 #include "model/config.h"
 #include "pipeline/board.h"
+#include "pipeline/gateway.h"
+#include "routing/stack.h"
 #include "store/store.h"
 
 enum { ANSWER_MAX = 1 << 20 };
@@ -30,6 +32,8 @@ static struct {
 	struct sl_keyring   *keyring;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
+	struct sl_stacks    *stacks;
+	struct sl_world     *world;
 	struct sl_admin     *admin;
 	struct sl_server    *server;
 	pthread_t            thread;
@@ -76,6 +80,13 @@ config_of(void *context)
 	return &config;
 }
 
+static struct sl_world *
+world_of(void *context)
+{
+	(void)context;
+	return gateway.world;
+}
+
 static struct sl_slice
 base_url(void *context)
 {
@@ -117,6 +128,7 @@ set_up(void **state)
 	};
 	const struct sl_listen_config listen = { .host = "127.0.0.1" };
 	const struct sl_telemetry_config telemetry = { .loops = 1 };
+	struct sl_buf why;
 	struct sl_admin_services services = {
 		.keys_required = true, .reload = reload, .base_url = base_url,
 		.sample_model = sample_model, .draining = draining,
@@ -140,6 +152,12 @@ set_up(void **state)
 	gateway.board = sl_board_new();
 	sl_board_register(gateway.board, &config);
 	services.board = gateway.board;
+	gateway.stacks = sl_stacks_new();
+	services.stacks = gateway.stacks;
+	sl_buf_init(&why, 4096);
+	gateway.world = sl_world_new(sl_config_new(), &why);
+	sl_buf_release(&why);
+	services.world = world_of;
 	services.config = config_of;
 	gateway.admin = sl_admin_new(gateway.loop, &services);
 	gateway.server = sl_server_new(gateway.loop, &limits, sl_admin_handler(gateway.admin));
@@ -171,6 +189,8 @@ tear_down(void **state)
 	sl_loop_run(gateway.loop);
 	sl_admin_free(gateway.admin);
 	sl_board_free(gateway.board);
+	sl_stacks_free(gateway.stacks);
+	sl_world_unref(gateway.world);
 	sl_keyring_free(gateway.keyring);
 	sl_loop_free(gateway.loop);
 	return 0;
@@ -415,10 +435,16 @@ every_route_asks_for_its_role(void **state)
 
 		if (strstr(route->pattern, "/deployments/"))
 			body = "{\"id\":\"east/any\"}";
+		if (strcmp(route->pattern, "/admin/stacks") == 0 && body)
+			body = "{\"slug\":\"mine\"}";
+		if (strcmp(route->pattern, "/admin/explain") == 0)
+			body = "{\"body\":{\"model\":\"m\"}}";
 		at = strstr(route->pattern, ":id");
-		snprintf(path, sizeof(path), "%.*s%s",
+		snprintf(path, sizeof(path), "%.*s%s%s",
 		         at ? (int)(at - route->pattern) : (int)strlen(route->pattern),
-		         route->pattern, at ? id : "");
+		         route->pattern,
+		         !at ? "" : strstr(route->pattern, "/stacks/") ? "low-cost" : id,
+		         at ? at + strlen(":id") : "");
 		status = ask(route->method, path, "", body);
 		assert_int_equal(status, open ? 200 : 401);
 		status = ask(route->method, path, "Authorization: Bearer wrong\r\n", body);

@@ -226,7 +226,6 @@ refusals_name_the_member_and_the_remedy(void **state)
 		{ "{\"monthly_budget_usd\":-5}", "monthly_budget_usd", "invalid_value", "0 or more" },
 		{ "{\"daily_budget_usd\":\"5\"}", "daily_budget_usd", "invalid_type", "dollars" },
 		{ "{\"max_budget\":1e-10}", "total_budget_usd", "invalid_value", "nine" },
-		{ "{\"stack\":\"s\"}", "stack", "unsupported", "stacks" },
 	};
 
 	(void)state;
