@@ -15,6 +15,9 @@ read_request(const struct sl_shape_input *input, struct sl_arena *arena, struct 
 	struct sl_reading reading = { wants, SL_WANT_OWN, steer, arena, fault };
 
 	sl_steer_init(steer, input);
+	/* Nothing is reported because nothing is charged. */
+	steer->counted.source = SL_USAGE_COUNTED;
+	sl_usage_set(&steer->counted, SL_USAGE_INPUT, 0);
 	return sl_steer_scan(&reading) &&
 	       sl_steer_string(&reading, SL_WANT_MODEL, &steer->model);
 }

@@ -1,0 +1,227 @@
+"""The native contract: one test for each acceptance check, by its number."""
+import re
+import time
+
+import pytest
+
+from tests.integration.gateway import PRICES
+from tests.integration.rawhttp import Connection, request_bytes
+
+CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
+FIVE = ("Decision", "Route-Bucket", "Route-Score", "Cost-Usd", "Retries")
+MODELS = """\
+  - name: two
+    strategy: priority
+    deployments:
+      - {provider: openai, model: gpt-4o-mini, priority: 1}
+      - {provider: openai-b, model: gpt-4o-mini, priority: 2}
+  - name: smart
+    strategy: tier
+    deployments:
+      - {provider: openai, model: gpt-4o-mini, tier: simple}
+      - {provider: anthropic, model: claude-haiku-4-5, tier: medium}
+      - {provider: openai-b, model: gpt-4o-mini, tier: complex}
+  - name: dead
+    deployments: [{provider: refused, model: x}, {provider: refused, model: y}]
+"""
+WAV = b"RIFF$\0\0\0WAVEfmt " + bytes(28)
+
+
+@pytest.fixture(scope="module")
+def gateway_options():
+    return {"models": MODELS, "retries": 2, "router": "auto: smart"}
+
+
+@pytest.fixture
+def ask(gateway, key):
+    def ask(path="/v1/chat/completions", body=CHAT, key=key, **headers):
+        return gateway.request("POST", path, body, key=key, headers=headers)
+    return ask
+
+
+def form(model):
+    lines = [b"--b", b'Content-Disposition: form-data; name="model"', b"", model.encode(), b"--b",
+             b'Content-Disposition: form-data; name="file"; filename="a.wav"',
+             b"Content-Type: audio/wav", b"", WAV, b"--b--", b""]
+    return b"\r\n".join(lines)
+
+
+ENDPOINTS = {
+    "chat": ("/v1/chat/completions", CHAT),
+    "responses": ("/v1/responses", {"model": "gpt-4o-mini", "input": "hello there"}),
+    "completions": ("/v1/completions", {"model": "openai/gpt-3.5-turbo-instruct",
+                                        "prompt": "hello there"}),
+    "embeddings": ("/v1/embeddings", {"model": "openai/text-embedding-3-small", "input": "x"}),
+    "moderations": ("/v1/moderations", {"model": "omni-moderation-latest", "input": "x"}),
+    "images": ("/v1/images/generations", {"model": "openai/gpt-image-1", "prompt": "a cat"}),
+    "transcriptions": ("/v1/audio/transcriptions", form("openai/gpt-4o-mini-transcribe")),
+}
+
+
+def post(gateway, key, path, body):
+    kind = "multipart/form-data; boundary=b" if isinstance(body, bytes) else "application/json"
+    with Connection(gateway.connect()) as connection:
+        connection.send(request_bytes(path, body, [("Authorization", "Bearer " + key),
+                                                   ("Content-Type", kind)]))
+        return connection.read()
+
+
+def test_45_chat_with_five_headers(ask):
+    answer = ask()
+    assert answer.status == 200
+    headers = {name: answer.headers["X-Gateway-" + name] for name in FIVE}
+    assert re.match(r"^[^/]+/.+$", headers["Decision"])
+    assert headers["Decision"] == "openai/gpt-4o-mini"
+    assert headers["Route-Bucket"] == "direct" and headers["Route-Score"] == "0.00"
+    assert headers["Retries"] == "0"
+    usage, prices = answer.json()["usage"], PRICES["openai/gpt-4o-mini"]
+    cost = usage["prompt_tokens"] * prices[0] + usage["completion_tokens"] * prices[1]
+    assert headers["Cost-Usd"] == "%.6f" % (cost / 1e6)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_46_each_endpoint_with_five_headers(gateway, key, name):
+    path, body = ENDPOINTS[name]
+    response = post(gateway, key, path, body)
+    assert response.status == 200, response.body
+    for header in FIVE:
+        assert response.header("x-gateway-" + header.lower()), header
+    assert re.match(r"^\d+\.\d{6}(\d{3})?$", response.header("x-gateway-cost-usd"))
+
+
+def test_48_keys(gateway):
+    made = gateway.request("POST", "/admin/keys", {
+        "name": "billing bot", "team": "finance", "models": ["gpt-4o-mini"], "rpm": 600,
+        "tpm": 200000, "monthly_budget_usd": 500})
+    assert made.status == 201
+    value = made.json()
+    assert re.match(r"^vk_", value["id"]) and re.match(r"^gw_virt_", value["key"])
+    assert value["monthly_budget_usd"] == 500 and value["created_at"]
+    listed = gateway.request("GET", "/admin/keys")
+    one = gateway.request("GET", "/admin/keys/" + value["id"])
+    assert one.status == 200 and listed.status == 200
+    for answer in (listed, one):
+        assert value["key"].encode() not in answer.body
+    assert "key" not in one.json() and isinstance(listed.json()["data"], list)
+
+
+def test_49_changes_hold_from_the_next_request(gateway, ask):
+    made = gateway.new_key(rpm=100)
+    assert ask(key=made["key"]).status == 200
+    changed = gateway.request("PATCH", "/admin/keys/" + made["id"], {"rpm": 1})
+    assert changed.status == 200 and changed.json()["rpm"] == 1
+    assert ask(key=made["key"]).status == 429
+    assert gateway.request("DELETE", "/admin/keys/" + made["id"]).status == 204
+    assert ask(key=made["key"]).status == 401
+
+
+def test_50_who_may(gateway, key, ask):
+    assert gateway.request("GET", "/admin/keys", key=key).status == 403
+    assert gateway.request("GET", "/admin/keys", key=None).status == 401
+    assert ask(key=None).status == 401
+
+
+def test_51_the_429_byte_for_byte(gateway, ask):
+    made = gateway.new_key(rpm=120)
+    for _ in range(120):
+        assert ask("/v1/embeddings", ENDPOINTS["embeddings"][1], key=made["key"]).status == 200
+    answer = ask(key=made["key"])
+    assert answer.status == 429
+    wait = answer.headers["Retry-After"]
+    assert answer.headers["X-Gateway-Limit-Kind"] == "rpm" and 1 <= int(wait) <= 60
+    assert answer.body.decode() == (
+        '{"error":{"type":"rate_limit_exceeded","message":"Key %s exceeded its 120 req/min limit."'
+        ',"kind":"rpm","retry_after_seconds":%s}}' % (made["id"], wait))
+
+
+def test_52_deployments(gateway, ask):
+    rows = gateway.request("GET", "/admin/deployments").json()["data"]
+    first = next(row for row in rows if row["model"] == "two" and row["provider"] == "openai")
+    assert first["enabled"] is True and first["priority"] == 1
+    two = dict(CHAT, model="two")
+    assert ask(body=two).headers["X-Gateway-Decision"] == "openai/gpt-4o-mini"
+    assert gateway.request("POST", "/admin/deployments/disable", {"id": first["id"]}).status == 200
+    assert ask(body=two).headers["X-Gateway-Decision"] == "openai-b/gpt-4o-mini"
+    assert gateway.request("POST", "/admin/deployments/enable",
+                           {"model": "two", "provider": "openai"}).status == 200
+    assert ask(body=two).headers["X-Gateway-Decision"] == "openai/gpt-4o-mini"
+
+
+def test_53_spend_is_the_sum_of_the_headers(gateway, ask):
+    team = "team-of-53"
+    keys = [gateway.new_key(team=team) for _ in range(2)]
+    costs = {made["id"]: 0.0 for made in keys}
+    for index in range(6):
+        made = keys[index % 2]
+        answer = ask(body=dict(CHAT, model=["gpt-4o-mini", "azure-mini"][index // 3]),
+                     key=made["key"])
+        costs[made["id"]] += float(answer.headers["X-Gateway-Cost-Usd"])
+
+    def spend():
+        return gateway.request("GET", "/admin/spend?by=key,team,model").json()["data"]
+
+    for _ in range(60):
+        data = spend()
+        by_team = [row for row in data["by_team"] if row["team"] == team]
+        if by_team and by_team[0]["requests"] == 6:
+            break
+        time.sleep(0.1)
+    assert by_team[0]["cost_usd"] == pytest.approx(sum(costs.values()), abs=4e-6)
+    for row in data["by_key"]:
+        if row["key"] in costs:
+            assert row["cost_usd"] == pytest.approx(costs[row["key"]], abs=3e-6)
+    assert sum(row["cost_usd"] for row in data["by_model"]) == \
+        pytest.approx(sum(row["cost_usd"] for row in data["by_team"]))
+
+
+def test_54_failover(ask, fleet):
+    fleet.providers["openai"].plan.add("500")
+    answer = ask(body=dict(CHAT, model="two"))
+    assert answer.status == 200 and answer.headers["X-Gateway-Retries"] == "1"
+    assert answer.headers["X-Gateway-Decision"] == "openai-b/gpt-4o-mini"
+
+
+COMPLEX = ("Prove step by step that the following distributed consensus algorithm is linearizable "
+           "under partial synchrony, derive its message complexity, and then write a Rust "
+           "implementation with tests.\n```rust\nfn commit(log: &mut Log, term: u64) { ... }\n```\n"
+           "Consider Byzantine faults, reason about each lemma carefully, and compare with "
+           "Paxos, Raft and PBFT. ") * 6
+
+
+def test_55_tiers(ask):
+    short = ask(body=dict(CHAT, model="smart",
+                          messages=[{"role": "user", "content": "hi"}]))
+    assert short.headers["X-Gateway-Route-Bucket"] == "simple"
+    assert short.headers["X-Gateway-Decision"] == "openai/gpt-4o-mini"
+    tools = [{"type": "function", "function": {"name": "run", "parameters": {"type": "object"}}}]
+    long = ask(body=dict(CHAT, model="smart", tools=tools,
+                         messages=[{"role": "user", "content": COMPLEX}]))
+    assert long.headers["X-Gateway-Route-Bucket"] == "complex", dict(long.headers)
+    assert long.headers["X-Gateway-Decision"] == "openai-b/gpt-4o-mini"
+    assert 0 <= float(short.headers["X-Gateway-Route-Score"]) < 0.33
+    assert 0.66 <= float(long.headers["X-Gateway-Route-Score"]) <= 1
+
+
+def test_56_other_limits(gateway, ask):
+    def kind(answer):
+        assert answer.json()["error"]["type"] == "rate_limit_exceeded"
+        assert answer.json()["error"]["kind"] == answer.headers["X-Gateway-Limit-Kind"]
+        return answer.headers["X-Gateway-Limit-Kind"]
+
+    tokens = gateway.new_key(tpm=5)["key"]
+    answer = [ask(key=tokens) for _ in range(3)][-1]
+    assert answer.status == 429 and kind(answer) == "tpm"
+    poor = gateway.new_key(monthly_budget_usd=0.000001)["key"]
+    answer = ask(key=poor)
+    assert answer.status == 429 and kind(answer) == "budget"
+    few = gateway.new_key(models=["claude-haiku-4-5"])["key"]
+    assert ask(key=few).status == 403
+    assert ask(body=dict(CHAT, model="dead")).status == 502
+
+
+def test_streams_tell_their_cost_in_a_trailer(gateway, key):
+    response = post(gateway, key, "/v1/chat/completions", dict(CHAT, stream=True))
+    assert response.header("trailer") == "X-Gateway-Cost-Usd"
+    assert re.match(r"^\d+\.\d{6}$", response.trailer("x-gateway-cost-usd"))
+    for header in ("decision", "route-bucket", "route-score", "retries"):
+        assert response.header("x-gateway-" + header)
