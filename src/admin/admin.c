@@ -14,6 +14,7 @@
 #include "admin/call.h"
 #include "base/log.h"
 #include "ledger/key.h"
+#include "surfaces/surface.h"
 
 const struct admin_route admin_routes[] = {
 #define SL_ROUTE(method, pattern, role, handler)                              \
@@ -29,7 +30,8 @@ admin_check_routes(const struct admin_route *routes, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		if (!routes[i].method || !routes[i].pattern || !routes[i].handle)
 			return "a route is incomplete";
-		if (routes[i].role != ADMIN_ROLE_NONE && routes[i].role != ADMIN_ROLE_MASTER)
+		if (routes[i].role != ADMIN_ROLE_NONE && routes[i].role != ADMIN_ROLE_KEY &&
+		    routes[i].role != ADMIN_ROLE_MASTER)
 			return "a route has no role";
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(routes[i].method, routes[k].method) == 0 &&
@@ -106,7 +108,8 @@ find_route(struct sl_exchange *exchange, char id[ADMIN_ID_MAX + 1], struct sl_sl
 bool
 sl_admin_owns(struct sl_slice path)
 {
-	static const char *const exact[] = { "/", "/health", "/ready", "/metrics", "/admin" };
+	static const char *const exact[] = { "/", "/health", "/ready", "/metrics", "/admin",
+		                             "/v1/credits", "/v1/vouchers/redeem" };
 
 	for (size_t i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
 		if (sl_slice_is(path, exact[i]))
@@ -160,6 +163,25 @@ authorise(struct admin_call *call)
 		                        "x-api-key.");
 	else
 		admin_answer_fault_text(call, SL_FAULT_AUTH, "This is not the master key.");
+	return false;
+}
+
+/* The key of a caller who asks for what is its own, wherever its contract carries it.
+ * False: answered. */
+static bool
+identify(struct admin_call *call)
+{
+	const struct sl_request *request = &call->exchange->request;
+	const struct sl_surface_request view = { request->method, request->path, request->query,
+		                                 &request->headers };
+	const struct sl_surface_ops *surface = sl_surface_recognise(&view);
+	struct sl_fault fault;
+
+	if (sl_keyring_find(call->admin->services.keyring,
+	                    surface->credential(&view, &call->exchange->arena), &call->key,
+	                    &fault) == SL_OK)
+		return true;
+	admin_answer_fault(call, &fault);
 	return false;
 }
 
@@ -224,6 +246,8 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		if (!authorise(call))
 			return;
 	}
+	if (call->route && call->route->role == ADMIN_ROLE_KEY && !identify(call))
+		return;
 	if (!call->route)
 		refuse_route(call, allow);
 	else if (request->has_body &&

@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
+#include "base/log.h"
+#include "ledger/audit.h"
 #include "store/store.h"
 
 enum { SETTLE_STEP_MS = 5, SETTLE_STEPS = 100, HEADERS_MAX = 16 };
@@ -24,6 +27,7 @@ admin_call_unref(struct admin_call *call)
 		return;
 	sl_timer_clear(&call->timer);
 	sl_list_remove(&call->node);
+	sl_key_unref(call->key);
 	free(call);
 }
 
@@ -245,4 +249,51 @@ admin_settled(struct admin_call *call, void (*then)(struct admin_call *call))
 	call->then = then;
 	call->timer.on_due = look_again;
 	look_again(&call->timer);
+}
+
+/* --- the audit log ---------------------------------------------------------------- */
+
+struct note {
+	struct sl_store_job   job;
+	struct sl_audit_entry entry;
+	struct sl_arena       arena;
+};
+
+static void
+run_note(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	job->err = sl_audit_add(ops, conn, &SL_CONTAINER(job, struct note, job)->entry,
+	                        sl_clock_wall_ms());
+}
+
+static void
+note_done(struct sl_store_job *job)
+{
+	struct note *note = SL_CONTAINER(job, struct note, job);
+
+	if (job->err != SL_OK)
+		sl_log(SL_LOG_ERROR, "a row of the audit log was not written",
+		       SL_LOG_S("action", note->entry.action),
+		       SL_LOG_Z("error", sl_err_text(job->err)));
+	sl_arena_release(&note->arena);
+	free(note);
+}
+
+void
+admin_note(struct admin_call *call, const char *action, struct sl_slice after_json)
+{
+	struct note *note = calloc(1, sizeof(*note));
+
+	if (!note)
+		return;
+	sl_arena_init(&note->arena, 1024, 2 * ADMIN_BODY_MAX);
+	note->job.run = run_note;
+	note->job.done = note_done;
+	note->entry.actor = sl_arena_dup(&note->arena, admin_actor(call));
+	note->entry.action = sl_slice_str(action);
+	note->entry.after_json = sl_arena_dup(&note->arena, after_json);
+	if (sl_store_submit(call->admin->services.store, &note->job) != SL_OK) {
+		note->job.err = SL_EBUSY;
+		note_done(&note->job);
+	}
 }

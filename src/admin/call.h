@@ -10,6 +10,7 @@
 #include "admin/admin.h"
 #include "base/json.h"
 #include "base/list.h"
+#include "ledger/key.h"
 #include "model/fault.h"
 
 enum {
@@ -18,7 +19,7 @@ enum {
 	ADMIN_ID_MAX = 64,             /* bytes of :id */
 };
 
-enum admin_role { ADMIN_ROLE_UNSET, ADMIN_ROLE_NONE, ADMIN_ROLE_MASTER };
+enum admin_role { ADMIN_ROLE_UNSET, ADMIN_ROLE_NONE, ADMIN_ROLE_KEY, ADMIN_ROLE_MASTER };
 
 struct admin_call;
 
@@ -49,6 +50,7 @@ struct admin_call {
 	struct sl_exchange       *exchange; /* NULL once the peer or the answer is gone */
 	const struct admin_route *route;
 	char                      id[ADMIN_ID_MAX + 1]; /* :id, decoded */
+	struct sl_key            *key;      /* of role KEY; a reference */
 	unsigned                  refs;
 	/* Waiting for records to become durable. */
 	struct sl_timer           timer;
@@ -90,6 +92,9 @@ void admin_answer_store(struct admin_call *call, enum sl_err err);
 /* Calls then when every record that was finished before now is durable, so that
  * sums include the request before; or after half a second, whatever happened. */
 void admin_settled(struct admin_call *call, void (*then)(struct admin_call *call));
+
+/* Writes a row of the audit log by itself, for what changes nothing in the store. */
+void admin_note(struct admin_call *call, const char *action, struct sl_slice after_json);
 
 /* --- handlers, as routes.def names them ---------------------------------------- */
 

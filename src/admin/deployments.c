@@ -12,6 +12,8 @@
 #include <stdlib.h>
 
 #include "admin/call.h"
+#include "base/clock.h"
+#include "ledger/audit.h"
 #include "model/config.h"
 #include "pipeline/board.h"
 #include "store/store.h"
@@ -304,6 +306,7 @@ struct change {
 	struct sl_board    *board;
 	bool                disable;
 	struct sl_slice     ids[MATCHES_MAX]; /* on the arena */
+	struct sl_slice     actor;
 	size_t              id_count;
 	struct sl_arena     arena;
 	struct sl_json_writer w;  /* the new list, while it is written */
@@ -341,6 +344,22 @@ keep_one(void *context, struct sl_slice id)
 	return SL_OK;
 }
 
+static enum sl_err
+audit(const struct change *change, struct sl_slice before, struct sl_slice after,
+      const struct sl_store_ops *ops, void *conn)
+{
+	const struct sl_audit_entry entry = {
+		.actor = change->actor,
+		.action = change->disable ? SL_SLICE("deployment.disable")
+		                          : SL_SLICE("deployment.enable"),
+		.target = change->ids[0],
+		.before_json = before,
+		.after_json = after,
+	};
+
+	return sl_audit_add(ops, conn, &entry, sl_clock_wall_ms());
+}
+
 static void
 run_change(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
@@ -363,6 +382,8 @@ run_change(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 		job->err = SL_ELIMIT;
 	if (job->err == SL_OK)
 		job->err = ops->meta_put(conn, meta_name, sl_buf_slice(&after));
+	if (job->err == SL_OK)
+		job->err = audit(change, sl_buf_slice(&before), sl_buf_slice(&after), ops, conn);
 	sl_buf_release(&before);
 	sl_buf_release(&after);
 }
@@ -514,6 +535,7 @@ start_change(struct admin_call *call, bool disable)
 	change->loop = call->admin->loop;
 	change->board = call->admin->services.board;
 	change->disable = disable;
+	change->actor = sl_arena_dup(&change->arena, admin_actor(call));
 	admin_call_ref(call);
 	if (!read_body(change, call)) {
 		drop_change(change);

@@ -196,6 +196,7 @@ new_change(struct admin_call *call, void (*done)(struct sl_key_change *public))
 	}
 	change->public.done = done;
 	change->public.loop = call->admin->loop;
+	change->public.actor = admin_actor(call);
 	change->call = call;
 	admin_call_ref(call);
 	return change;

@@ -79,11 +79,13 @@ admin_reload(struct admin_call *call)
 	}
 	sl_buf_init(&report, REPORT_MAX);
 	err = services->reload(services->context, &report);
-	if (err == SL_OK)
+	if (err == SL_OK) {
+		admin_note(call, "configuration.reload", sl_slice_trim(sl_buf_slice(&report)));
 		admin_answer_json(call, 200, &report);
-	else if (err == SL_ENOMEM)
+	} else if (err == SL_ENOMEM) {
 		admin_answer_fault_text(call, SL_FAULT_UNAVAILABLE, "Out of memory.");
-	else
+	} else {
 		answer_problems(call, sl_buf_slice(&report));
+	}
 	sl_buf_release(&report);
 }

@@ -10,6 +10,7 @@
 #include "app/cli.h"
 #include "app/config_load.h"
 #include "base/clock.h"
+#include "ledger/audit.h"
 #include "ledger/money.h"
 #include "store/store.h"
 
@@ -76,11 +77,19 @@ verify(struct reader *reader, bool json)
 {
 	char in[AMOUNT_SIZE], charged[AMOUNT_SIZE], overrun[AMOUNT_SIZE];
 	struct sl_money_audit audit;
+	struct sl_audit_check log = { 0 };
 	enum sl_err err = sl_money_verify(reader->ops, reader->conn, sl_clock_wall_ms(), &audit);
 
+	if (err == SL_OK)
+		err = sl_audit_verify(reader->ops, reader->conn, &log);
 	if (err != SL_OK) {
 		fprintf(stderr, "sluice ledger: the ledger cannot be read: %s\n", sl_err_text(err));
 		return SL_EXIT_FAILED;
+	}
+	if (!audit.broken && log.why) {
+		audit.broken = "audit";
+		snprintf(audit.where, sizeof(audit.where), "row %lld of the audit log: %s",
+		         (long long)log.bad_id, log.why);
 	}
 	usd(audit.topped_up, in);
 	usd(audit.charged, charged);
@@ -96,9 +105,10 @@ verify(struct reader *reader, bool json)
 		printf("BROKEN: invariant %s: %s\n", audit.broken, audit.where);
 	} else {
 		printf("good: %lld entries of %lld accounts, %lld attempts, %lld of them open\n"
-		       "paid in %s USD, charged %s USD, borne by the operator %s USD\n",
+		       "paid in %s USD, charged %s USD, borne by the operator %s USD\n"
+		       "%lld rows of the audit log, unbroken\n",
 		       (long long)audit.entries, (long long)audit.books, (long long)audit.attempts,
-		       (long long)audit.open, in, charged, overrun);
+		       (long long)audit.open, in, charged, overrun, (long long)log.rows);
 	}
 	return audit.broken ? SL_EXIT_FAILED : SL_EXIT_OK;
 }

@@ -75,6 +75,7 @@ struct sl_loop;
 struct sl_key_change {
 	void (*done)(struct sl_key_change *change);
 	struct sl_loop  *loop;
+	struct sl_slice  actor;    /* who, for the audit log; copied */
 	enum sl_err      err;      /* SL_OK; SL_ENOTFOUND: revoked meanwhile; SL_EFULL,
 	                            * SL_EIO, SL_EBUSY ...: nothing was changed */
 	struct sl_buf    json;     /* creation: the key with its secret; the caller

@@ -99,5 +99,9 @@ struct sl_key *sl_key_mint(struct sl_keyring *ring, struct sl_slice surface,
 /* Writes the key's row; store thread. */
 enum sl_err sl_key_put_row(const struct sl_key *key, int64_t revoked_wall_ms,
                            const struct sl_store_ops *ops, void *conn);
+/* Writes what the audit log says of a change; before NULL: created, after NULL: revoked.
+ * Store thread, in the change's transaction. */
+enum sl_err sl_key_audit(const struct sl_key *before, const struct sl_key *after,
+                         struct sl_slice actor, const struct sl_store_ops *ops, void *conn);
 
 #endif

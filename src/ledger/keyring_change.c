@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "base/timestamp.h"
+#include "ledger/audit.h"
 #include "ledger/key_policy.h"
 #include "store/store.h"
 
@@ -39,8 +40,9 @@ struct sl_keyring_change {
 	enum change_kind          kind;
 	char                      id[KEY_ID_LEN + 1];
 	struct sl_key            *key;   /* CREATE: prepared; PATCH: made when it runs */
-	struct sl_arena           arena; /* of body */
+	struct sl_arena           arena; /* of body and actor */
 	struct sl_json            body;
+	struct sl_slice           actor;
 };
 
 /* --- showing --------------------------------------------------------------- */
@@ -131,6 +133,21 @@ sl_keyring_list(struct sl_keyring *ring, const struct sl_key_spend *spend,
 
 /* --- rows ------------------------------------------------------------------- */
 
+/* Without secrets; empty for no key. */
+static void
+write_policy(const struct sl_key *key, struct sl_buf *json)
+{
+	struct sl_json_writer writer;
+
+	sl_buf_init(json, POLICY_JSON_MAX);
+	if (!key)
+		return;
+	sl_json_writer_init(&writer, json);
+	sl_json_obj(&writer);
+	sl_key_policy_show(&key->policy, &writer);
+	sl_json_obj_end(&writer);
+}
+
 enum sl_err
 sl_key_put_row(const struct sl_key *key, int64_t revoked_wall_ms, const struct sl_store_ops *ops,
                void *conn)
@@ -142,20 +159,38 @@ sl_key_put_row(const struct sl_key *key, int64_t revoked_wall_ms, const struct s
 		.created_wall_ms = account->created_wall_ms,
 		.revoked_wall_ms = revoked_wall_ms,
 	};
-	struct sl_json_writer writer;
 	struct sl_buf json;
 	enum sl_err err = SL_ENOMEM;
 
-	sl_buf_init(&json, POLICY_JSON_MAX);
-	sl_json_writer_init(&writer, &json);
-	sl_json_obj(&writer);
-	sl_key_policy_show(&key->policy, &writer);
-	sl_json_obj_end(&writer);
+	write_policy(key, &json);
 	memcpy(row.digest, account->digest, SL_DIGEST_SIZE);
 	row.policy_json = sl_buf_slice(&json);
 	if (!json.failed)
 		err = ops->key_put(conn, &row);
 	sl_buf_release(&json);
+	return err;
+}
+
+enum sl_err
+sl_key_audit(const struct sl_key *before, const struct sl_key *after, struct sl_slice actor,
+             const struct sl_store_ops *ops, void *conn)
+{
+	struct sl_buf was, is;
+	struct sl_audit_entry entry = {
+		.actor = actor,
+		.action = sl_slice_str(!before ? "key.create" : after ? "key.update" : "key.revoke"),
+		.target = sl_key_id(before ? before : after),
+	};
+	enum sl_err err = SL_ENOMEM;
+
+	write_policy(before, &was);
+	write_policy(after, &is);
+	entry.before_json = sl_buf_slice(&was);
+	entry.after_json = sl_buf_slice(&is);
+	if (!was.failed && !is.failed)
+		err = sl_audit_add(ops, conn, &entry, sl_clock_wall_ms());
+	sl_buf_release(&was);
+	sl_buf_release(&is);
 	return err;
 }
 
@@ -165,15 +200,10 @@ patched(const struct sl_key *base, struct sl_json body, struct sl_arena *scratch
         struct sl_fault *fault)
 {
 	struct sl_key *key = sl_key_new(base->account);
-	struct sl_json_writer writer;
 	struct sl_buf json;
 
 	sl_fault_set(fault, SL_FAULT_UNAVAILABLE, SL_SLICE("Out of memory."));
-	sl_buf_init(&json, POLICY_JSON_MAX);
-	sl_json_writer_init(&writer, &json);
-	sl_json_obj(&writer);
-	sl_key_policy_show(&base->policy, &writer);
-	sl_json_obj_end(&writer);
+	write_policy(base, &json);
 	if (key && (json.failed ||
 	            !sl_key_policy_apply(&key->policy, sl_json_parse(sl_buf_slice(&json)),
 	                                 SL_POLICY_STORED, 0, &key->arena, scratch, fault) ||
@@ -210,6 +240,21 @@ tell(struct sl_task *task)
 	public->done(public);
 }
 
+/* The row and what the audit log says of it. */
+static enum sl_err
+write_change(const struct sl_keyring_change *change, const struct sl_key *key,
+             const struct sl_store_ops *ops, void *conn)
+{
+	const struct sl_key *after = change->kind == PATCH ? change->key : key;
+	int64_t revoked_wall_ms = change->kind == REVOKE ? sl_clock_wall_ms() : 0;
+	enum sl_err err = sl_key_put_row(after, revoked_wall_ms, ops, conn);
+
+	if (err != SL_OK)
+		return err;
+	return sl_key_audit(change->kind == CREATE ? NULL : key,
+	                    change->kind == REVOKE ? NULL : after, change->actor, ops, conn);
+}
+
 /* Store thread (or, without a store, the caller's): writes the row. */
 static void
 run_change(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
@@ -221,16 +266,13 @@ run_change(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 	job->err = SL_ENOTFOUND;
 	if (!key)
 		return;
-	if (change->kind == PATCH) {
+	job->err = SL_OK;
+	if (change->kind == PATCH)
 		change->key = patched(key, change->body, &change->arena, &ignored);
-		job->err = !change->key ? SL_ENOMEM
-		           : ops        ? sl_key_put_row(change->key, 0, ops, conn)
-		                        : SL_OK;
-	} else {
-		int64_t revoked_wall_ms = change->kind == REVOKE ? sl_clock_wall_ms() : 0;
-
-		job->err = ops ? sl_key_put_row(key, revoked_wall_ms, ops, conn) : SL_OK;
-	}
+	if (change->kind == PATCH && !change->key)
+		job->err = SL_ENOMEM;
+	else if (ops)
+		job->err = write_change(change, key, ops, conn);
 	sl_key_unref(key);
 }
 
@@ -350,6 +392,7 @@ new_change(struct sl_keyring *ring, enum change_kind kind, struct sl_slice id,
 	change->public = public;
 	memcpy(change->id, id.ptr, id.len < KEY_ID_LEN ? id.len : KEY_ID_LEN);
 	sl_arena_init(&change->arena, 1024, POLICY_JSON_MAX);
+	change->actor = sl_arena_dup(&change->arena, public->actor);
 	public->internal = change;
 	public->err = SL_OK;
 	sl_buf_init(&public->json, SHOWN_KEY_MAX);

@@ -147,6 +147,8 @@ run_put(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 	struct startup *startup = SL_CONTAINER(job, struct startup, job);
 
 	job->err = sl_key_put_row(startup->key, 0, ops, conn);
+	if (job->err == SL_OK)
+		job->err = sl_key_audit(NULL, startup->key, SL_SLICE("first start"), ops, conn);
 }
 
 enum sl_err

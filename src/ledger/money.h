@@ -25,6 +25,7 @@
 #include "model/usage.h"
 #include "store/money_store.h"
 
+struct sl_audit_entry; /* ledger/audit.h */
 struct sl_store;
 struct sl_store_ops;
 struct sl_loop;
@@ -166,8 +167,10 @@ struct sl_money_credit {
 	int64_t             amount;      /* correction: may be negative; voucher: filled in */
 	int64_t             now_wall_ms;
 	struct sl_loop     *loop;
-	/* err: SL_EEXIST applied before; SL_ENOTFOUND no such voucher; SL_ELIMIT the
-	 * balance would fall below zero. The slices must live until then. */
+	const struct sl_audit_entry *audit; /* written in its transaction; NULL: none */
+	/* err: SL_EEXIST applied before; SL_ENOTFOUND no such voucher; SL_ETIMEDOUT it
+	 * expired; SL_ELIMIT the balance would fall below zero. What is pointed at must live
+	 * until then. */
 	enum sl_err         err;
 	void              (*done)(struct sl_money_credit *credit);
 	void               *user;
@@ -175,7 +178,19 @@ struct sl_money_credit {
 enum sl_err sl_money_credit(struct sl_money *money, struct sl_money_credit *credit);
 /* Waits; before the loops run and in commands. */
 enum sl_err sl_money_credit_now(struct sl_money *money, struct sl_money_credit *credit);
-/* Makes a voucher of a code (long and random: it is money). SL_EEXIST. Waits. */
+/* Makes a voucher of a code (long and random: it is money). */
+struct sl_money_voucher {
+	struct sl_slice     code;
+	int64_t             amount, expires_wall_ms; /* 0: never */
+	const struct sl_audit_entry *audit;
+	int64_t             now_wall_ms;
+	struct sl_loop     *loop;
+	enum sl_err         err; /* SL_EEXIST: there is one of this code */
+	void              (*done)(struct sl_money_voucher *voucher);
+	void               *user;
+};
+enum sl_err sl_money_voucher(struct sl_money *money, struct sl_money_voucher *voucher);
+/* Waits; in commands. */
 enum sl_err sl_money_voucher_add(struct sl_money *money, struct sl_slice code, int64_t amount);
 
 /* --- life ------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 
 #include <openssl/evp.h>
 
+#include "ledger/audit.h"
 #include "ledger/money_internal.h"
 #include "store/store.h"
 
@@ -45,12 +46,14 @@ run_credit(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 
 	if (err == SL_OK && credit->kind == SL_CREDIT_VOUCHER)
 		err = ops->money->voucher_use(conn, sl_slice_make(work->digest, 32), owner.number,
-		                              &credit->amount);
+		                              credit->now_wall_ms, &credit->amount);
 	else if (err == SL_OK)
 		err = ops->money->credit_add(conn, credit->external_id, owner.number,
 		                             credit->amount, credit->now_wall_ms);
 	if (err == SL_OK)
 		err = sl_money_fold_credit(work->money->fold, ops, conn, credit, owner.number);
+	if (err == SL_OK && credit->audit)
+		err = sl_audit_add(ops, conn, credit->audit, credit->now_wall_ms);
 	job->err = err;
 }
 
@@ -147,27 +150,83 @@ sl_money_credit_now(struct sl_money *money, struct sl_money_credit *credit)
 	return err;
 }
 
+/* --- vouchers ---------------------------------------------------------------------- */
+
 struct voucher_job {
-	struct sl_store_job   job;
-	struct sl_voucher_row row;
+	struct sl_store_job      job;
+	struct sl_money_voucher *voucher;
+	unsigned char            digest[32];
+	struct sl_task           task;
 };
 
 static void
 run_voucher(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
-	job->err = ops->money->voucher_add(conn, &SL_CONTAINER(job, struct voucher_job, job)->row);
+	struct voucher_job *work = SL_CONTAINER(job, struct voucher_job, job);
+	const struct sl_money_voucher *voucher = work->voucher;
+	const struct sl_voucher_row row = { .code_digest = sl_slice_make(work->digest, 32),
+		                            .amount = voucher->amount,
+		                            .expires_wall_ms = voucher->expires_wall_ms };
+
+	job->err = ops->money->voucher_add(conn, &row);
+	if (job->err == SL_OK && voucher->audit)
+		job->err = sl_audit_add(ops, conn, voucher->audit, voucher->now_wall_ms);
+}
+
+static enum sl_err
+prepare_voucher(struct sl_money_voucher *voucher, struct voucher_job *work)
+{
+	if (voucher->code.len < VOUCHER_MIN || voucher->code.len > EXTERNAL_ID_MAX ||
+	    voucher->amount <= 0 || voucher->amount > CREDIT_MAX)
+		return SL_EINVAL;
+	*work = (struct voucher_job){ .job.run = run_voucher, .voucher = voucher };
+	return digest(voucher->code, work->digest) ? SL_OK : SL_ENOMEM;
+}
+
+static void
+tell_voucher(struct sl_task *task)
+{
+	struct voucher_job *work = SL_CONTAINER(task, struct voucher_job, task);
+	struct sl_money_voucher *voucher = work->voucher;
+
+	free(work);
+	voucher->done(voucher);
+}
+
+static void
+voucher_done(struct sl_store_job *job)
+{
+	struct voucher_job *work = SL_CONTAINER(job, struct voucher_job, job);
+
+	work->voucher->err = job->err;
+	work->task.run = tell_voucher;
+	if (work->voucher->loop)
+		sl_loop_post(work->voucher->loop, &work->task);
+	else
+		tell_voucher(&work->task);
+}
+
+enum sl_err
+sl_money_voucher(struct sl_money *money, struct sl_money_voucher *voucher)
+{
+	struct voucher_job *work = malloc(sizeof(*work));
+	enum sl_err err = work ? prepare_voucher(voucher, work) : SL_ENOMEM;
+
+	if (err == SL_OK) {
+		work->job.done = voucher_done;
+		err = sl_store_submit(money->store, &work->job);
+	}
+	if (err != SL_OK)
+		free(work);
+	return err;
 }
 
 enum sl_err
 sl_money_voucher_add(struct sl_money *money, struct sl_slice code, int64_t amount)
 {
-	unsigned char bytes[32];
-	struct voucher_job work = { .job.run = run_voucher,
-		                    .row = { .code_digest = sl_slice_make(bytes, sizeof(bytes)),
-		                             .amount = amount } };
+	struct sl_money_voucher voucher = { .code = code, .amount = amount };
+	struct voucher_job work;
+	enum sl_err err = prepare_voucher(&voucher, &work);
 
-	if (code.len < VOUCHER_MIN || code.len > EXTERNAL_ID_MAX || amount <= 0 ||
-	    amount > CREDIT_MAX)
-		return SL_EINVAL;
-	return digest(code, bytes) ? sl_store_run(money->store, &work.job) : SL_ENOMEM;
+	return err == SL_OK ? sl_store_run(money->store, &work.job) : err;
 }

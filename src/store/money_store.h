@@ -92,6 +92,7 @@ struct sl_voucher_row {
 	struct sl_slice code_digest; /* 32 bytes */
 	int64_t         amount;
 	uint32_t        used_by; /* owner; 0: not used */
+	int64_t         expires_wall_ms; /* 0: never */
 };
 
 struct sl_money_ops {
@@ -123,9 +124,10 @@ struct sl_money_ops {
 	enum sl_err (*credit_add)(void *conn, struct sl_slice external_id, uint32_t owner,
 	                          int64_t amount, int64_t wall_ms);
 	enum sl_err (*voucher_add)(void *conn, const struct sl_voucher_row *row);
-	/* SL_ENOTFOUND: none of this code; SL_EEXIST: it was used. *amount is what it is worth. */
+	/* SL_ENOTFOUND: none of this code; SL_EEXIST: it was used; SL_ETIMEDOUT: it expired.
+	 * *amount is what it is worth. */
 	enum sl_err (*voucher_use)(void *conn, struct sl_slice code_digest, uint32_t owner,
-	                           int64_t *amount);
+	                           int64_t now_wall_ms, int64_t *amount);
 	/* Makes the order of id: the next event's number. */
 	enum sl_err (*event_next)(void *conn, int64_t *event);
 };

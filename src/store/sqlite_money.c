@@ -48,8 +48,9 @@
 	X(SPENT_EACH, "SELECT owner, win, period, amount FROM money_spent"                 \
 	              " ORDER BY owner, win, period")                                     \
 	X(CREDIT_ADD, "INSERT INTO money_credits VALUES (?1, ?2, ?3, ?4)")                 \
-	X(VOUCHER_ADD, "INSERT INTO money_vouchers VALUES (?1, ?2, 0)")                    \
-	X(VOUCHER_GET, "SELECT amount, used_by FROM money_vouchers WHERE code_digest = ?1")\
+	X(VOUCHER_ADD, "INSERT INTO money_vouchers VALUES (?1, ?2, 0, ?3)")                \
+	X(VOUCHER_GET, "SELECT amount, used_by, expires_wall_ms FROM money_vouchers"       \
+	               " WHERE code_digest = ?1")                                         \
 	X(VOUCHER_USE, "UPDATE money_vouchers SET used_by = ?2 WHERE code_digest = ?1"     \
 	               " AND used_by = 0")                                                \
 	X(EVENT_NEXT, "SELECT ifnull(max(id), 0) + 1 FROM money_entries")
@@ -467,14 +468,17 @@ voucher_add(void *conn, const struct sl_voucher_row *row)
 		return unprepared(conn);
 	bind_bytes(stmt, 1, row->code_digest.ptr, row->code_digest.len);
 	sqlite3_bind_int64(stmt, 2, row->amount);
+	sqlite3_bind_int64(stmt, 3, row->expires_wall_ms);
 	return run_once(stmt);
 }
 
 static enum sl_err
-voucher_use(void *conn, struct sl_slice code_digest, uint32_t owner, int64_t *amount)
+voucher_use(void *conn, struct sl_slice code_digest, uint32_t owner, int64_t now_wall_ms,
+            int64_t *amount)
 {
 	sqlite3_stmt *get = statement(conn, STATEMENT_VOUCHER_GET);
 	sqlite3_stmt *use = statement(conn, STATEMENT_VOUCHER_USE);
+	int64_t expires_wall_ms = 0;
 	bool used = false;
 	int rc;
 
@@ -485,12 +489,15 @@ voucher_use(void *conn, struct sl_slice code_digest, uint32_t owner, int64_t *am
 	if (rc == SQLITE_ROW) {
 		*amount = sqlite3_column_int64(get, 0);
 		used = sqlite3_column_int64(get, 1) != 0;
+		expires_wall_ms = sqlite3_column_int64(get, 2);
 	}
 	sqlite3_reset(get);
 	if (rc == SQLITE_DONE)
 		return SL_ENOTFOUND;
 	if (rc != SQLITE_ROW || used)
 		return used ? SL_EEXIST : sl_sqlite_error(rc);
+	if (expires_wall_ms && now_wall_ms >= expires_wall_ms)
+		return SL_ETIMEDOUT;
 	bind_bytes(use, 1, code_digest.ptr, code_digest.len);
 	sqlite3_bind_int64(use, 2, owner);
 	return run_once(use);

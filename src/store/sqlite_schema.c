@@ -79,6 +79,7 @@ static const char *const migrations[] = {
 	" BEGIN SELECT raise(ABORT, 'audit rows are never deleted'); END;"
 	"CREATE TRIGGER audit_frozen BEFORE UPDATE ON audit"
 	" BEGIN SELECT raise(ABORT, 'audit rows are never changed'); END;",
+	"ALTER TABLE money_vouchers ADD COLUMN expires_wall_ms INTEGER NOT NULL DEFAULT 0;",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 

@@ -1,9 +1,16 @@
 """Workspaces, teams, keys and end users: limits at each level, changed while running."""
+import concurrent.futures
 import json
+import re
+import sqlite3
+import subprocess
+import time
 import uuid
 
 import pytest
 
+from tests.integration import books
+from tests.integration.gateway import BINARY, Gateway
 from tests.integration.rawhttp import Connection
 from tests.integration.shapes import SHAPES
 
@@ -169,3 +176,152 @@ def test_budget_of_each_level(gateway, level):
         assert chat(gateway, key["key"], max_tokens=50).status == 200
         path = "/admin/%ss/%s" % (level, names[level])
         assert gateway.request("GET", path).json()["spend_usd"] > 0
+
+
+# --- the audit log ------------------------------------------------------------------
+
+
+def audit(gateway, query=""):
+    answer = gateway.request("GET", "/admin/audit" + query)
+    assert answer.status == 200
+    return answer.json()["data"]
+
+
+def test_every_change_is_in_the_audit_log(gateway):
+    before = audit(gateway, "?limit=1")
+    team = create(gateway, "team", rpm=5)["slug"]
+    patch(gateway, "team", team, rpm=6)
+    key = gateway.new_key(team=team, name="audited")
+    gateway.request("PATCH", "/admin/keys/" + key["id"], {"rpm": 9})
+    gateway.request("DELETE", "/admin/keys/" + key["id"])
+    gateway.request("DELETE", "/admin/teams/" + team)
+    gateway.request("POST", "/admin/deployments/disable", {"id": "azure-mini/azure/gpt-4o-mini"})
+    gateway.request("POST", "/admin/deployments/enable", {"id": "azure-mini/azure/gpt-4o-mini"})
+    rows = audit(gateway, "?after=%d" % (before[0]["id"] if before else 0))
+    assert [row["action"] for row in rows] == [
+        "team.create", "team.update", "key.create", "key.update", "key.revoke", "team.delete",
+        "deployment.disable", "deployment.enable"]
+    assert rows[0]["before"] is None and rows[0]["after"]["rpm"] == 5
+    assert rows[1]["before"]["rpm"] == 5 and rows[1]["after"]["rpm"] == 6
+    assert rows[2]["target"] == key["id"] and rows[2]["after"]["name"] == "audited"
+    assert rows[4]["after"] is None and rows[5]["after"] is None
+    assert all(row["actor"] == "master key from 127.0.0.1" for row in rows)
+    assert all(re.match(r"^[0-9a-f]{64}$", row["chain"]) and row["at"] for row in rows)
+    assert key["key"] not in json.dumps(rows)
+    newest = audit(gateway, "?limit=2")
+    assert [row["id"] for row in newest] == [rows[-1]["id"], rows[-2]["id"]]
+    older = audit(gateway, "?limit=1&before=%d" % newest[-1]["id"])
+    assert older[0]["id"] == rows[-3]["id"]
+    assert gateway.request("GET", "/admin/audit?limit=x").status == 400
+
+
+def test_an_altered_audit_log_is_noticed(fleet, tmp_path):
+    gateway = Gateway(tmp_path, fleet).start()
+    for number in range(4):
+        create(gateway, "team", rpm=number + 1)
+    gateway.stop()
+    books.verify(gateway)
+    store = sqlite3.connect(tmp_path / "sluice.db")
+    with pytest.raises(sqlite3.DatabaseError):
+        store.execute("UPDATE audit SET actor = 'nobody' WHERE id = 3")
+    store.execute("DROP TRIGGER audit_frozen")
+    store.execute("UPDATE audit SET after_json = replace(after_json, '\"rpm\":2', '\"rpm\":9')")
+    bad = store.execute("SELECT id FROM audit WHERE after_json LIKE '%\"rpm\":9%'").fetchone()[0]
+    store.commit()
+    store.close()
+    done = subprocess.run([str(BINARY), "ledger", "verify", "--config", str(gateway.config)],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "row %d of the audit log" % bad in done.stdout
+
+
+# --- prepaid ------------------------------------------------------------------------
+
+
+def top_up(gateway, slug, amount, external_id):
+    return gateway.request("POST", "/admin/workspaces/%s/credits" % slug,
+                           {"amount_usd": amount, "external_id": external_id, "note": "test"})
+
+
+def in_parallel(count, work):
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        return list(pool.map(lambda _: work(), range(count)))
+
+
+def test_a_prepaid_workspace_needs_balance(gateway):
+    slug = create(gateway, "workspace", prepaid=True, minimum_balance_usd=1)["slug"]
+    key = gateway.new_key(workspace=slug)["key"]
+    refused = chat(gateway, key, max_tokens=10)
+    assert refused.status == 402, refused.body
+    made = top_up(gateway, slug, 0.5, "a-" + slug)
+    assert made.status == 201 and made.json()["balance_usd"] == 0.5
+    assert chat(gateway, key, max_tokens=10).status == 402
+    assert top_up(gateway, slug, 2, "b-" + slug).json()["balance_usd"] == 2.5
+    assert chat(gateway, key, max_tokens=10).status == 200
+    books.settled(gateway)
+    own = gateway.request("GET", "/v1/credits", key=key).json()
+    assert own["workspace"] == slug and own["held_usd"] == 0
+    assert 2 < own["balance_usd"] < 2.5 and own["available_usd"] == own["balance_usd"]
+    assert own["spend_usd"] == pytest.approx(2.5 - own["balance_usd"], abs=1e-12)
+    shown = gateway.request("GET", "/admin/workspaces/" + slug).json()
+    assert shown["balance_usd"] == own["balance_usd"]
+    books.verify(gateway)
+
+
+def test_a_top_up_is_applied_once(gateway):
+    slug = create(gateway, "workspace", prepaid=True)["slug"]
+    answers = in_parallel(40, lambda: top_up(gateway, slug, 1.25, "invoice-" + slug))
+    assert sorted(answer.status for answer in answers) == [200] * 39 + [201]
+    assert gateway.request("GET", "/admin/workspaces/" + slug).json()["balance_usd"] == 1.25
+    assert top_up(gateway, slug, -2, "refund-" + slug).status == 409
+    assert top_up(gateway, slug, -0.25, "correction-" + slug).json()["balance_usd"] == 1
+    for body in ({}, {"amount_usd": 1}, {"amount_usd": 0, "external_id": "x"},
+                 {"amount_usd": "1", "external_id": "x"}, {"amount_usd": 1, "external_id": ""}):
+        path = "/admin/workspaces/%s/credits" % slug
+        assert gateway.request("POST", path, body).status == 400
+    assert top_up(gateway, "nobody", 1, "z").status == 404
+    books.verify(gateway)
+
+
+def test_a_voucher_is_redeemed_once(gateway):
+    slugs = [create(gateway, "workspace", prepaid=True)["slug"] for _ in range(2)]
+    keys = [gateway.new_key(workspace=slug)["key"] for slug in slugs]
+    made = gateway.request("POST", "/admin/vouchers", {"amount_usd": 3})
+    assert made.status == 201 and made.json()["amount_usd"] == 3
+    code = made.json()["code"]
+    taken = iter(range(40))
+    answers = in_parallel(40, lambda: gateway.request("POST", "/v1/vouchers/redeem",
+                                                      {"code": code}, key=keys[next(taken) % 2]))
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 39
+    balances = [gateway.request("GET", "/admin/workspaces/" + slug).json()["balance_usd"]
+                for slug in slugs]
+    assert sorted(balances) == [0, 3]
+    assert gateway.request("POST", "/v1/vouchers/redeem", {"code": "voucher_" + "0" * 40},
+                           key=keys[0]).status == 404
+    loose = gateway.new_key()["key"]
+    assert gateway.request("POST", "/v1/vouchers/redeem", {"code": code}, key=loose).status == 400
+    assert gateway.request("POST", "/v1/vouchers/redeem", {"code": code}, key=None).status == 401
+    assert gateway.request("POST", "/admin/vouchers", {"amount_usd": 3}, key=keys[0]).status == 403
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2))
+    late = gateway.request("POST", "/admin/vouchers", {"amount_usd": 1, "expires_at": soon})
+    time.sleep(2.1)
+    assert gateway.request("POST", "/v1/vouchers/redeem", {"code": late.json()["code"]},
+                           key=keys[0]).status == 409
+    # The log names the voucher by its beginning; the code is money.
+    assert code not in json.dumps(audit(gateway, "?limit=1000"))
+    assert code not in gateway.logs()
+    books.verify(gateway)
+
+
+def test_credits_show_the_budgets_of_the_key(gateway):
+    key = gateway.new_key(daily_budget_usd=2, total_budget_usd=10)["key"]
+    assert chat(gateway, key, max_tokens=10).status == 200
+    books.settled(gateway)
+    own = gateway.request("GET", "/v1/credits", key=key).json()
+    assert own["workspace"] is None and own["balance_usd"] == 0
+    assert set(own["budget"]) == {"daily", "total"}
+    daily = own["budget"]["daily"]
+    assert daily["limit_usd"] == 2 and daily["spend_usd"] == own["spend_usd"] > 0
+    assert daily["remaining_usd"] == pytest.approx(2 - own["spend_usd"], abs=1e-12)
+    assert gateway.request("GET", "/v1/credits", key=None).status == 401
+    assert gateway.request("GET", "/v1/credits").status == 401

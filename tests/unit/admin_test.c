@@ -15,8 +15,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "../money_harness.h"
 #include "admin/call.h"
 #include "ledger/key.h"
+#include "ledger/tenants.h"
 #include "model/config.h"
 #include "pipeline/board.h"
 #include "pipeline/gateway.h"
@@ -28,8 +30,10 @@ enum { ANSWER_MAX = 1 << 20 };
 /* One gateway without a pipeline, on a thread of its own. */
 static struct {
 	struct sl_loop      *loop;
+	struct till          till;
 	struct sl_store     *store;
 	struct sl_keyring   *keyring;
+	struct sl_tenants   *tenants;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
 	struct sl_stacks    *stacks;
@@ -133,13 +137,16 @@ set_up(void **state)
 		.keys_required = true, .reload = reload, .base_url = base_url,
 		.sample_model = sample_model, .draining = draining,
 	};
-	const char *reason = "";
 	struct sl_buf generated;
 
 	(void)state;
 	sl_buf_init(&generated, 256);
 	gateway.loop = sl_loop_new(0);
-	gateway.store = sl_store_new(SL_SLICE("sqlite::memory:"), &reason);
+	if (!till_open(&gateway.till, SL_DURABLE_LEASE))
+		return -1;
+	gateway.store = gateway.till.store;
+	gateway.tenants = sl_tenants_new();
+	sl_tenants_load(gateway.tenants, gateway.store);
 	gateway.keyring = sl_keyring_new();
 	gateway.telemetry = sl_telemetry_new(&telemetry, gateway.store);
 	if (sl_keyring_load(gateway.keyring, gateway.store) != SL_OK ||
@@ -148,6 +155,8 @@ set_up(void **state)
 		return -1;
 	services.store = gateway.store;
 	services.keyring = gateway.keyring;
+	services.tenants = gateway.tenants;
+	services.money = gateway.till.money;
 	services.telemetry = gateway.telemetry;
 	gateway.board = sl_board_new();
 	sl_board_register(gateway.board, &config);
@@ -183,7 +192,8 @@ tear_down(void **state)
 	pthread_join(gateway.thread, NULL);
 	sl_server_free(gateway.server);
 	sl_telemetry_free(gateway.telemetry);
-	sl_store_free(gateway.store);
+	till_shut(&gateway.till);
+	till_remove(&gateway.till);
 	/* What the store did in its last moments is still to be told. */
 	sl_loop_post(gateway.loop, &last);
 	sl_loop_run(gateway.loop);
@@ -192,6 +202,7 @@ tear_down(void **state)
 	sl_stacks_free(gateway.stacks);
 	sl_world_unref(gateway.world);
 	sl_keyring_free(gateway.keyring);
+	sl_tenants_free(gateway.tenants);
 	sl_loop_free(gateway.loop);
 	return 0;
 }
@@ -325,6 +336,13 @@ a_key_goes_through_its_life(void **state)
 	assert_int_equal(ask("PATCH", path, AS_MASTER, "{\"rpm\":7}"), 404);
 }
 
+/* Past the door; what the handler makes of an empty body is its own business. */
+static bool
+is_let_in(int status)
+{
+	return status < 500 && status != 401 && status != 403;
+}
+
 /* Every row of the table with no key, a wrong one, a virtual one, the master's in
  * both carriers. */
 /* What a restart would find. */
@@ -450,11 +468,18 @@ every_route_asks_for_its_role(void **state)
 		status = ask(route->method, path, "Authorization: Bearer wrong\r\n", body);
 		assert_int_equal(status, open ? 200 : 401);
 		status = ask(route->method, path, virtual_key, body);
-		assert_int_equal(status, open ? 200 : 403);
-		assert_int_equal(ask(route->method, path, AS_MASTER, body) / 100, 2);
-		if (strcmp(route->method, "DELETE") != 0)
-			assert_int_equal(ask(route->method, path, "X-Api-Key: the-master-key\r\n",
-			                     body) / 100, 2);
+		if (route->role == ADMIN_ROLE_MASTER)
+			assert_int_equal(status, 403);
+		else
+			assert_true(is_let_in(status));
+		status = ask(route->method, path, AS_MASTER, body);
+		if (route->role == ADMIN_ROLE_KEY)
+			assert_int_equal(status, 401);
+		else
+			assert_true(is_let_in(status));
+		if (route->role == ADMIN_ROLE_MASTER && strcmp(route->method, "DELETE") != 0)
+			assert_true(is_let_in(ask(route->method, path,
+			                          "X-Api-Key: the-master-key\r\n", body)));
 	}
 }
 
