@@ -63,20 +63,6 @@ prompt(void *context, struct sl_prompt *out)
 	return true;
 }
 
-struct sl_slice
-sl_aim_model(const struct sl_world *world, const struct sl_selection *selection,
-             struct sl_slice written)
-{
-	const struct sl_config *config = world->config;
-
-	if (selection->model.len == 0)
-		return written;
-	for (size_t i = 0; selection->model_else.len > 0 && i < config->model_count; i++)
-		if (sl_slice_eq(config->models[i].name, selection->model))
-			return selection->model;
-	return selection->model_else.len > 0 ? selection->model_else : selection->model;
-}
-
 /* --- which stack ------------------------------------------------------------------ */
 
 static struct sl_slice

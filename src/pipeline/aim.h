@@ -34,8 +34,12 @@ struct sl_aim {
 };
 
 /* The model that is meant: what the contract chose, else what was written. */
-struct sl_slice sl_aim_model(const struct sl_world *world, const struct sl_selection *selection,
-                             struct sl_slice written);
+static inline struct sl_slice
+sl_aim_model(const struct sl_selection *selection, struct sl_slice written)
+{
+	return selection->model.len > 0 ? selection->model : written;
+}
+
 /* The stack is the first that is named: by the request, its key, the key's workspace;
  * where the contract or a virtual model needs one, the managed default. False: *fault,
  * text on the arena. */

@@ -213,8 +213,9 @@ bool sl_pages_answer(struct sl_ask *ask, bool authenticated);
 /* quota.c: into the decision, for a surface that tells it. */
 void sl_quota_note(struct sl_ask *ask);
 
-/* route.c: the endpoint that was named, if one was. False: *fault. */
-bool sl_route_choose(struct sl_ask *ask, struct sl_fault *fault);
+/* route.c: puts the instructions of the endpoint that was named, if one was and has
+ * any, into the request that was read. False: *fault. */
+bool sl_route_apply(struct sl_ask *ask, struct sl_fault *fault);
 
 /* admission.c: the limits of the key and of those it belongs to. Once the key is known: */
 void sl_admission_open(struct sl_ask *ask);

@@ -348,7 +348,7 @@ sl_explain_request(const struct sl_explain *how, struct sl_json source, struct s
 			.shape = request->shape,
 			.steer = &request->steer,
 			.selection = &request->selection,
-			.model = sl_aim_model(how->world, &request->selection,
+			.model = sl_aim_model(&request->selection,
 			                      request->input.path_model.len > 0
 			                          ? request->input.path_model
 			                          : request->steer.model),

@@ -247,8 +247,8 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->input.body = sl_buf_slice(&exchange->body);
-	if (!sl_route_choose(ask, &fault) ||
-	    !ask->shape->read_request(&ask->input, &ask->front->arena, &ask->front->steer, &fault)) {
+	if (!ask->shape->read_request(&ask->input, &ask->front->arena, &ask->front->steer, &fault) ||
+	    !sl_route_apply(ask, &fault)) {
 		sl_ask_refuse(ask, &fault);
 		return;
 	}
@@ -259,12 +259,10 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->decision.stream = ask->stream;
-	ask->decision.model_requested = sl_arena_dup(&exchange->arena, ask->selection.model.len > 0
-	                                             ? ask->selection.model
-	                                             : written_model(ask));
 	ask->record.model_requested = sl_arena_dup(&exchange->arena,
-	                                           sl_aim_model(ask->world, &ask->selection,
+	                                           sl_aim_model(&ask->selection,
 	                                                        written_model(ask)));
+	ask->decision.model_requested = ask->record.model_requested;
 	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->selection.end_user.len > 0
 	                                    ? ask->selection.end_user
 	                                    : ask->front->steer.end_user);

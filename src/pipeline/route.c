@@ -1,8 +1,8 @@
-/* route.c - a named endpoint, instead of a model.
+/* route.c - the instructions of a named endpoint.
  *
- * A route stands for a place of its own or for a model with instructions. The
- * instructions are put in front of the conversation before anything reads it, so that
- * what is classified, counted and translated is what will be sent.
+ * Where a route leads is the plan's business. Its instructions are put in front of the
+ * conversation before anybody looks at it, so that what is classified, counted and
+ * translated is what will be sent. An unknown route is the plan's to refuse.
  */
 #include "pipeline/ask.h"
 
@@ -70,24 +70,18 @@ instruct(struct sl_ask *ask, struct sl_slice system, struct sl_fault *fault)
 }
 
 bool
-sl_route_choose(struct sl_ask *ask, struct sl_fault *fault)
+sl_route_apply(struct sl_ask *ask, struct sl_fault *fault)
 {
+	static const struct sl_slice prefix = SL_SLICE_INIT("route/");
+	struct sl_ask_front *front = ask->front;
 	struct sl_slice name = ask->selection.wish.route;
 	const struct sl_config_route *route;
 
-	if (name.len == 0)
+	if (name.len == 0 && sl_slice_starts(front->steer.model, prefix))
+		name = sl_slice_from(front->steer.model, prefix.len);
+	route = name.len > 0 ? find(ask->world->config, name) : NULL;
+	if (!route || route->system.len == 0)
 		return true;
-	route = find(ask->world->config, name);
-	if (!route) {
-		sl_fault_set(fault, SL_FAULT_NO_ROUTE,
-		             sl_arena_printf(&ask->exchange->arena,
-		                             "There is no route '%.*s' here.", SL_ARG(name)));
-		fault->code = SL_SLICE("route_not_found");
-		return false;
-	}
-	if (route->base_url.len > 0)
-		ask->selection.provider = route->name;
-	else
-		ask->selection.model = route->model;
-	return route->system.len == 0 || instruct(ask, route->system, fault);
+	return instruct(ask, route->system, fault) &&
+	       ask->shape->read_request(&ask->input, &front->arena, &front->steer, fault);
 }

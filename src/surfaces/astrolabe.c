@@ -2,7 +2,7 @@
  *
  * Keys astrolabe_live_... as bearer or x-api-key. A model may be virtual
  * (astrolabe/auto and its lanes): an alias of that name decides what it means, else
- * the gateway's `auto`. metadata.astrolabe holds the wishes of one request. Headers
+ * the stack that the lane stands for. metadata.astrolabe holds the wishes of one request. Headers
  * and a member of the body tell what was decided; errors carry the request's id.
  */
 #include "surfaces/surface.h"
@@ -84,15 +84,8 @@ read_members(const struct sl_surface_members *members, struct sl_arena *arena,
 
 	if (model.len == 0 || sl_slice_is(model, "auto"))
 		model = SL_SLICE("astrolabe/auto");
-	if (lane_of(model)) {
+	if (lane_of(model))
 		out->model = model;
-		out->model_else = SL_SLICE("auto");
-		/* What a lane's name promises, unless the request says otherwise. */
-		if (sl_slice_is(model, "astrolabe/cheap"))
-			out->wish.cost_mode = SL_OBJECTIVE_LOWEST_PASSABLE;
-		else if (sl_slice_is(model, "astrolabe/safe"))
-			out->wish.quality = SL_QUALITY_HIGH;
-	}
 	return sl_wish_read_members(&out->wish, members->astrolabe, arena, fault);
 }
 

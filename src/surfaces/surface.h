@@ -45,7 +45,6 @@ struct sl_selection {
 	struct sl_slice path;       /* as the shapes see it */
 	struct sl_slice request_id; /* as this contract shows it; empty: ours */
 	struct sl_slice model;      /* instead of the body's */
-	struct sl_slice model_else; /* where no alias has that name */
 	struct sl_slice provider;   /* configured name: this one and its fallbacks only */
 	bool            any_path;   /* paths that no shape owns pass to the provider as they are */
 	bool            own_shape_only; /* nothing may be translated for this request */

@@ -22,9 +22,25 @@ MODELS = """\
 """
 
 
+STACKS = """\
+stacks:
+  - slug: customer-data
+    version: 3
+    models: [smart]
+    allowed_providers: [openai, openai-b]
+  - slug: nobody
+    models: [smart]
+    allowed_providers: [gemini]
+workspaces:
+  - {slug: acme, stack: customer-data}
+"""
+TEN = ("cloud-request-id", "cloud-workspace", "cloud-key", "model", "stack-name",
+       "stack-version", "policy-status")
+
+
 @pytest.fixture(scope="module")
 def gateway_options():
-    return {"models": MODELS, "router": "auto: smart"}
+    return {"models": MODELS, "router": "auto: smart", "extra": STACKS}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +81,40 @@ def test_15_x_api_key(gateway, key):
     assert answer.status == 200 and answer.json()["object"] == "response"
 
 
+def test_16_ten_headers(gateway, key):
+    answer = gateway.request("POST", "/v1/responses", RESPONSES, key=key)
+    assert answer.status == 200
+    for name in TEN:
+        assert answer.headers["x-astrolabe-" + name], name
+    assert answer.headers["x-astrolabe-stack-name"] == "default-optimizer"
+    assert re.match(r"^\d+$", answer.headers["x-astrolabe-stack-version"])
+    assert answer.headers["x-astrolabe-policy-status"] == "passed"
+    limit, left, reset = (int(answer.headers["x-ratelimit-" + name])
+                          for name in ("limit", "remaining", "reset"))
+    assert limit == 1000 and 0 <= left < 1000 and abs(reset - time.time()) < 120
+
+
+def test_17_wishes_in_metadata(gateway, key, fleet):
+    wishes = {"stack": "customer-data", "quality": "high", "verification": "strong"}
+    answer = gateway.request("POST", "/v1/responses", dict(
+        RESPONSES, metadata={"ticket": "7", "astrolabe": wishes}), key=key)
+    assert answer.status == 200, answer.body
+    assert answer.headers["x-astrolabe-stack-name"] == "customer-data"
+    assert answer.headers["x-astrolabe-stack-version"] == "3"
+    assert fleet.journal.last().json()["metadata"] == {"ticket": "7"}
+    answer = gateway.request("POST", "/v1/responses", dict(
+        RESPONSES, metadata={"astrolabe": wishes}), key=key)
+    assert answer.status == 200 and "metadata" not in fleet.journal.last().json()
+
+
+def test_18_no_balance(gateway, fleet):
+    gateway.request("POST", "/admin/workspaces", {"slug": "broke", "prepaid": True})
+    broke = gateway.new_key(surface="astrolabe", workspace="broke")["key"]
+    refused(gateway.request("POST", "/v1/responses", dict(RESPONSES, max_output_tokens=100),
+                            key=broke), 402, "payment_required")
+    assert not fleet.journal.entries()
+
+
 def test_20_the_sdk(gateway, key):
     openai = pytest.importorskip("openai")
     with openai.OpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0) as client:
@@ -79,6 +129,38 @@ def test_21_the_key_is_never_shown_whole(gateway, key):
     shown = answer.headers["x-astrolabe-cloud-key"]
     assert key.startswith(shown) and len("astrolabe_live_") < len(shown) < 24
     assert key not in str(answer.headers) and key.encode() not in answer.body
+
+
+def test_23_unknown_stack(gateway, key, fleet):
+    for stack in ("no-such", "", "x" * 200):
+        answer = gateway.request("POST", "/v1/responses", dict(
+            RESPONSES, metadata={"astrolabe": {"stack": stack}}), key=key)
+        if stack:
+            refused(answer, 404, "routing_stack_not_found")
+    assert len(fleet.journal.entries()) <= 1
+
+
+def test_24_stack_without_candidates(gateway, key, fleet):
+    refused(gateway.request("POST", "/v1/responses", dict(
+        RESPONSES, metadata={"astrolabe": {"stack": "nobody"}}), key=key),
+        409, "routing_policy_blocked")
+    assert not fleet.journal.entries()
+
+
+def test_26_whose_stack_holds(gateway):
+    def stack(key, **wishes):
+        body = dict(RESPONSES, metadata={"astrolabe": wishes}) if wishes else RESPONSES
+        answer = gateway.request("POST", "/v1/responses", body, key=key)
+        assert answer.status == 200, answer.body
+        return answer.headers["x-astrolabe-stack-name"]
+
+    plain = gateway.new_key(surface="astrolabe")["key"]
+    acme = gateway.new_key(surface="astrolabe", workspace="acme")["key"]
+    bound = gateway.new_key(surface="astrolabe", workspace="acme", stack="low-cost")["key"]
+    assert stack(plain) == "default-optimizer"
+    assert stack(acme) == "customer-data"
+    assert stack(bound) == "low-cost"
+    assert stack(bound, stack="high-quality") == "high-quality"
 
 
 def test_25_over_the_limit(gateway):
