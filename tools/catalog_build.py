@@ -48,6 +48,7 @@ PROVIDERS = [
     ("anthropic", "anthropic", "anthropic"),
     ("azure", "azure", "azure"),
     ("baseten", "baseten", None),
+    ("bedrock", "amazon-bedrock", "aws"),
     ("cerebras", "cerebras", "cerebras"),
     ("cohere", "cohere", "cohere"),
     ("dashscope", "alibaba", None),
@@ -74,10 +75,14 @@ PROVIDERS = [
     ("stepfun", "stepfun", None),
     ("together", "togetherai", "together"),
     ("upstage", "upstage", None),
+    ("vertex", "google-vertex", None),
+    ("vertex_anthropic", "google-vertex", None),
     ("xai", "xai", "x-ai"),
     ("zai", "zai", None),
     ("zhipu", "zhipuai", None),
 ]
+# Of a source with models of many makers, those that our provider serves.
+ONLY = {"vertex": "gemini-", "vertex_anthropic": "claude-"}
 # Providers where zero means free of charge.
 FREE = {"zhipu", "glm", "zai"}
 # Models only PRICES has are taken when their id begins so: those are current.
@@ -147,8 +152,8 @@ def number(text):
 
 
 def plain(value):
-    text = format(value.normalize(), "f")
-    return text
+    """At most nine places: a nano-dollar is the smallest amount."""
+    return format(round(value, 9).normalize(), "f")
 
 
 def write_prices(prices):
@@ -298,6 +303,7 @@ def build(models, prices, models_date, prices_date):
         entries = price_entries.get(priced, [])
         for row in models:
             if row["provider"] != theirs or row.get("status") == "alpha" or \
+                    not row["model"].startswith(ONLY.get(ours, "")) or \
                     any(word in row["model"] for word in SKIP):
                 continue
             facts = base_facts(row, ours)
@@ -313,7 +319,7 @@ def build(models, prices, models_date, prices_date):
     for (provider, ident), facts in list(rows.items()):
         if provider == "openai":
             rows.setdefault(("azure", ident), facts)
-        if provider == "anthropic":
+        if provider in ("anthropic", "vertex_anthropic", "bedrock") and "claude-" in ident:
             finish_anthropic(facts)
     for ident, reads, writes, costs in BY_HAND:
         rows.setdefault(("openai", ident), {

@@ -16,15 +16,14 @@
 #ifndef SL_PIPELINE_ASK_H
 #define SL_PIPELINE_ASK_H
 
-#include "base/json_array.h"
 #include "base/rand.h"
-#include "base/sse.h"
 #include "ledger/tenancy.h"
 #include "model/fault.h"
 #include "net/client.h"
 #include "net/server.h"
 #include "pipeline/board.h"
 #include "pipeline/drain.h"
+#include "pipeline/frames.h"
 #include "pipeline/spend.h"
 #include "pipeline/token.h"
 #include "pipeline/world.h"
@@ -115,11 +114,7 @@ struct sl_ask {
 	struct sl_header                *reply_headers; /* to pass on; on the front's arena */
 	size_t                           reply_header_count;
 	struct sl_buf                    held;     /* reply bytes not sent yet */
-	union {
-		struct sl_sse_reader        sse;
-		struct sl_json_array_reader array;
-	} reader;
-	bool                             reader_ready;
+	struct sl_frames                 frames;
 	struct sl_stream_state           reply;    /* what was learnt of the reply */
 
 	struct sl_decision               decision;

@@ -27,18 +27,6 @@ now_us(const struct sl_ask *ask)
 	return sl_loop_now_ns(ask->gateway->loop) / 1000;
 }
 
-static void
-release_reader(struct sl_ask *ask)
-{
-	if (!ask->reader_ready)
-		return;
-	if (ask->framing == SL_FRAMING_JSON_ARRAY)
-		sl_json_array_release(&ask->reader.array);
-	else
-		sl_sse_reader_release(&ask->reader.sse);
-	ask->reader_ready = false;
-}
-
 void
 sl_attempt_content(struct sl_ask *ask)
 {
@@ -76,7 +64,7 @@ sl_attempt_drop(struct sl_ask *ask)
 		ask->fetching = false;
 		sl_fetch_cancel(&ask->fetch);
 	}
-	release_reader(ask);
+	sl_frames_release(&ask->frames);
 }
 
 static void on_token(struct sl_token_waiter *waiter);
@@ -127,6 +115,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	const struct sl_shape_target shape_target = {
 		.model = target->model,
 		.model_in_path = (kind->quirks & SL_QUIRK_MODEL_IN_PATH) != 0,
+		.body_version = kind->body_version,
 		.ask_for_usage = (kind->quirks & SL_QUIRK_NO_STREAM_OPTIONS) == 0,
 		.max_output_tokens = ask->spend.output_limit,
 		.extensions = extensions_for(ask),

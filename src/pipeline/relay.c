@@ -359,20 +359,6 @@ finish_error(struct sl_ask *ask)
 
 /* --- STREAM --------------------------------------------------------------- */
 
-static enum sl_err
-next_frame(struct sl_ask *ask, struct sl_slice *bytes, struct sl_sse_frame *frame)
-{
-	struct sl_json_array_item item;
-	enum sl_err err;
-
-	if (ask->framing != SL_FRAMING_JSON_ARRAY)
-		return sl_sse_read(&ask->reader.sse, bytes, frame);
-	err = sl_json_array_read(&ask->reader.array, bytes, &item);
-	*frame = (struct sl_sse_frame){ .data = item.data, .raw = item.raw };
-	frame->comment_only = item.data.len == 0;
-	return err;
-}
-
 static bool
 read_frame(struct sl_ask *ask, const struct sl_sse_frame *frame)
 {
@@ -405,7 +391,7 @@ relay_frames(struct sl_ask *ask, struct sl_slice bytes)
 	struct sl_sse_frame frame;
 	enum sl_err err;
 
-	while ((err = next_frame(ask, &bytes, &frame)) == SL_OK) {
+	while ((err = sl_frames_read(&ask->frames, &bytes, &frame)) == SL_OK) {
 		bool pass = read_frame(ask, &frame);
 
 		/* Garbage is not passed on: an error event follows what was whole. */
@@ -465,14 +451,13 @@ static bool
 flush_reader(struct sl_ask *ask)
 {
 	struct sl_sse_frame frame;
+	struct sl_slice rest;
 	bool was_broken = ask->reply.facts.broken, pass;
+	enum sl_err err = sl_frames_finish(&ask->frames, &frame, &rest);
 
-	if (ask->framing == SL_FRAMING_JSON_ARRAY)
-		return true;
-	if (sl_sse_finish(&ask->reader.sse, &frame) != SL_OK) {
-		/* The LF of a CRLF whose CR completed the last frame. */
-		put_out(ask, sl_buf_slice(&ask->reader.sse.pending));
-		return true;
+	if (err != SL_OK) {
+		put_out(ask, rest);
+		return err == SL_MORE;
 	}
 	pass = read_frame(ask, &frame);
 	if (ask->reply.facts.broken && !was_broken)
@@ -491,8 +476,7 @@ stream_end(struct sl_ask *ask)
 	}
 	if (lost_bytes(ask))
 		return;
-	if (ask->shape->end_stream &&
-	    (ask->framing != SL_FRAMING_JSON_ARRAY || sl_json_array_closed(&ask->reader.array)))
+	if (ask->shape->end_stream && sl_frames_closed(&ask->frames))
 		ask->shape->end_stream(&ask->reply);
 	if (ask->state == SL_ASK_WAITING && ask->reply.facts.failed) {
 		fail_reported(ask);
@@ -548,13 +532,10 @@ choose_mode(struct sl_ask *ask, const struct sl_headers *headers, int64_t conten
 {
 	struct sl_slice type = sl_headers_get(headers, "content-type");
 	uint64_t reply_max = ask->world->config->limits.reply_bytes;
-	bool sse = sl_slice_istarts(type, SL_SLICE("text/event-stream"));
-	bool json = sl_slice_istarts(type, SL_SLICE("application/json"));
 
 	if (ask->upstream_status >= 400)
 		ask->reply_mode = SL_REPLY_ERROR;
-	else if (ask->stream && ((ask->framing == SL_FRAMING_SSE && sse) ||
-	                         (ask->framing == SL_FRAMING_JSON_ARRAY && json)))
+	else if (ask->stream && sl_frames_suit(ask->framing, type))
 		ask->reply_mode = SL_REPLY_STREAM;
 	else if (ask->stream && ask->shape->read_reply)
 		ask->reply_mode = SL_REPLY_HOLD;
@@ -563,13 +544,9 @@ choose_mode(struct sl_ask *ask, const struct sl_headers *headers, int64_t conten
 		ask->reply_mode = SL_REPLY_OPAQUE;
 	else
 		ask->reply_mode = SL_REPLY_HOLD;
-	if (ask->reply_mode != SL_REPLY_STREAM)
-		return;
-	if (ask->framing == SL_FRAMING_JSON_ARRAY)
-		sl_json_array_init(&ask->reader.array, ask->world->config->limits.sse_event_bytes);
-	else
-		sl_sse_reader_init(&ask->reader.sse, ask->world->config->limits.sse_event_bytes);
-	ask->reader_ready = true;
+	if (ask->reply_mode == SL_REPLY_STREAM)
+		sl_frames_init(&ask->frames, ask->framing,
+		               ask->world->config->limits.sse_event_bytes);
 }
 
 static void

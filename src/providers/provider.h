@@ -73,6 +73,7 @@ struct sl_provider_kind {
 	const char *family;     /* shapes of this family are spoken natively; NULL: of every one */
 	const char *const *shapes; /* names of those it serves, NULL-terminated; NULL: all of the family */
 	unsigned    quirks;
+	const char *body_version; /* as in struct sl_shape_target; usually NULL */
 	const struct sl_config_header *headers; /* sent unless the caller sent one: anthropic-version */
 	size_t      header_count;
 	/* Target (path and query) for a request, on the arena; empty when this

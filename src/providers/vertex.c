@@ -1,9 +1,11 @@
-/* vertex.c - Gemini on Google Cloud's Vertex AI.
+/* vertex.c - Gemini and Claude on Google Cloud's Vertex AI.
  * https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest
+ * https://docs.anthropic.com/en/api/claude-on-vertex-ai
  *
- * The Gemini API's bodies under paths that name project and location, with a
+ * The makers' own bodies under paths that name project and location, with a
  * token of a service account in place of a key. A region has a host of its own;
- * the location "global" has the one without a region.
+ * the location "global" has the one without a region. The two makers' models are
+ * two kinds, because they speak two families of shapes.
  */
 #include "providers/provider.h"
 
@@ -29,27 +31,60 @@ address(struct sl_slice region, struct sl_arena *arena)
 }
 
 static struct sl_slice
-target(const struct sl_provider_request *request, struct sl_arena *arena)
+join(const struct sl_provider_request *request, const char *maker, const char *model,
+     struct sl_arena *arena)
 {
 	struct sl_slice version = request->api_version.len ? request->api_version : SL_SLICE("v1");
 	struct sl_slice path =
-	    sl_arena_printf(arena, "/%.*s/projects/%.*s/locations/%.*s/publishers/google/models/"
-	                    "{model}:{verb}", SL_ARG(version), SL_ARG(request->project),
-	                    SL_ARG(request->region));
+	    sl_arena_printf(arena, "/%.*s/projects/%.*s/locations/%.*s/publishers/%s/models/%s",
+	                    SL_ARG(version), SL_ARG(request->project), SL_ARG(request->region),
+	                    maker, model);
 
 	return sl_provider_join(request->base_path, path, request, request->query, arena);
 }
 
-static const char *const shapes[] = { "gemini_generate", "gemini_count_tokens", NULL };
+/* --- Gemini --------------------------------------------------------------------- */
+
+static struct sl_slice
+gemini_target(const struct sl_provider_request *request, struct sl_arena *arena)
+{
+	return join(request, "google", "{model}:{verb}", arena);
+}
+
+static const char *const gemini_shapes[] = { "gemini_generate", "gemini_count_tokens", NULL };
 
 const struct sl_provider_kind sl_provider_vertex = {
 	.name = "vertex",
-	.title = "Google Vertex AI",
+	.title = "Gemini on Vertex AI",
 	.env_cloud = variables,
 	.auth = SL_AUTH_GOOGLE,
 	.address = address,
 	.family = "gemini",
-	.shapes = shapes,
+	.shapes = gemini_shapes,
 	.quirks = SL_QUIRK_MODEL_IN_PATH,
-	.target = target,
+	.target = gemini_target,
+};
+
+/* --- Claude --------------------------------------------------------------------- */
+
+static struct sl_slice
+claude_target(const struct sl_provider_request *request, struct sl_arena *arena)
+{
+	return join(request, "anthropic",
+	            request->stream ? "{model}:streamRawPredict" : "{model}:rawPredict", arena);
+}
+
+static const char *const claude_shapes[] = { "anthropic_messages", NULL };
+
+const struct sl_provider_kind sl_provider_vertex_anthropic = {
+	.name = "vertex_anthropic",
+	.title = "Claude on Vertex AI",
+	.env_cloud = variables,
+	.auth = SL_AUTH_GOOGLE,
+	.address = address,
+	.family = "anthropic",
+	.shapes = claude_shapes,
+	.quirks = SL_QUIRK_MODEL_IN_PATH,
+	.body_version = "vertex-2023-10-16",
+	.target = claude_target,
 };

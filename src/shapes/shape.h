@@ -37,6 +37,7 @@ enum sl_framing {
 	SL_FRAMING_WHOLE,      /* one document (JSON, or binary such as audio) */
 	SL_FRAMING_SSE,
 	SL_FRAMING_JSON_ARRAY, /* Gemini without alt=sse: [ {...} , {...} ] */
+	SL_FRAMING_EVENTS,     /* Bedrock: application/vnd.amazon.eventstream */
 };
 
 struct sl_shape_input {
@@ -74,6 +75,8 @@ struct sl_steer {
 struct sl_shape_target {
 	struct sl_slice model;          /* the provider's id for it */
 	bool            model_in_path;  /* the body needs no model (Azure deployments) */
+	const char     *body_version;   /* Claude on Vertex: anthropic_version stands in the body
+	                                 * in place of the model; NULL: not so */
 	bool            ask_for_usage;  /* the target knows stream_options.include_usage */
 	int64_t         max_output_tokens; /* to be put in, because a budget needs a limit and
 	                                    * the request has none; 0: nothing */

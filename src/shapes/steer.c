@@ -215,6 +215,22 @@ sl_steer_quote(struct sl_slice text, struct sl_arena *arena, struct sl_slice *ou
 }
 
 static enum sl_err
+splice_version(const struct sl_steer *steer, const char *version, struct sl_arena *arena,
+               struct sl_json_splice *splice)
+{
+	const struct sl_json_found *model = &steer->found[SL_WANT_MODEL];
+	struct sl_slice quoted;
+	enum sl_err err = sl_steer_quote(sl_slice_str(version), arena, &quoted);
+
+	if (err == SL_OK)
+		err = sl_json_splice_insert(splice, &steer->top, SL_SLICE("anthropic_version"),
+		                            quoted);
+	if (err == SL_OK && model->type != SL_JSON_NONE)
+		err = sl_json_splice_remove(splice, model);
+	return err;
+}
+
+static enum sl_err
 splice_model(const struct sl_steer *steer, const struct sl_shape_target *target,
              struct sl_arena *arena, struct sl_json_splice *splice)
 {
@@ -222,6 +238,8 @@ splice_model(const struct sl_steer *steer, const struct sl_shape_target *target,
 	struct sl_slice quoted;
 	enum sl_err err;
 
+	if (target->body_version)
+		return splice_version(steer, target->body_version, arena, splice);
 	if (found->type == SL_JSON_NONE ? target->model_in_path
 	                                : sl_slice_eq(steer->model, target->model))
 		return SL_OK;

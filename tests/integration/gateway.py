@@ -15,6 +15,8 @@ import time
 import urllib.error
 import urllib.request
 
+from tests.upstream.bedrock_api import ACCESS_KEY_ID, REGION
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = pathlib.Path(os.environ.get("SLUICE_BIN", ROOT / "build" / "sluice"))
 MASTER_KEY = "test-master-key-0123456789abcdef"
@@ -64,9 +66,11 @@ def free_port():
         return sock.getsockname()[1]
 
 
-def provider_block(name, kind, base_url, key=None, extra=""):
+def provider_block(name, kind, base_url, key=None, extra="", auth="none"):
+    """`auth` stands where there is no key; None: `extra` says how."""
     lines = ["  %s:" % name, "    kind: %s" % kind, "    base_url: %s" % base_url]
-    lines.append("    api_key: %s" % key if key else "    auth: none")
+    if key or auth:
+        lines.append("    api_key: %s" % key if key else "    auth: %s" % auth)
     lines.append("    timeouts: {connect_ms: 3000, first_byte_ms: 3000, idle_ms: 3000}")
     return "\n".join(lines + ["    " + line for line in extra.splitlines()])
 
@@ -77,6 +81,9 @@ def fleet_providers(fleet):
               for name in ("openai", "anthropic", "gemini")]
     blocks.append(provider_block("azure", "azure", fleet.url("azure"), fleet.key("azure"),
                                  "api_version: 2024-10-21"))
+    blocks.append(provider_block(
+        "bedrock", "bedrock", fleet.url("bedrock"), auth=None, extra="region: %s\naccess_key_id: "
+        "%s\nsecret_access_key: %s" % (REGION, ACCESS_KEY_ID, fleet.key("bedrock"))))
     blocks.append(provider_block("openai-b", "openai", fleet.url("openai-b"),
                                  fleet.key("openai-b")))
     blocks.append(provider_block("refused", "openai", "http://127.0.0.1:%d/v1" % free_port(), "k"))

@@ -16,17 +16,17 @@ CHAT = {"model": "entra/gpt-4o-mini", "messages": [{"role": "user", "content": "
 def gateway(binary, fleet, tmp_path):
     account = tmp_path / "account.json"
     account.write_text(fleet.providers["vertex"].account(fleet.url("vertex")).file())
-    block = provider_block("vertex", "vertex", fleet.url("vertex"), None,
-                           "region: us-central1\ncredentials_file: %s" % account)
-    block = block.replace("    auth: none\n", "")
-    entra = provider_block("entra", "azure", fleet.url("azure"), None,
-                           "client_id: %s\nclient_secret: %s\ntoken_url: %s"
+    block = provider_block("vertex", "vertex", fleet.url("vertex"), auth=None,
+                           extra="region: us-central1\ncredentials_file: %s" % account)
+    claude = block.replace("vertex:", "vertex_anthropic:", 1).replace(
+        "kind: vertex", "kind: vertex_anthropic")
+    entra = provider_block("entra", "azure", fleet.url("azure"), auth=None,
+                           extra="client_id: %s\nclient_secret: %s\ntoken_url: %s"
                            % (CLIENT_ID, fleet.key("azure"), fleet.url("azure") + TOKEN_PATH))
-    entra = entra.replace("    auth: none\n", "")
     for label in ("vertex", "azure"):
         tokens = fleet.providers[label].tokens
         tokens.issued, tokens.lifetime_s, tokens.failing = [], 3600, False
-    gateway = Gateway(tmp_path, fleet, providers=block + "\n" + entra, extra="workers: 1").start()
+    gateway = Gateway(tmp_path, fleet, providers="\n".join([block, claude, entra]), extra="workers: 1").start()
     yield gateway
     gateway.stop()
 
@@ -51,6 +51,17 @@ def test_entra(gateway, fleet, key):
     sent = fleet.journal.last()
     assert sent.header("api-key") is None
     assert sent.header("authorization") == "Bearer " + fleet.providers["azure"].tokens.issued[0][0]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_claude_on_vertex(gateway, fleet, key, stream):
+    answer = gateway.request("POST", "/v1/messages", {
+        "model": "vertex_anthropic/claude-sonnet-4-5@20250929", "max_tokens": 50, "stream": stream,
+        "messages": [{"role": "user", "content": "hello there"}]}, key)
+    assert answer.status == 200, answer.body
+    assert b"message_stop" in answer.body if stream else answer.json()["content"]
+    assert fleet.journal.last().target.endswith(
+        "claude-sonnet-4-5%4020250929:" + ("streamRawPredict" if stream else "rawPredict"))
 
 
 def test_a_token_is_renewed_before_it_expires(gateway, fleet, key):

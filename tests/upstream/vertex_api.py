@@ -1,14 +1,15 @@
-"""Vertex AI: the Gemini API under project paths, with a service account's tokens."""
+"""Vertex AI: the Gemini API and Claude under project paths, with a service account's tokens."""
 import re
 import urllib.parse
 
-from .app import Provider
+from .anthropic_api import Anthropic
+from .app import Provider, dump, parse_object
 from .gemini_api import Gemini
 from .oauth import ServiceAccount, Tokens
 from .rules import Broken, expect
 
-PATH = re.compile(r"^/v1/projects/emulated-project/locations/us-central1/publishers/google"
-                  r"(/models/[^/]+)$")
+PATH = re.compile(r"^/v1/projects/emulated-project/locations/us-central1/publishers/"
+                  r"(google|anthropic)(/models/([^/:]+):([A-Za-z]+))$")
 
 
 class Vertex(Gemini):
@@ -18,6 +19,7 @@ class Vertex(Gemini):
         Provider.__init__(self, key, journal, label)
         self.tokens = Tokens()
         self._account = None
+        self._claude = Anthropic(key, journal, self.label)
 
     def account(self, url):
         """The account whose file names this emulator's token endpoint."""
@@ -38,8 +40,24 @@ class Vertex(Gemini):
         match = PATH.match(urllib.parse.unquote(request.path))
         if match is None:
             raise Broken("Requested entity was not found.", None, None, 404)
-        request.path = request.raw_path = "/v1" + match.group(1)
+        if match.group(1) == "anthropic":
+            return self.claude(request, entry, match.group(3), match.group(4))
+        request.path = request.raw_path = "/v1" + match.group(2)
         return Gemini.handle(self, request, entry)
+
+    def claude(self, request, entry, model, verb):
+        """Anthropic's own rules, but for what stands in the path and the version."""
+        body = parse_object(request.body)
+        expect("model" not in body, "model: Extra inputs are not permitted", "model")
+        expect(body.pop("anthropic_version", None) == "vertex-2023-10-16",
+               "anthropic_version: Field required", "anthropic_version")
+        expect(verb == ("streamRawPredict" if body.get("stream") else "rawPredict"),
+               "the method does not fit stream", "stream")
+        request.body = dump(dict(body, model=model))
+        request.path = "/v1/messages"
+        request.headers = [h for h in request.headers if h[0].lower() != "anthropic-version"]
+        request.headers.append(("anthropic-version", "2023-06-01"))
+        return self._claude.handle(request, entry)
 
     def check_grant(self, form):
         expect(form.get("grant_type") == "urn:ietf:params:oauth:grant-type:jwt-bearer"
