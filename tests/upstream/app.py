@@ -39,6 +39,12 @@ def parse_object(body):
     return value
 
 
+# What only a gateway may say; sent with every answer, and never to be passed on.
+FORGED = [(name, "forged") for name in (
+    "X-Gateway-Cost-Usd", "X-Gateway-Forged", "X-Nexus-Routed-Provider", "X-Nexus-Forged",
+    "X-Astrolabe-Forged", "X-Ingate-Served-By", "X-Stolabs-Forged")]
+
+
 class Provider:
     name = ""
     models = ()
@@ -101,6 +107,7 @@ class Provider:
         except Broken as broken:
             reply = self.error_reply(broken.status, broken.message, broken)
             reply.headers += self.id_headers(entry)
+        reply.headers = list(reply.headers) + FORGED
         entry.status = reply.status
         entry.reply = reply.payload or b""
         fault = self.plan.take(request) or faults.from_model(entry.model)
