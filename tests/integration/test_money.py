@@ -249,7 +249,7 @@ def test_each_attempt_has_a_row(binary, fleet, tmp_path, gateway):
 """
     other = Gateway(tmp_path, fleet, models=models, retries=2).start()
     try:
-        key = other.new_key()["key"]
+        key = other.new_key(total_budget_usd=5)["key"]
         fleet.providers["openai"].plan.add("500")
         assert ask(other, key, SHAPES["chat"], model="robust").status == 200
         rows = settled(other)
