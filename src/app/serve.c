@@ -29,6 +29,7 @@
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "ledger/answers.h"
 #include "ledger/key.h"
 #include "ledger/tenants.h"
 #include "routing/stack.h"
@@ -459,6 +460,7 @@ stop(struct sl_app *app)
 		sl_telemetry_free(app->telemetry);
 	sl_app_close_money(app);
 	sl_store_free(app->store);
+	sl_answers_free(app->answers);
 	if (app->keyring)
 		sl_keyring_free(app->keyring);
 	sl_tenants_free(app->tenants);

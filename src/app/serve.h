@@ -26,6 +26,7 @@
 #include "pipeline/gateway.h"
 #include "telemetry/telemetry.h"
 
+struct sl_answers;
 struct sl_app;
 struct sl_money;
 
@@ -69,6 +70,7 @@ struct sl_app {
 	const struct sl_serve_options *options;
 	struct sl_store        *store;
 	struct sl_money        *money;
+	struct sl_answers      *answers;
 	const char             *ring_path; /* of its journal */
 	struct sl_keyring      *keyring;
 	struct sl_tenants      *tenants;

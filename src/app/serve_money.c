@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "ledger/answers.h"
 #include "ledger/money.h"
 
 enum { PATH_SIZE = 4096, RING_SLOTS_MIN = 32768, RING_SLOTS_MAX = 1 << 20 };
@@ -118,6 +119,11 @@ sl_app_open_money(struct sl_app *app, struct sl_buf *reason)
 	app->money = sl_money_open(app->store, &options, &recovery, &why);
 	if (!app->money) {
 		sl_buf_printf(reason, "ledger: %s\n", why);
+		return false;
+	}
+	app->answers = sl_answers_new(app->store, options.now_wall_ms);
+	if (!app->answers) {
+		sl_buf_append_str(reason, "out of memory\n");
 		return false;
 	}
 	if (recovery.replayed > 0)

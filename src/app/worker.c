@@ -303,6 +303,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.board = app->board,
 		.stacks = app->stacks,
 		.money = app->money,
+		.answers = app->answers,
 		.draining = is_draining,
 		.context = worker,
 		.site = sl_admin_handler(worker->admin),

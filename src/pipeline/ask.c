@@ -247,12 +247,21 @@ void
 sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
               struct sl_slice body)
 {
+	sl_ask_answer_with(ask, status, content_type, body, NULL);
+}
+
+void
+sl_ask_answer_with(struct sl_ask *ask, int status, struct sl_slice content_type,
+                   struct sl_slice body, const struct sl_header *extra)
+{
 	struct sl_surface_headers fields = { .count = 0 };
 	struct sl_header out[SL_ANSWER_FIELDS_MAX];
 	size_t count = 0;
 
 	if (content_type.len > 0)
 		out[count++] = (struct sl_header){ SL_SLICE("content-type"), content_type };
+	if (extra)
+		out[count++] = *extra;
 	sl_quota_note(ask);
 	ask->surface->headers(&ask->decision, &ask->exchange->arena, &fields);
 	for (size_t i = 0; i < fields.count; i++)
@@ -342,6 +351,7 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 		                                                : SL_OUTCOME_CLIENT_GONE;
 	sl_attempt_drop(ask);
 	write_record(ask);
+	sl_repeat_end(ask);
 	sl_admission_close(ask);
 	sl_key_unref(ask->key);
 	sl_buf_release(&ask->held);

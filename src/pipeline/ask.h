@@ -24,6 +24,7 @@
 #include "pipeline/board.h"
 #include "pipeline/drain.h"
 #include "pipeline/frames.h"
+#include "pipeline/repeat.h"
 #include "pipeline/spend.h"
 #include "pipeline/token.h"
 #include "pipeline/world.h"
@@ -99,6 +100,7 @@ struct sl_ask {
 	bool                             fetching;
 	struct sl_board_ticket           ticket;
 	struct sl_spend                  spend;        /* its hold */
+	struct sl_repeat                 repeat;       /* its Idempotency-Key */
 	struct sl_drain                 *drain;        /* the caller is gone; read on */
 	uint32_t                         retry_after_ms; /* as its reply says, 0: nothing */
 	bool                             sent;         /* the provider may have seen it */
@@ -154,6 +156,9 @@ void sl_ask_refuse_method(struct sl_ask *ask, struct sl_slice allow);
 /* A complete answer made here (model lists, preflight). */
 void sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
                    struct sl_slice body);
+/* The same with one more field; extra may be NULL. */
+void sl_ask_answer_with(struct sl_ask *ask, int status, struct sl_slice content_type,
+                        struct sl_slice body, const struct sl_header *extra);
 /* Allocates the front. False: out of memory. */
 bool sl_ask_open_front(struct sl_ask *ask);
 /* The front's arena while there is one, else the exchange's. */

@@ -55,7 +55,7 @@ stays_here(struct sl_slice connection, struct sl_slice name)
 		NAME("host"), NAME("content-length"), NAME("accept-encoding"),
 		NAME("content-encoding"), NAME("expect"), NAME("cookie"), NAME("forwarded"),
 		NAME("x-real-ip"), NAME("via"), NAME("origin"), NAME("traceparent"),
-		NAME("x-request-id"), END
+		NAME("x-request-id"), NAME("idempotency-key"), END
 	};
 
 	return in_list(name, names) || sl_header_is_hop_by_hop(name) ||

@@ -15,6 +15,7 @@
 #include "net/loop.h"
 #include "net/server.h"
 
+struct sl_answers;
 struct sl_board;
 struct sl_keyring;
 struct sl_money;
@@ -43,6 +44,7 @@ struct sl_services {
 	struct sl_board     *board;
 	struct sl_stacks    *stacks;
 	struct sl_money     *money;
+	struct sl_answers   *answers;
 	bool (*draining)(void *context); /* the process is shutting down */
 	void *context;
 	/* Another handler on the same port: the admin room (/admin, /metrics,

@@ -66,6 +66,8 @@ write_out(struct sl_ask *ask, struct sl_slice bytes)
 {
 	enum sl_err err = sl_exchange_write(ask->exchange, bytes);
 
+	if (err == SL_OK)
+		sl_repeat_body(ask, bytes);
 	if (err != SL_OK && err != SL_ELIMIT && err != SL_ECLOSED)
 		sl_exchange_abort(ask->exchange);
 	return err == SL_OK;
@@ -164,6 +166,7 @@ begin_answer(struct sl_ask *ask)
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	sl_ask_set_state(ask, SL_ASK_ANSWERING);
+	sl_repeat_head(ask, ask->upstream_status, out, count);
 	if (sl_exchange_start(ask->exchange, ask->upstream_status, out, count, -1,
 	                      ask->surface->trailer_names ? ask->surface->trailer_names()
 	                                                  : SL_SLICE_NONE) != SL_OK)
@@ -220,6 +223,8 @@ send_whole(struct sl_ask *ask)
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	ask->bytes_out = ask->held.len;
 	sl_ask_set_state(ask, SL_ASK_ANSWERED);
+	sl_repeat_head(ask, ask->upstream_status, out, count);
+	sl_repeat_body(ask, sl_buf_slice(&ask->held));
 	sl_exchange_send(ask->exchange, ask->upstream_status, out, count,
 	                 sl_buf_slice(&ask->held));
 	sl_buf_release(&ask->held);

@@ -83,6 +83,12 @@ static const char insert_record_sql[] = "INSERT INTO records(id"
 	           " hint = excluded.hint, policy_json = excluded.policy_json,"         \
 	           " created_wall_ms = excluded.created_wall_ms,"                       \
 	           " revoked_wall_ms = excluded.revoked_wall_ms")                       \
+	X(ANSWER_PUT, "INSERT OR REPLACE INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)")    \
+	X(ANSWER_EACH, "SELECT id, request, status, content_type, body, expires_wall_ms"    \
+	               " FROM answers ORDER BY expires_wall_ms")                             \
+	X(ANSWER_TRIM, "DELETE FROM answers WHERE expires_wall_ms <= max(?1,"                \
+	               " ifnull((SELECT expires_wall_ms FROM answers ORDER BY expires_wall_ms" \
+	               " DESC LIMIT 1 OFFSET ?2), 0))")                                      \
 	X(KEY_EACH, "SELECT id, digest, hint, policy_json, created_wall_ms,"            \
 	            " revoked_wall_ms FROM keys ORDER BY id")                           \
 	X(RECORD, insert_record_sql)                                                    \
@@ -348,6 +354,68 @@ sqlite_key_each(void *conn, bool (*each)(void *context, const struct sl_key_row 
 	}
 	sqlite3_reset(stmt);
 	return sl_sqlite_error(rc);
+}
+
+/* --- answers ----------------------------------------------------------------- */
+
+static enum sl_err
+sqlite_answer_put(void *conn, const struct sl_answer_row *row)
+{
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, STATEMENT_ANSWER_PUT);
+
+	if (!stmt)
+		return sl_sqlite_error(sqlite3_errcode(c->db));
+	sqlite3_bind_blob(stmt, 1, row->id.ptr, (int)row->id.len, SQLITE_STATIC);
+	sqlite3_bind_blob(stmt, 2, row->request.ptr, (int)row->request.len, SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 3, row->status);
+	bind_text(stmt, 4, row->content_type);
+	sqlite3_bind_blob(stmt, 5, row->body.len ? row->body.ptr : "", (int)row->body.len,
+	                  SQLITE_STATIC);
+	sqlite3_bind_int64(stmt, 6, row->expires_wall_ms);
+	return sl_sqlite_error(step_once(stmt));
+}
+
+static enum sl_err
+sqlite_answer_each(void *conn, bool (*each)(void *context, const struct sl_answer_row *row),
+                   void *context)
+{
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, STATEMENT_ANSWER_EACH);
+	int rc;
+
+	if (!stmt)
+		return sl_sqlite_error(sqlite3_errcode(c->db));
+	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+		const struct sl_answer_row row = {
+			.id = column_text(stmt, 0),
+			.request = column_text(stmt, 1),
+			.status = sqlite3_column_int(stmt, 2),
+			.content_type = column_text(stmt, 3),
+			.body = column_text(stmt, 4),
+			.expires_wall_ms = sqlite3_column_int64(stmt, 5),
+		};
+
+		if (!each(context, &row)) {
+			rc = SQLITE_DONE;
+			break;
+		}
+	}
+	sqlite3_reset(stmt);
+	return sl_sqlite_error(rc);
+}
+
+static enum sl_err
+sqlite_answer_trim(void *conn, int64_t now_wall_ms, size_t most)
+{
+	struct conn *c = conn;
+	sqlite3_stmt *stmt = statement(c, STATEMENT_ANSWER_TRIM);
+
+	if (!stmt)
+		return sl_sqlite_error(sqlite3_errcode(c->db));
+	sqlite3_bind_int64(stmt, 1, now_wall_ms);
+	sqlite3_bind_int64(stmt, 2, (int64_t)most);
+	return sl_sqlite_error(step_once(stmt));
 }
 
 /* --- records --------------------------------------------------------------- */
@@ -689,6 +757,9 @@ const struct sl_store_ops sl_store_sqlite = {
 	.key_each = sqlite_key_each,
 	.records_append = sqlite_records_append,
 	.spend = sqlite_spend,
+	.answer_put = sqlite_answer_put,
+	.answer_each = sqlite_answer_each,
+	.answer_trim = sqlite_answer_trim,
 	.money = &sl_sqlite_money_ops,
 	.tenants = &sl_sqlite_tenant_ops,
 };

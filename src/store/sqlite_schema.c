@@ -80,6 +80,9 @@ static const char *const migrations[] = {
 	"CREATE TRIGGER audit_frozen BEFORE UPDATE ON audit"
 	" BEGIN SELECT raise(ABORT, 'audit rows are never changed'); END;",
 	"ALTER TABLE money_vouchers ADD COLUMN expires_wall_ms INTEGER NOT NULL DEFAULT 0;",
+	"CREATE TABLE answers(id BLOB PRIMARY KEY, request BLOB NOT NULL, status INTEGER NOT NULL,"
+	" content_type TEXT NOT NULL, body BLOB NOT NULL, expires_wall_ms INTEGER NOT NULL) STRICT;"
+	"CREATE INDEX answers_expire ON answers(expires_wall_ms);",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 

@@ -62,6 +62,14 @@ struct sl_spend_row {
 	int64_t requests, input_tokens, output_tokens, cost_nanousd, unpriced_requests;
 };
 
+/* A paid answer that is kept for who asks the same again (ledger/answers.h). */
+struct sl_answer_row {
+	struct sl_slice id, request; /* digests */
+	struct sl_slice content_type, body;
+	int             status;
+	int64_t         expires_wall_ms;
+};
+
 struct sl_money_ops;
 struct sl_tenant_ops;
 
@@ -99,6 +107,13 @@ struct sl_store_ops {
 	enum sl_err (*spend)(void *conn, const struct sl_spend_query *query,
 	                     bool (*each)(void *context, const struct sl_spend_row *row),
 	                     void *context);
+	enum sl_err (*answer_put)(void *conn, const struct sl_answer_row *row); /* by id */
+	/* In the order of their ends; stops when each returns false. */
+	enum sl_err (*answer_each)(void *conn,
+	                           bool (*each)(void *context, const struct sl_answer_row *row),
+	                           void *context);
+	/* Removes those that ended by then, and the oldest but `most`. */
+	enum sl_err (*answer_trim)(void *conn, int64_t now_wall_ms, size_t most);
 	const struct sl_money_ops *money; /* store/money_store.h */
 	const struct sl_tenant_ops *tenants; /* store/tenant_store.h */
 };

@@ -390,3 +390,77 @@ def test_durability_modes_serve(binary, fleet, tmp_path, gateway, durability):
         verify(other)
     finally:
         other.stop()
+
+
+# --- Idempotency-Key -----------------------------------------------------------------------
+
+def repeat(gateway, key, name, shape=SHAPES["chat"], prompt="hello @in=100 @out=10",
+           stream=False):
+    body = shape.body(shape.model, prompt, stream)
+    return gateway.request("POST", shape.path(shape.model, stream), body, key=key,
+                           headers={"Idempotency-Key": name})
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_the_same_again_is_bought_once(gateway, fleet, shape, stream):
+    key = gateway.new_key(total_budget_usd=100)["key"]
+    before = settled(gateway)
+    fleet.journal.reset()
+    first = repeat(gateway, key, "order-1", shape, stream=stream)
+    assert first.status == 200 and "idempotent-replayed" not in first.headers
+    for _ in range(3):
+        again = repeat(gateway, key, "order-1", shape, stream=stream)
+        assert (again.status, again.body) == (200, first.body)
+        assert again.headers["content-type"] == first.headers["content-type"]
+        assert again.headers["idempotent-replayed"] == "true"
+        assert "x-gateway-cost-usd" not in again.headers
+    assert len(fleet.journal.entries()) == len(new_rows(gateway, before)) == 1
+    assert repeat(gateway, key, "order-1", shape, "another", stream).status == 422
+    other = gateway.new_key(total_budget_usd=100)["key"]
+    assert repeat(gateway, other, "order-1", shape, stream=stream).status == 200
+    assert len(fleet.journal.entries()) == 2, "names belong to their key"
+
+
+def test_in_flight_is_a_conflict_with_a_moment_to_wait(gateway, fleet):
+    key = gateway.new_key(total_budget_usd=100)["key"]
+    body = SHAPES["chat"].body("gpt-4o-mini", "x @first=1 @in=100 @out=10", True)
+    sock = gateway.connect()
+    data = json.dumps(body).encode()
+    sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
+                 + key.encode() + b"\r\nIdempotency-Key: slow\r\nContent-Type: application/json"
+                 b"\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+    time.sleep(0.3)
+    again = gateway.request("POST", "/v1/chat/completions", data, key=key,
+                            headers={"Idempotency-Key": "slow"})
+    assert again.status == 409 and again.headers["retry-after"] == "1"
+    sock.close()
+
+    def done():
+        return gateway.request("POST", "/v1/chat/completions", data, key=key,
+                               headers={"Idempotency-Key": "slow"}).status == 200
+    wait_for(done, what="answer of the caller who left")
+    assert len([e for e in fleet.journal.entries() if b"@first=1" in e.body]) == 1
+
+
+def test_what_failed_may_be_tried_again(gateway, fleet):
+    key = gateway.new_key(total_budget_usd=100)["key"]
+    for fault in ("500", "empty", "errorevent"):
+        fleet.providers["openai"].plan.add(fault)
+        assert repeat(gateway, key, "retry-" + fault).status >= 500
+        assert repeat(gateway, key, "retry-" + fault).status == 200
+    assert repeat(gateway, key, "n" * 256).status == 400
+
+
+def test_answers_survive_a_restart(binary, fleet, tmp_path, gateway):
+    other = Gateway(tmp_path, fleet).start()
+    try:
+        key = other.new_key(total_budget_usd=100)["key"]
+        first = repeat(other, key, "kept")
+        other.stop()
+        other.start()
+        again = repeat(other, key, "kept")
+        assert again.body == first.body and again.headers["idempotent-replayed"] == "true"
+        assert len(attempts(other)) == 1
+    finally:
+        other.stop()

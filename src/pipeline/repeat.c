@@ -1,0 +1,128 @@
+/* repeat.c - claims, and answers from the shelf. */
+#include "pipeline/repeat.h"
+
+#include "ledger/answers.h"
+#include "pipeline/ask.h"
+
+static void
+refuse(struct sl_ask *ask, enum sl_fault_kind kind, int status, const char *code,
+       const char *message, uint32_t retry_after_s)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, kind, sl_slice_str(message));
+	fault.status = status;
+	fault.code = sl_slice_str(code);
+	fault.retry_after_s = retry_after_s;
+	sl_ask_refuse(ask, &fault);
+}
+
+static void
+send_kept(struct sl_ask *ask, struct sl_answer *answer)
+{
+	const struct sl_header replayed = { SL_SLICE("idempotent-replayed"), SL_SLICE("true") };
+
+	sl_ask_answer_with(ask, sl_answer_status(answer), sl_answer_content_type(answer),
+	                   sl_answer_body(answer), &replayed);
+	sl_answer_unref(answer);
+}
+
+/* Why the name cannot be had; answered. */
+static void
+explain(struct sl_ask *ask, enum sl_err err)
+{
+	switch (err) {
+	case SL_EBUSY:
+		refuse(ask, SL_FAULT_CONFLICT, 409, "idempotency_in_progress",
+		       "A request with this Idempotency-Key is being served. Ask again in a moment to "
+		       "get its answer.", 1);
+		break;
+	case SL_EINVAL:
+		refuse(ask, SL_FAULT_BAD_REQUEST, 422, "idempotency_mismatch",
+		       "This Idempotency-Key was used for another request. Use a new one for each "
+		       "request, and the same one only to repeat it unchanged.", 0);
+		break;
+	case SL_ELIMIT:
+		refuse(ask, SL_FAULT_CONFLICT, 409, "idempotency_answer_lost",
+		       "The request with this Idempotency-Key was answered, and the answer was too "
+		       "large to be kept. Use a new key to buy it again.", 0);
+		break;
+	default:
+		refuse(ask, SL_FAULT_OVERLOADED, 0, "",
+		       "The gateway has no room for another Idempotency-Key now. Try again shortly.", 1);
+		break;
+	}
+}
+
+bool
+sl_repeat_begin(struct sl_ask *ask)
+{
+	const struct sl_request *request = &ask->exchange->request;
+	struct sl_answers *answers = ask->gateway->services.answers;
+	struct sl_answer *found = NULL;
+	struct sl_answer_query query = {
+		.name = sl_headers_get(&request->headers, "idempotency-key"),
+		.path = request->path,
+		.query = request->query,
+		.body = sl_buf_slice(&ask->exchange->body),
+		.now_wall_ms = sl_loop_wall_ms(ask->gateway->loop),
+	};
+	enum sl_err err;
+
+	if (query.name.len == 0 || !ask->key || !answers)
+		return true;
+	if (query.name.len > SL_ANSWER_NAME_MAX) {
+		refuse(ask, SL_FAULT_BAD_REQUEST, 400, "invalid_idempotency_key",
+		       "An Idempotency-Key has at most 255 characters.", 0);
+		return false;
+	}
+	query.key_id = sl_key_id(ask->key);
+	err = sl_answers_claim(answers, &query, &found);
+	if (err == SL_OK) {
+		ask->repeat.claim = found;
+		sl_buf_init(&ask->repeat.body, SL_ANSWER_BYTES_MAX);
+		return true;
+	}
+	if (err == SL_EEXIST)
+		send_kept(ask, found);
+	else
+		explain(ask, err);
+	return false;
+}
+
+void
+sl_repeat_head(struct sl_ask *ask, int status, const struct sl_header *headers, size_t count)
+{
+	if (!ask->repeat.claim)
+		return;
+	ask->repeat.status = status;
+	for (size_t i = 0; i < count; i++)
+		if (sl_slice_is(headers[i].name, "content-type"))
+			ask->repeat.content_type = sl_arena_dup(&ask->exchange->arena, headers[i].value);
+}
+
+void
+sl_repeat_body(struct sl_ask *ask, struct sl_slice bytes)
+{
+	if (ask->repeat.claim && ask->repeat.status < 300)
+		sl_buf_append(&ask->repeat.body, bytes);
+}
+
+void
+sl_repeat_end(struct sl_ask *ask)
+{
+	struct sl_answers *answers = ask->gateway->services.answers;
+	struct sl_repeat *repeat = &ask->repeat;
+	bool whole = ask->finished_upstream && ask->state == SL_ASK_ANSWERED &&
+	             !ask->reply.facts.failed && repeat->status >= 200 && repeat->status < 300;
+
+	if (!repeat->claim)
+		return;
+	if (whole)
+		sl_answers_keep(answers, repeat->claim, repeat->status, repeat->content_type,
+		                &repeat->body);
+	else
+		sl_answers_drop(answers, repeat->claim);
+	sl_buf_release(&repeat->body);
+	repeat->claim = NULL;
+}
