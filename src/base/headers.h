@@ -20,10 +20,24 @@ struct sl_headers {
 	size_t            count;
 };
 
+/* NULL when there is none. */
+const struct sl_header *sl_headers_find(const struct sl_headers *headers, const char *name,
+                                        size_t len);
 /* First field with this lower-case name; empty slice when absent (use
  * sl_headers_has to tell it from an empty value). */
-struct sl_slice sl_headers_get(const struct sl_headers *headers, const char *name);
-bool sl_headers_has(const struct sl_headers *headers, const char *name);
+static inline struct sl_slice
+sl_headers_get(const struct sl_headers *headers, const char *name)
+{
+	const struct sl_header *header = sl_headers_find(headers, name, strlen(name));
+
+	return header ? header->value : SL_SLICE_NONE;
+}
+
+static inline bool
+sl_headers_has(const struct sl_headers *headers, const char *name)
+{
+	return sl_headers_find(headers, name, strlen(name)) != NULL;
+}
 
 /* Fields that belong to one connection and never travel on: connection,
  * keep-alive, proxy-connection, transfer-encoding, te, trailer, upgrade,

@@ -64,6 +64,8 @@ sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms)
 bool
 sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE])
 {
+	static const signed char letters[26] = { 10, 11, 12, 13, 14, 15, 16, 17, -1, 18, 19, -1, 20,
+		                                 21, -1, 22, 23, 24, 25, 26, -1, 27, 28, 29, 30, 31 };
 	unsigned bits = 0, value = 0;
 	size_t at = 0;
 
@@ -71,11 +73,12 @@ sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE])
 	if (text.len != SL_ULID_LEN || text.ptr[0] > '7')
 		return false;
 	for (size_t i = 0; i < SL_ULID_LEN; i++) {
-		const char *digit = text.ptr[i] ? strchr(alphabet, text.ptr[i]) : NULL;
+		unsigned char c = (unsigned char)text.ptr[i];
+		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'Z' ? letters[c - 'A'] : -1;
 
-		if (!digit)
+		if (digit < 0)
 			return false;
-		value = (value << 5 | (unsigned)(digit - alphabet)) & 0xfff;
+		value = (value << 5 | (unsigned)digit) & 0xfff;
 		bits += i == 0 ? 3 : 5;
 		if (bits >= 8) {
 			bits -= 8;

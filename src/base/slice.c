@@ -25,18 +25,6 @@ sl_slice_ieq(struct sl_slice a, struct sl_slice b)
 }
 
 bool
-sl_slice_starts(struct sl_slice a, struct sl_slice prefix)
-{
-	return a.len >= prefix.len && sl_slice_eq(sl_slice_upto(a, prefix.len), prefix);
-}
-
-bool
-sl_slice_istarts(struct sl_slice a, struct sl_slice prefix)
-{
-	return a.len >= prefix.len && sl_slice_ieq(sl_slice_upto(a, prefix.len), prefix);
-}
-
-bool
 sl_slice_ends(struct sl_slice a, struct sl_slice suffix)
 {
 	return a.len >= suffix.len &&
@@ -69,7 +57,7 @@ sl_slice_search(struct sl_slice a, struct sl_slice needle)
 }
 
 struct sl_slice
-sl_slice_trim(struct sl_slice a)
+sl_slice_trim_ends(struct sl_slice a)
 {
 	while (a.len && blank(a.ptr[0])) {
 		a.ptr++;

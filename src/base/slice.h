@@ -53,8 +53,6 @@ sl_slice_is(struct sl_slice a, const char *text)
 
 /* ASCII case folded; bytes over 0x7f compare as they are. */
 bool sl_slice_ieq(struct sl_slice a, struct sl_slice b);
-bool sl_slice_starts(struct sl_slice a, struct sl_slice prefix);
-bool sl_slice_istarts(struct sl_slice a, struct sl_slice prefix);
 bool sl_slice_ends(struct sl_slice a, struct sl_slice suffix);
 
 /* Offset of the first byte c, or -1. */
@@ -77,8 +75,34 @@ sl_slice_upto(struct sl_slice a, size_t len)
 	return (struct sl_slice){ a.ptr, len < a.len ? len : a.len };
 }
 
+static inline bool
+sl_slice_starts(struct sl_slice a, struct sl_slice prefix)
+{
+	return a.len >= prefix.len &&
+	       (prefix.len == 0 || memcmp(a.ptr, prefix.ptr, prefix.len) == 0);
+}
+
+/* Case folded, as sl_slice_ieq. Most fail on the first or the last byte of the prefix,
+ * whose bits but that of the case must be alike. */
+static inline bool
+sl_slice_istarts(struct sl_slice a, struct sl_slice prefix)
+{
+	return a.len >= prefix.len &&
+	       (prefix.len == 0 ||
+	        (((a.ptr[0] ^ prefix.ptr[0]) |
+	          (a.ptr[prefix.len - 1] ^ prefix.ptr[prefix.len - 1])) & ~0x20) == 0) &&
+	       sl_slice_ieq(sl_slice_upto(a, prefix.len), prefix);
+}
+
 /* Without leading and trailing SP, HTAB, CR, LF. */
-struct sl_slice sl_slice_trim(struct sl_slice a);
+struct sl_slice sl_slice_trim_ends(struct sl_slice a);
+static inline struct sl_slice
+sl_slice_trim(struct sl_slice a)
+{
+	if (a.len == 0 || ((unsigned char)a.ptr[0] > ' ' && (unsigned char)a.ptr[a.len - 1] > ' '))
+		return a;
+	return sl_slice_trim_ends(a);
+}
 
 /* Cuts at the first byte c: returns what stands before it and advances *rest
  * behind it. Without c the whole is returned and *rest becomes empty. */

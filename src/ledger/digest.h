@@ -30,6 +30,7 @@ struct sl_digester_thread;
 /* Embedded. shared: atomic after init; every thread gets a context of its own. */
 struct sl_digester {
 	unsigned char              pepper[SL_PEPPER_SIZE];
+	uint64_t                   fingerprint_key[2]; /* random, of this process */
 	void                      *mac;     /* EVP_MAC, fetched once */
 	pthread_key_t              key;
 	pthread_mutex_t            lock;    /* guards threads */

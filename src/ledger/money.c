@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "base/log.h"
 #include "base/rand.h"
 #include "ledger/money_internal.h"
@@ -449,7 +450,8 @@ try_hold(struct sl_money *money, const struct sl_money_request *request, struct 
          struct sl_money_refusal *why)
 {
 	size_t payer = payer_of(request);
-	struct sl_hold plan, *hold;
+	SL_UNINIT struct sl_hold plan; /* cleared below, once it is needed */
+	struct sl_hold *hold;
 	enum sl_err err;
 
 	if (money->failed) {

@@ -7,10 +7,12 @@ void *
 sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops *ops,
                 size_t head_size)
 {
-	struct sl_exchange *exchange = calloc(1, size);
+	/* calloc would pass glibc's cache of small blocks by. */
+	struct sl_exchange *exchange = malloc(size);
 
 	if (!exchange)
 		return NULL;
+	memset(exchange, 0, size);
 	exchange->ops = ops;
 	exchange->loop = conn->server->loop;
 	exchange->request.peer = sl_slice_make(conn->peer, conn->peer_len);

@@ -6,7 +6,6 @@
 #include "pipeline/ask.h"
 
 #include <assert.h>
-#include <stdlib.h>
 
 #include "base/text.h"
 #include "telemetry/telemetry.h"
@@ -104,9 +103,12 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 bool
 sl_ask_open_front(struct sl_ask *ask)
 {
-	ask->front = calloc(1, sizeof(*ask->front));
+	struct sl_arena arena;
+
+	sl_arena_init(&arena, sizeof(*ask->front) + FRONT_CHUNK, 0);
+	ask->front = SL_ARENA_NEW(&arena, struct sl_ask_front);
 	if (ask->front)
-		sl_arena_init(&ask->front->arena, FRONT_CHUNK, 0);
+		ask->front->arena = arena;
 	return ask->front != NULL;
 }
 
@@ -119,12 +121,14 @@ sl_ask_arena(struct sl_ask *ask)
 void
 sl_ask_close_front(struct sl_ask *ask)
 {
+	struct sl_arena arena;
+
 	if (!ask->front)
 		return;
 	sl_spend_count_input(ask);
-	sl_arena_release(&ask->front->arena);
 	sl_buf_release(&ask->front->kept.body);
-	free(ask->front);
+	arena = ask->front->arena;
+	sl_arena_release(&arena);
 	ask->front = NULL;
 	ask->reply_headers = NULL;
 	ask->reply_header_count = 0;

@@ -63,7 +63,7 @@ struct sl_kept_error {
  * and needed only until the answer begins; then freed, so that a running stream
  * costs little. */
 struct sl_ask_front {
-	struct sl_arena   arena;
+	struct sl_arena   arena; /* the front itself is on it */
 	struct sl_steer   steer;
 	struct sl_plan    plan;
 	struct sl_forward forward;

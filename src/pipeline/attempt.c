@@ -13,6 +13,8 @@
  */
 #include "pipeline/ask.h"
 
+#include "base/compiler.h"
+
 enum {
 	FIELDS_MAX = 160,
 	/* Full jitter, doubling: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
@@ -134,7 +136,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.base_query = ask->upstream->url.query,
 		.api_version = ask->upstream->config->api_version,
 	};
-	struct sl_header fields[FIELDS_MAX];
+	SL_UNINIT struct sl_header fields[FIELDS_MAX]; /* read up to request.header_count */
 	struct sl_fetch_request request = { .method = ask->exchange->request.method,
 		                            .headers = fields };
 	enum sl_err err;

@@ -14,6 +14,7 @@
  * paused, and on_drain resumes it. Bytes that the exchange would not take wait
  * in ask->held.
  */
+#include "base/compiler.h"
 #include "base/log.h"
 #include "pipeline/ask.h"
 
@@ -134,9 +135,10 @@ says(const struct sl_surface_headers *own, struct sl_slice name)
 static size_t
 answer_fields(struct sl_ask *ask, struct sl_header *out)
 {
-	struct sl_surface_headers own = { .count = 0 };
+	SL_UNINIT struct sl_surface_headers own;
 	size_t count = 0;
 
+	own.count = 0;
 	ask->decision.gateway_us = ask->forward_ns / 1000;
 	ask->decision.upstream_us = ask->fetching ? 0 : ask->record.upstream_us;
 	sl_quota_note(ask);
@@ -158,7 +160,7 @@ answer_fields(struct sl_ask *ask, struct sl_header *out)
 static void
 begin_answer(struct sl_ask *ask)
 {
-	struct sl_header out[SL_ANSWER_FIELDS_MAX];
+	SL_UNINIT struct sl_header out[SL_ANSWER_FIELDS_MAX];
 	size_t count = answer_fields(ask, out);
 
 	sl_attempt_content(ask);
@@ -213,7 +215,7 @@ rewrite(struct sl_ask *ask)
 static void
 send_whole(struct sl_ask *ask)
 {
-	struct sl_header out[SL_ANSWER_FIELDS_MAX];
+	SL_UNINIT struct sl_header out[SL_ANSWER_FIELDS_MAX];
 	size_t count = answer_fields(ask, out);
 
 	rewrite(ask);

@@ -297,11 +297,14 @@ void
 sl_spend_progress(struct sl_ask *ask)
 {
 	struct sl_hold *hold = ask->spend.hold;
-	uint64_t now_ns = sl_loop_now_ns(ask->gateway->loop);
 	struct sl_usage usage;
+	uint64_t now_ns;
 	int64_t cost;
 
-	if (!hold || !ask->spend.bound || now_ns - ask->spend.told_ns < (uint64_t)PROGRESS_MS * 1000000u)
+	if (!hold || !ask->spend.bound)
+		return;
+	now_ns = sl_loop_now_ns(ask->gateway->loop);
+	if (now_ns - ask->spend.told_ns < (uint64_t)PROGRESS_MS * 1000000u)
 		return;
 	ask->spend.told_ns = now_ns;
 	usage_so_far(ask, &usage);

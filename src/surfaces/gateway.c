@@ -6,8 +6,6 @@
  */
 #include "surfaces/surface.h"
 
-#include <inttypes.h>
-
 static enum sl_claim
 claim(const struct sl_surface_request *request)
 {
@@ -55,9 +53,10 @@ put_limit(struct sl_surface_headers *out, struct sl_arena *arena,
 {
 	if (limit <= 0)
 		return;
-	sl_surface_put(out, fields->limit, sl_arena_printf(arena, "%" PRId64, limit));
-	sl_surface_put(out, fields->remaining, sl_arena_printf(arena, "%" PRId64, remaining));
-	sl_surface_put(out, fields->reset, sl_arena_printf(arena, "%" PRId64 "s", reset_s));
+	sl_surface_put(out, fields->limit, sl_arena_u64(arena, (uint64_t)limit));
+	sl_surface_put(out, fields->remaining, sl_arena_u64(arena, remaining > 0 ? (uint64_t)remaining : 0));
+	sl_surface_put(out, fields->reset, sl_arena_join(arena, (struct sl_slice[]){
+	               sl_arena_u64(arena, reset_s > 0 ? (uint64_t)reset_s : 0), SL_SLICE("s") }, 2));
 }
 
 static void

@@ -23,6 +23,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/compiler.h"
 #include "base/log.h"
 #include "store/store.h"
 #include "telemetry/metrics.h"
@@ -142,7 +143,7 @@ sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
                     const struct sl_record *record)
 {
 	struct feed *feed = &telemetry->feeds[loop_index];
-	struct sl_record_row row;
+	SL_UNINIT struct sl_record_row row; /* all of it is set */
 
 	sl_metrics_finish(feed->shard, record);
 	sl_record_to_row(record, &row);

@@ -1,0 +1,10 @@
+/* compiler.h - what the compiler is told beyond the language.
+ */
+#ifndef SL_BASE_COMPILER_H
+#define SL_BASE_COMPILER_H
+
+/* The build zeroes automatic variables. A large array of which only the part that was
+ * written is read opts out; whoever adds this says by what count it is read. */
+#define SL_UNINIT __attribute__((uninitialized))
+
+#endif
