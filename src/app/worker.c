@@ -124,6 +124,7 @@ sum_gauges(void *context, struct sl_telemetry_gauges *out)
 	}
 	sl_money_totals(app->money, &money);
 	out->open_holds = (uint64_t)money.open_holds;
+	out->unfolded = money.appended - money.folded;
 	out->held_nanousd = money.held;
 	out->overrun_nanousd = money.overrun;
 	out->keys = sl_keyring_count(app->keyring);

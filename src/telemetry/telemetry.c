@@ -522,6 +522,9 @@ put_gauges(struct sl_buf *out, const struct sl_telemetry_gauges *gauges)
 	sl_metrics_put(out, "sluice_money_overrun_usd_total", "counter",
 	               "What attempts cost above their holds; the operator bears it.",
 	               (double)gauges->overrun_nanousd * 1e-9);
+	sl_metrics_put(out, "sluice_money_journal_records", "gauge",
+	               "Records of the ledger's journal that are not in the store yet.",
+	               (double)gauges->unfolded);
 	sl_metrics_put(out, "sluice_drains", "gauge",
 	               "Answers that are read on although their callers hung up.",
 	               (double)gauges->drains);

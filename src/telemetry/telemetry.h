@@ -42,6 +42,7 @@ struct sl_telemetry_gauges {
 	uint64_t keys;
 	uint64_t config_loaded_wall_ms;
 	uint64_t open_holds, drains; /* of paid attempts */
+	uint64_t unfolded;           /* ledger records that are not in the store yet */
 	int64_t  held_nanousd, overrun_nanousd;
 };
 /* Prometheus text format 0.0.4 of everything, appended to out. Any thread. */

@@ -31,9 +31,10 @@ def wait_for(condition, limit_s=5, what="condition"):
 def settled(gateway):
     """No attempt is open, in memory and in the store; returns the attempts' rows."""
     wait_for(lambda: metric(gateway, "sluice_money_open_holds") == 0, what="end of all holds")
-    wait_for(lambda: not [row for row in attempts(gateway) if row["state"] in STATES[:2]],
-             what="fold of all attempts")
-    return attempts(gateway)
+    wait_for(lambda: metric(gateway, "sluice_money_journal_records") == 0, what="fold")
+    rows = attempts(gateway)
+    assert not [row for row in rows if row["state"] in STATES[:2]], rows
+    return rows
 
 
 def attempts(gateway):
