@@ -173,7 +173,9 @@ identify(struct admin_call *call)
 {
 	const struct sl_request *request = &call->exchange->request;
 	const struct sl_surface_request view = { request->method, request->path, request->query,
-		                                 &request->headers };
+		                                 &request->headers,
+		                                 call->admin->services.config(
+		                                     call->admin->services.context) };
 	const struct sl_surface_ops *surface = sl_surface_recognise(&view);
 	struct sl_fault fault;
 

@@ -314,6 +314,8 @@ check_models(struct check *check)
 	                 "other models");
 	sl_config_find_cycles(loader, &check->models, model_fallbacks, config->model_count, "alias");
 	check_target(check, &config->router_auto, "router.auto");
+	check_provider_name(check, &config->ingate_default,
+	                    "surfaces.ingate.default_provider");
 	check_target(check, &config->router_baseline, "router.baseline");
 }
 

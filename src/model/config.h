@@ -188,6 +188,11 @@ struct sl_config {
 	size_t                       provider_count;
 	struct sl_config_model      *models;
 	size_t                       model_count;
+	struct sl_slice              responses_gateway;   /* "bridge" or "native": whether a */
+	struct sl_slice              responses_astrolabe; /* Responses request of the contract */
+	struct sl_slice              responses_nexus;     /* may be translated */
+	bool                         ingate_detect;
+	struct sl_slice              ingate_default;      /* a provider; may be empty */
 	struct sl_slice              router_auto;
 	struct sl_slice              router_baseline; /* what savings are told against */
 	uint64_t                     router_retries;

@@ -71,9 +71,10 @@ read_headers(struct described *request, struct sl_json object, struct sl_arena *
 
 /* Which contract and which API. */
 static bool
-read_head(struct described *request, struct sl_json source, struct sl_arena *arena,
+read_head(struct described *request, struct sl_json source, const struct sl_explain *how,
           struct sl_fault *fault)
 {
+	struct sl_arena *arena = how->arena;
 	struct sl_slice path = SL_SLICE_NONE, name, query;
 
 	request->headers.items = request->fields;
@@ -91,7 +92,7 @@ read_head(struct described *request, struct sl_json source, struct sl_arena *are
 	query = path;
 	path = sl_slice_cut(&query, '?');
 	request->view = (struct sl_surface_request){ SL_SLICE("POST"), path, query,
-		                                     &request->headers };
+		                                     &request->headers, how->world->config };
 	request->surface = sl_surface_recognise(&request->view);
 	request->selection.path = path;
 	if (request->surface->select &&
@@ -334,7 +335,7 @@ sl_explain_request(const struct sl_explain *how, struct sl_json source, struct s
 
 	if (!request || !plan)
 		return refuse(fault, SL_FAULT_UNAVAILABLE, SL_SLICE("Out of memory."), "body");
-	read = read_head(request, source, how->arena, fault) &&
+	read = read_head(request, source, how, fault) &&
 	       read_key(request, how, source, fault) &&
 	       read_body(request, source, how->arena, fault);
 	if (request->key)

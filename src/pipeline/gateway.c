@@ -27,12 +27,12 @@ is_sites(const struct sl_gateway *gateway, const struct sl_exchange *exchange)
 }
 
 static struct sl_surface_request
-view_of(const struct sl_exchange *exchange)
+view_of(const struct sl_exchange *exchange, const struct sl_config *config)
 {
 	const struct sl_request *request = &exchange->request;
 
 	return (struct sl_surface_request){ request->method, request->path, request->query,
-		                            &request->headers };
+		                            &request->headers, config };
 }
 
 /* --- who ------------------------------------------------------------------ */
@@ -42,7 +42,7 @@ view_of(const struct sl_exchange *exchange)
 static bool
 listen_to(struct sl_ask *ask, struct sl_fault *fault)
 {
-	const struct sl_surface_request view = view_of(ask->exchange);
+	const struct sl_surface_request view = view_of(ask->exchange, ask->world->config);
 	struct sl_selection *selection = &ask->selection;
 	bool good;
 
@@ -63,7 +63,7 @@ listen_to(struct sl_ask *ask, struct sl_fault *fault)
 static bool
 authenticate(struct sl_ask *ask)
 {
-	const struct sl_surface_request view = view_of(ask->exchange);
+	const struct sl_surface_request view = view_of(ask->exchange, ask->world->config);
 	struct sl_fault fault;
 
 	ask->credential = ask->surface->credential(&view, &ask->exchange->arena);

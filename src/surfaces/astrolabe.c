@@ -54,10 +54,10 @@ static bool
 choose(const struct sl_surface_request *request, struct sl_slice request_id,
        struct sl_arena *arena, struct sl_selection *out, struct sl_fault *fault)
 {
-	(void)request;
 	(void)request_id;
-	(void)arena;
 	(void)fault;
+	out->own_shape_only =
+	    sl_surface_keeps_shape(request, request->config->responses_astrolabe, arena);
 	out->wish.always_stack = true;
 	return true;
 }

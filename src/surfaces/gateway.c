@@ -18,7 +18,8 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
        struct sl_arena *arena, struct sl_selection *out, struct sl_fault *refused)
 {
 	(void)request_id;
-	(void)arena;
+	out->own_shape_only =
+	    sl_surface_keeps_shape(request, request->config->responses_gateway, arena);
 	return sl_wish_read_headers(&out->wish, request->headers, SL_SLICE("x-gateway-"), refused);
 }
 

@@ -46,6 +46,32 @@ whole_path(struct sl_slice path, struct sl_arena *arena)
 	return sl_shape_match(longer, arena, &input) ? longer : path;
 }
 
+static struct sl_slice
+first_of_kind(const struct sl_config *config, const char *kind)
+{
+	for (size_t i = 0; i < config->provider_count; i++)
+		if (config->providers[i].enabled && sl_slice_is(config->providers[i].kind, kind))
+			return config->providers[i].name;
+	return SL_SLICE_NONE;
+}
+
+/* Whom a path belongs to, else the default; empty when neither is there. */
+static struct sl_slice
+detect(const struct sl_config *config, struct sl_slice path)
+{
+	static const char *const owners[][2] = {
+		{ "/v1/chat/completions", "openai" }, { "/v1/embeddings", "openai" },
+		{ "/v1/messages", "anthropic" },      { "/api/generate", "ollama" },
+		{ "/api/chat", "ollama" },
+	};
+	struct sl_slice found = SL_SLICE_NONE;
+
+	for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++)
+		if (sl_slice_is(path, owners[i][0]))
+			found = first_of_kind(config, owners[i][1]);
+	return found.len > 0 ? found : config->ingate_default;
+}
+
 static bool
 choose(const struct sl_surface_request *request, struct sl_slice request_id,
        struct sl_arena *arena, struct sl_selection *out, struct sl_fault *fault)
@@ -59,6 +85,8 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	out->own_shape_only = !sl_slice_ieq(sl_headers_get(in, "x-ingate-translate"),
 	                                    SL_SLICE("true"));
 	out->end_user = sl_slice_upto(sl_headers_get(in, "x-ingate-user-id"), LABEL_MAX);
+	if (out->provider.len == 0 && request->config->ingate_detect)
+		out->provider = detect(request->config, out->path);
 	if (out->provider.len > 0)
 		return true;
 	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,

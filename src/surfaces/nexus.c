@@ -38,6 +38,8 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	struct sl_slice given = sl_headers_get(request->headers, "x-nexus-request-id");
 
 	(void)fault;
+	out->own_shape_only =
+	    sl_surface_keeps_shape(request, request->config->responses_nexus, arena);
 	out->request_id = sl_surface_is_id(given) ? given : sl_surface_uuid(request_id, arena);
 	return true;
 }

@@ -104,6 +104,16 @@ hex_digit(char c)
 	return -1;
 }
 
+bool
+sl_surface_keeps_shape(const struct sl_surface_request *request, struct sl_slice responses,
+                       struct sl_arena *arena)
+{
+	struct sl_slice model;
+
+	return sl_slice_is(responses, "native") &&
+	       sl_slice_is(sl_shape_path(request->path, arena, &model), "/v1/responses");
+}
+
 struct sl_slice
 sl_surface_query(struct sl_slice query, const char *name)
 {

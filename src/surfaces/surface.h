@@ -27,6 +27,7 @@
 struct sl_surface_request {
 	struct sl_slice          method, path, query;
 	const struct sl_headers *headers;
+	const struct sl_config  *config;
 };
 
 /* By what a surface knows a request for its own: a header that only it uses, the
@@ -196,6 +197,9 @@ struct sl_slice sl_surface_sdk_credential(const struct sl_surface_request *reque
 struct sl_slice sl_surface_bearer(const struct sl_headers *headers);
 /* The first value in an SDK's header carrier that begins with prefix, or empty. */
 struct sl_slice sl_surface_prefixed(const struct sl_headers *headers, struct sl_slice prefix);
+/* own_shape_only of a request: a Responses request whose surface is set to "native". */
+bool sl_surface_keeps_shape(const struct sl_surface_request *request, struct sl_slice responses,
+                            struct sl_arena *arena);
 /* A parameter of the query as it stands there, not decoded; empty when absent. */
 struct sl_slice sl_surface_query(struct sl_slice query, const char *name);
 /* Adds a field. What cannot be sent as one (no bytes, a line break) is left out:

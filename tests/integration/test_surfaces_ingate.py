@@ -152,6 +152,24 @@ def test_42_nothing_leaks_and_ids_differ(ask, fleet):
         assert not [name for name, _ in entry.headers if name.lower().startswith("x-ingate")]
 
 
+def test_detection_is_a_switch(gateway, ask, fleet):
+    detect = {"surfaces": "{ingate: {detect_provider: true, default_provider: openai-b}}"}
+    gateway.write_config(extra=gateway.settings["extra"] + "\nsurfaces: " + detect["surfaces"])
+    try:
+        assert gateway.request("POST", "/admin/reload").status == 200
+        assert ask(provider=None).status == 200
+        assert fleet.journal.last().provider == "openai"
+        assert ask("/v1/messages", MESSAGES, provider=None,
+                   anthropic_version="2023-06-01").status == 200
+        assert fleet.journal.last().provider == "anthropic"
+        ask("/some/thing", provider=None)
+        assert fleet.journal.last().provider == "openai-b"
+    finally:
+        gateway.write_config()
+        assert gateway.request("POST", "/admin/reload").status == 200
+    refused(ask(provider=None), 400, "missing_provider")
+
+
 def test_44_hard_budget(gateway, ask, fleet):
     poor = gateway.new_key(name="poor", surface="ingate", monthly_budget_usd=0.000001)
     body = refused(ask(X_Ingate_Key=poor["key"]), 429, "budget_exceeded")

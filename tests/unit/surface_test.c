@@ -54,7 +54,7 @@ requests_are_recognised(void **state)
 			                              (cases[i].more_name != NULL) };
 		struct sl_surface_request request = { SL_SLICE("POST"),
 			                              sl_slice_str(cases[i].path),
-			                              sl_slice_str(cases[i].query), &headers };
+			                              sl_slice_str(cases[i].query), &headers, NULL };
 		const struct sl_surface_ops *surface = sl_surface_recognise(&request);
 
 		if (strcmp(surface->name, cases[i].surface) != 0)
