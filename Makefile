@@ -50,11 +50,13 @@ help:
 # Arguments for the gateway: make run ARGS="--config sluice.yaml"
 run:
 	@tools/deps run
+	@tools/vocabulary
 	@$(MAKE) --no-print-directory all
 	@exec $(BUILD)/sluice serve $(ARGS)
 
 test:
 	@tools/deps test
+	@tools/vocabulary
 	@exec tools/run-tests
 
 lint: $(BUILD)/options-doc
@@ -92,6 +94,24 @@ $(BUILD)/obj/src/model/catalog_text.o: catalog/models.csv
 
 # So are the classifier's weights.
 $(BUILD)/obj/src/routing/classify.o: src/routing/classifier_weights.bin
+
+# Vocabularies of the OpenAI encodings, where tools/vocabulary has fetched them, as
+# tables inside the binary. Without them the tables are empty.
+VOCABULARY   ?= build/vocabulary
+VOCABULARIES := o200k_base cl100k_base
+$(BUILD)/bpe_compile: tools/bpe_compile.c src/tokens/bpe_table.h
+	@mkdir -p $(@D)
+	$(Q)$(CC) -O2 -std=c17 -D_GNU_SOURCE -Isrc $(WARN) -o $@ $<
+
+define vocabulary_table
+$(BUILD)/gen/$(1).bpe: $(BUILD)/bpe_compile $(wildcard $(VOCABULARY)/$(1).tiktoken)
+	@mkdir -p $$(@D)
+	@echo "  GEN   $$@"
+	$(Q)$(BUILD)/bpe_compile $(VOCABULARY)/$(1).tiktoken $$@
+endef
+$(foreach name,$(VOCABULARIES),$(eval $(call vocabulary_table,$(name))))
+$(BUILD)/obj/src/tokens/vocabulary.o: $(VOCABULARIES:%=$(BUILD)/gen/%.bpe)
+$(BUILD)/obj/src/tokens/vocabulary.o: private ALL_CFLAGS += -DSL_VOCABULARY_DIR='"$(BUILD)/gen"'
 
 # Debian ships llhttp as C sources (package node-llhttp); its code is compiled
 # as it is, without our warnings. Strict mode is off by default there; without

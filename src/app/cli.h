@@ -44,6 +44,6 @@ int sl_cli_mistake(const struct sl_command *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 extern const struct sl_command sl_command_serve, sl_command_check, sl_command_mock,
-    sl_command_keys, sl_command_ledger, sl_command_version;
+    sl_command_keys, sl_command_ledger, sl_command_tokens, sl_command_version;
 
 #endif

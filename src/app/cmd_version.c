@@ -9,6 +9,7 @@
 
 #include "app/cli.h"
 #include "app/version.h"
+#include "tokens/encoding.h"
 
 static int
 run(const struct sl_command *command, int argc, char **argv)
@@ -25,6 +26,12 @@ run(const struct sl_command *command, int argc, char **argv)
 	printf("%s, nghttp2 %s, c-ares %s, sqlite %s, libyaml %s\n",
 	       OpenSSL_version(OPENSSL_VERSION), nghttp2_version(0)->version_str,
 	       ares_version(NULL), sqlite3_libversion(), yaml_get_version_string());
+	if (sl_encoding_is_exact(SL_ENCODING_O200K) && sl_encoding_is_exact(SL_ENCODING_CL100K))
+		printf("token counts: exact for OpenAI's models (%s, %s), estimated for others\n",
+		       sl_encoding_name(SL_ENCODING_O200K), sl_encoding_name(SL_ENCODING_CL100K));
+	else
+		printf("token counts: estimated; built without the vocabularies that "
+		       "tools/vocabulary fetches\n");
 	return SL_EXIT_OK;
 }
 

@@ -13,7 +13,7 @@
 
 static const struct sl_command *const commands[] = {
 	&sl_command_serve, &sl_command_check, &sl_command_keys, &sl_command_ledger, &sl_command_mock,
-	&sl_command_version,
+	&sl_command_tokens, &sl_command_version,
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
