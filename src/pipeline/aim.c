@@ -190,6 +190,7 @@ note_decision(struct sl_ask *ask, const struct sl_plan *plan)
 
 	decision->stack = sl_arena_dup(arena, plan->stack);
 	decision->stack_version = plan->stack_version;
+	decision->explain = ask->selection.wish.explain == SL_TRI_YES;
 	if (plan->classified) {
 		decision->bucket = sl_bucket_name(plan->class.bucket);
 		decision->score = plan->class.score;

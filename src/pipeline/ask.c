@@ -126,6 +126,7 @@ sl_ask_close_front(struct sl_ask *ask)
 	if (!ask->front)
 		return;
 	sl_spend_count_input(ask);
+	sl_verify_release(ask->front);
 	sl_buf_release(&ask->front->kept.body);
 	arena = ask->front->arena;
 	sl_arena_release(&arena);
@@ -213,7 +214,7 @@ sl_ask_refuse(struct sl_ask *ask, const struct sl_fault *fault)
 {
 	bool begun = ask->state == SL_ASK_ANSWERING;
 
-	if (ask->state == SL_ASK_ANSWERED)
+	if (ask->state == SL_ASK_ANSWERED || sl_verify_fall_back(ask))
 		return;
 	ask->record.outcome = outcome_of(ask, fault);
 	ask->record.fault = fault->kind;
@@ -281,12 +282,19 @@ sl_ask_answer_with(struct sl_ask *ask, int status, struct sl_slice content_type,
 void
 sl_ask_settle(struct sl_ask *ask)
 {
+	int64_t cost;
+
 	if (ask->decision.cost_known)
 		return;
 	ask->decision.cost_known = true;
 	sl_spend_end(ask);
 	ask->decision.priced = ask->spend.priced;
 	ask->decision.cost_nanousd = ask->spend.cost_nanousd;
+	/* The same usage at the price of what it is compared with. */
+	if (ask->baseline_card && sl_price_cost(ask->baseline_card, &ask->reply.facts.usage, &cost)) {
+		ask->decision.has_baseline = true;
+		ask->decision.baseline_nanousd = cost;
+	}
 }
 
 static uint64_t

@@ -27,6 +27,7 @@
 #include "pipeline/repeat.h"
 #include "pipeline/spend.h"
 #include "pipeline/token.h"
+#include "pipeline/verify.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
 #include "shapes/shape.h"
@@ -70,6 +71,7 @@ struct sl_ask_front {
 	size_t            next_target;
 	const struct sl_plan_target *target; /* of the running or last attempt */
 	struct sl_kept_error kept;
+	struct sl_verify *verify;      /* NULL: no answer was looked at yet */
 	struct sl_fault   last;        /* why the last attempt failed, while backing off */
 	struct sl_timer   backoff;
 	struct sl_token_waiter token_waiter;
@@ -172,6 +174,8 @@ void sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why);
 /* attempt.c: tries the next target, or answers with the best reason. */
 void sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last);
 void sl_attempt_drop(struct sl_ask *ask);
+/* Makes the target the one whose reply is handled, with nothing of it known yet. */
+void sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target);
 /* What the attempt showed of its target: content came; it ended (the first
  * verdict counts). */
 void sl_attempt_content(struct sl_ask *ask);
@@ -191,6 +195,8 @@ void sl_relay_drained(struct sl_ask *ask);
 /* Room that ask->held may need: a reply to be read whole, or what a stream brings
  * before its first content or for a caller that reads slowly. */
 size_t sl_relay_held_max(const struct sl_config_limits *limits);
+/* Sends the whole reply that is held and read. */
+void sl_relay_whole(struct sl_ask *ask);
 /* Sends the error reply that is held, with its status. */
 void sl_relay_error(struct sl_ask *ask);
 

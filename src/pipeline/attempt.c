@@ -71,8 +71,8 @@ sl_attempt_drop(struct sl_ask *ask)
 
 static void on_token(struct sl_token_waiter *waiter);
 
-static void
-begin(struct sl_ask *ask, const struct sl_plan_target *target)
+void
+sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target)
 {
 	ask->upstream = &ask->world->upstreams[target->provider];
 	ask->card = target->card;
@@ -238,7 +238,7 @@ send_kept(struct sl_ask *ask)
 {
 	struct sl_kept_error *kept = &ask->front->kept;
 
-	begin(ask, kept->target);
+	sl_attempt_begin(ask, kept->target);
 	sl_buf_release(&ask->held);
 	ask->held = kept->body;
 	kept->body = (struct sl_buf){ 0 };
@@ -275,8 +275,11 @@ retry_after_s(const struct sl_ask *ask)
 static void
 give_up(struct sl_ask *ask, const struct sl_fault *last)
 {
-	struct sl_fault fault = *last;
+	struct sl_fault fault;
 
+	if (sl_verify_fall_back(ask))
+		return;
+	fault = *last;
 	if (ask->front->kept.status > 0) {
 		send_kept(ask);
 		return;
@@ -294,7 +297,8 @@ may_go_on(const struct sl_ask *ask)
 {
 	/* Nobody waits for another answer. */
 	return !ask->drain && ask->front->next_target < ask->front->plan.count &&
-	       ask->record.attempts <= ask->world->config->router_retries;
+	       ask->record.attempts <=
+	           ask->world->config->router_retries + sl_verify_extra(ask);
 }
 
 static void run(struct sl_ask *ask, const struct sl_fault *last);
@@ -387,7 +391,7 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 		                    front->next_target == front->plan.count, now_us(ask),
 		                    &ask->ticket))
 			continue;
-		begin(ask, target);
+		sl_attempt_begin(ask, target);
 		err = sl_spend_begin(ask, target, on_held, &fault);
 		if (err == SL_AGAIN || (err == SL_OK && launch(ask, &fault)))
 			return;

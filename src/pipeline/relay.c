@@ -324,6 +324,8 @@ retry_after_ms(const struct sl_headers *headers)
 void
 sl_relay_error(struct sl_ask *ask)
 {
+	if (sl_verify_fall_back(ask))
+		return;
 	scrub(ask);
 	sl_ask_settle(ask);
 	ask->record.outcome = SL_OUTCOME_UPSTREAM_ERROR;
@@ -506,6 +508,13 @@ stream_end(struct sl_ask *ask)
 	finish_answer(ask);
 }
 
+void
+sl_relay_whole(struct sl_ask *ask)
+{
+	sl_ask_settle(ask);
+	send_whole(ask);
+}
+
 /* --- HOLD ----------------------------------------------------------------- */
 
 static void
@@ -528,8 +537,8 @@ whole_end(struct sl_ask *ask)
 	ask->finished_upstream = true;
 	sl_attempt_content(ask);
 	sl_attempt_end(ask, SL_VERDICT_OK);
-	sl_ask_settle(ask);
-	send_whole(ask);
+	if (!sl_verify_answer(ask))
+		sl_relay_whole(ask);
 }
 
 /* --- callbacks of the fetch ----------------------------------------------- */

@@ -158,6 +158,7 @@ const struct sl_shape_ops sl_shape_anthropic_messages = {
 	.read_prompt = sl_prompt_read,
 	.forward = sl_steer_forward,
 	.read_reply = read_reply,
+	.read_gist = sl_gist_anthropic,
 	.read_frame = read_frame,
 	.write_fault = sl_anthropic_write_fault,
 	.write_stream_fault = sl_anthropic_write_stream_fault,

@@ -221,6 +221,7 @@ const struct sl_shape_ops sl_shape_gemini_generate = {
 	.read_prompt = sl_prompt_read,
 	.forward = forward,
 	.read_reply = read_reply,
+	.read_gist = sl_gist_gemini,
 	.read_frame = read_frame,
 	.end_stream = end_stream,
 	.write_fault = sl_gemini_write_fault,

@@ -68,6 +68,7 @@ const struct sl_shape_ops sl_shape_openai_chat = {
 	.read_prompt = sl_prompt_read,
 	.forward = forward,
 	.read_reply = sl_openai_read_reply,
+	.read_gist = sl_gist_openai_chat,
 	.read_frame = sl_openai_read_chunk,
 	.end_stream = sl_openai_end_chunks,
 	.write_fault = sl_openai_write_fault,

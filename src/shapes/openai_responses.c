@@ -275,6 +275,7 @@ const struct sl_shape_ops sl_shape_openai_responses = {
 	.read_prompt = sl_prompt_read,
 	.forward = forward,
 	.read_reply = read_reply,
+	.read_gist = sl_gist_openai_responses,
 	.read_frame = read_frame,
 	.write_fault = sl_openai_write_fault,
 	.write_stream_fault = write_stream_fault,

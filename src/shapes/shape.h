@@ -23,6 +23,7 @@
 #include "model/fault.h"
 #include "model/prompt.h"
 #include "model/usage.h"
+#include "shapes/gist.h"
 
 /* A path a shape owns: "/v1beta/models/{model}:generateContent". `{model}`
  * matches one segment, percent-decoded (up to the last ':' where the pattern
@@ -159,6 +160,8 @@ struct sl_shape_ops {
 	 * what the shape promises sets facts->failed. NULL: bytes are opaque. */
 	void (*read_reply)(const struct sl_steer *steer, struct sl_slice body,
 	                   struct sl_arena *arena, struct sl_reply_facts *facts);
+	/* What that reply says, for judging it. NULL: it has no text to be judged. */
+	void (*read_gist)(struct sl_slice body, struct sl_arena *arena, struct sl_gist *out);
 	/* Reads one frame of a stream in passing. data is the joined data of an SSE
 	 * frame or one element of a JSON array. NULL: never streams. */
 	enum sl_frame_verdict (*read_frame)(struct sl_stream_state *state, struct sl_slice event,

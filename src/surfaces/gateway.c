@@ -6,6 +6,8 @@
  */
 #include "surfaces/surface.h"
 
+#include <inttypes.h>
+
 static enum sl_claim
 claim(const struct sl_surface_request *request)
 {
@@ -60,6 +62,29 @@ put_limit(struct sl_surface_headers *out, struct sl_arena *arena,
 	               sl_arena_u64(arena, reset_s > 0 ? (uint64_t)reset_s : 0), SL_SLICE("s") }, 2));
 }
 
+/* Which rules held, what came of them, and what the choice saved. */
+static void
+put_choice(const struct sl_decision *decision, struct sl_arena *arena,
+           struct sl_surface_headers *out)
+{
+	if (decision->stack.len > 0)
+		sl_surface_put(out, SL_SLICE("x-gateway-stack"),
+		               sl_arena_printf(arena, "%.*s;version=%" PRId64,
+		                               SL_ARG(decision->stack), decision->stack_version));
+	if (decision->category.len > 0)
+		sl_surface_put(out, SL_SLICE("x-gateway-category"), decision->category);
+	if (decision->verification.len > 0)
+		sl_surface_put(out, SL_SLICE("x-gateway-verification"), decision->verification);
+	if (decision->has_baseline)
+		sl_surface_put(out, SL_SLICE("x-gateway-baseline-cost-usd"),
+		               sl_surface_usd(decision->baseline_nanousd, 6, arena));
+	if (decision->explain && decision->has_estimate) {
+		sl_surface_put(out, SL_SLICE("x-gateway-reason"), decision->reason);
+		sl_surface_put(out, SL_SLICE("x-gateway-expected-cost-usd"),
+		               sl_surface_usd(decision->estimate_nanousd, 6, arena));
+	}
+}
+
 static void
 headers(const struct sl_decision *decision, struct sl_arena *arena,
         struct sl_surface_headers *out)
@@ -75,6 +100,7 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 		sl_surface_put(out, SL_SLICE("x-gateway-retries"),
 		    sl_arena_u64(arena, decision->attempts > 0 ? decision->attempts - 1 : 0));
 	}
+	put_choice(decision, arena, out);
 	put_cost(decision, arena, out);
 	sl_surface_put(out, SL_SLICE("x-gateway-request-id"), decision->request_id);
 	put_limit(out, arena, &request_fields, decision->rpm_limit, decision->rpm_remaining,

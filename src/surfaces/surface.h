@@ -85,6 +85,7 @@ struct sl_decision {
 	bool            has_baseline;
 	int64_t         baseline_nanousd; /* what the reference model would have cost; expected
 	                                   * until the cost is known */
+	bool            explain;    /* the caller wants to know more of the choice */
 	bool            has_estimate;
 	int64_t         estimate_nanousd; /* expected of the first choice, before it was asked */
 	struct sl_slice reason;     /* why that was the first choice */
