@@ -115,6 +115,7 @@ sl_admin_owns(struct sl_slice path)
 		if (sl_slice_is(path, exact[i]))
 			return true;
 	return sl_slice_starts(path, SL_SLICE("/admin/")) ||
+	       sl_slice_starts(path, SL_SLICE("/v1/receipts/")) ||
 	       sl_slice_is(path, "/health/") || sl_slice_is(path, "/ready/") ||
 	       sl_slice_is(path, "/metrics/");
 }

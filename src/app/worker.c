@@ -60,6 +60,14 @@ sample_model(void *context)
 	return sl_world_sample_model(worker->world);
 }
 
+static const struct sl_model_card *
+card_of(void *context, struct sl_slice provider, struct sl_slice model)
+{
+	const struct sl_worker *worker = context;
+
+	return sl_world_card(worker->world, provider, model);
+}
+
 static const struct sl_config *
 config_of(void *context)
 {
@@ -285,6 +293,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.stacks = app->stacks,
 		.money = app->money,
 		.config = config_of,
+		.card = card_of,
 		.world = world_of,
 		.keys_required = app->keys_required,
 		.reload = reload,

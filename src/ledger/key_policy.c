@@ -1,8 +1,6 @@
 /* key_policy.c - the table of what a key, a team and a workspace have.
  *
- * Parser, display and suggestions read one table; a row names its levels. A row may say that its limit
- * cannot be enforced yet: such a member is refused rather than stored, because
- * a budget that nobody checks is worse than none.
+ * Parser, display and suggestions read one table; a row names its levels.
  */
 #include "ledger/key_policy.h"
 
@@ -38,43 +36,41 @@ static const struct member {
 	enum kind   kind;
 	size_t      offset;
 	int64_t     max;
-	const char *unenforced; /* why a value is refused, or NULL */
 } members[] = {
 #define AT(field) offsetof(struct sl_key_policy, field)
-#define BUDGET(name, field) { name, K | T | W, USD, AT(field), 0, NULL }
-	{ "slug", T | W, SLUG, AT(slug), 0, NULL },
-	{ "name", K | T | W, TEXT, AT(name), 0, NULL },
-	{ "surface", K, SURFACE, AT(surface), 0, NULL },
-	{ "team", K, TEXT, AT(team), 0, NULL },
-	{ "workspace", K | T, TEXT, AT(workspace), 0, NULL },
-	{ "stack", K, TEXT, AT(stack), 0, NULL },
-	{ "stack", W, TEXT, AT(stack), 0, NULL },
-	{ "user", K, TEXT, AT(user), 0, NULL },
-	{ "models", K | T | W, ALLOWED, AT(models), 0, NULL },
-	{ "blocked_models", K | T | W, BLOCKED, AT(blocked_models), 0, NULL },
-	{ "providers", K | T | W, ALLOWED, AT(providers), 0, NULL },
-	{ "blocked_providers", K | T | W, BLOCKED, AT(blocked_providers), 0, NULL },
-	{ "rpm", K | T | W, COUNT, AT(limits.rpm), RATE_MAX, NULL },
-	{ "tpm", K | T | W, COUNT, AT(limits.tpm), RATE_MAX, NULL },
-	{ "concurrency", K | T | W, COUNT, AT(limits.concurrency), CONCURRENCY_MAX, NULL },
+#define BUDGET(name, field) { name, K | T | W, USD, AT(field), 0 }
+	{ "slug", T | W, SLUG, AT(slug), 0 },
+	{ "name", K | T | W, TEXT, AT(name), 0 },
+	{ "surface", K, SURFACE, AT(surface), 0 },
+	{ "team", K, TEXT, AT(team), 0 },
+	{ "workspace", K | T, TEXT, AT(workspace), 0 },
+	{ "stack", K | W, TEXT, AT(stack), 0 },
+	{ "user", K, TEXT, AT(user), 0 },
+	{ "models", K | T | W, ALLOWED, AT(models), 0 },
+	{ "blocked_models", K | T | W, BLOCKED, AT(blocked_models), 0 },
+	{ "providers", K | T | W, ALLOWED, AT(providers), 0 },
+	{ "blocked_providers", K | T | W, BLOCKED, AT(blocked_providers), 0 },
+	{ "rpm", K | T | W, COUNT, AT(limits.rpm), RATE_MAX },
+	{ "tpm", K | T | W, COUNT, AT(limits.tpm), RATE_MAX },
+	{ "concurrency", K | T | W, COUNT, AT(limits.concurrency), CONCURRENCY_MAX },
 	BUDGET("request_budget_usd", limits.money.per_request),
 	BUDGET("daily_budget_usd", limits.money.window[SL_WINDOW_DAY]),
 	BUDGET("weekly_budget_usd", limits.money.window[SL_WINDOW_WEEK]),
 	BUDGET("monthly_budget_usd", limits.money.window[SL_WINDOW_MONTH]),
 	BUDGET("total_budget_usd", limits.money.window[SL_WINDOW_TOTAL]),
-	{ "time_zone", K | T | W, ZONE, AT(zone), 0, NULL },
-	{ "prepaid", W, FLAG, AT(limits.money.prepaid), 0, NULL },
-	{ "minimum_balance_usd", W, AMOUNT, AT(limits.money.minimum_balance), 0, NULL },
-	{ "end_user_rpm", K | T | W, COUNT, AT(end_user.rpm), RATE_MAX, NULL },
-	{ "end_user_tpm", K | T | W, COUNT, AT(end_user.tpm), RATE_MAX, NULL },
-	{ "end_user_concurrency", K | T | W, COUNT, AT(end_user.concurrency), CONCURRENCY_MAX, NULL },
+	{ "time_zone", K | T | W, ZONE, AT(zone), 0 },
+	{ "prepaid", W, FLAG, AT(limits.money.prepaid), 0 },
+	{ "minimum_balance_usd", W, AMOUNT, AT(limits.money.minimum_balance), 0 },
+	{ "end_user_rpm", K | T | W, COUNT, AT(end_user.rpm), RATE_MAX },
+	{ "end_user_tpm", K | T | W, COUNT, AT(end_user.tpm), RATE_MAX },
+	{ "end_user_concurrency", K | T | W, COUNT, AT(end_user.concurrency), CONCURRENCY_MAX },
 	BUDGET("end_user_daily_budget_usd", end_user.money.window[SL_WINDOW_DAY]),
 	BUDGET("end_user_monthly_budget_usd", end_user.money.window[SL_WINDOW_MONTH]),
-	{ "expires_at", K | T | W, MOMENT, AT(expires_wall_ms), 0, NULL },
-	{ "on_disconnect", K, DISCONNECT, AT(cancel_on_disconnect), 0, NULL },
-	{ "strict", K, FLAG, AT(strict), 0, NULL },
-	{ "enabled", K | T | W, ENABLED, AT(disabled), 0, NULL },
-	{ "metadata", K | T | W, METADATA, AT(metadata_json), 0, NULL },
+	{ "expires_at", K | T | W, MOMENT, AT(expires_wall_ms), 0 },
+	{ "on_disconnect", K, DISCONNECT, AT(cancel_on_disconnect), 0 },
+	{ "strict", K, FLAG, AT(strict), 0 },
+	{ "enabled", K | T | W, ENABLED, AT(disabled), 0 },
+	{ "metadata", K | T | W, METADATA, AT(metadata_json), 0 },
 #undef BUDGET
 #undef AT
 };
@@ -491,10 +487,6 @@ read_member(struct job *job, const struct member *member, struct sl_json value)
 {
 	if (value.type == SL_JSON_NULL || (member->kind == COUNT && is_zero(value)))
 		return read_default(job, member);
-	if (member->unenforced && job->source != SL_POLICY_STORED)
-		return refuse(job, SL_FAULT_UNSUPPORTED, "unsupported", sl_slice_str(member->name),
-		              "%s cannot be set: %s in this version, and a limit that is not kept "
-		              "is refused. Leave it out.", member->name, member->unenforced);
 	switch (member->kind) {
 	case TEXT:       return read_text(job, member, value);
 	case SLUG:       return read_slug(job, member, value);

@@ -21,8 +21,7 @@ void sl_key_policy_init(struct sl_key_policy *policy, enum sl_scope_kind level);
  * `scratch`. False: *fault names the member in param and says what to write
  * instead; the policy may then be half changed.
  * Stored policies are trusted: members that this version does not know are
- * skipped, and nothing is refused because it cannot be enforced yet. A zone that is
- * named for the first time is read from its file. */
+ * skipped. A zone that is named for the first time is read from its file. */
 bool sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
                          enum sl_policy_source source, int64_t now_wall_ms,
                          struct sl_arena *keep, struct sl_arena *scratch,

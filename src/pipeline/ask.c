@@ -95,6 +95,7 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	ask->record.begin_wall_ms = sl_loop_wall_ms(gateway->loop);
 	ask->record.trace_id = trace_id(ask);
 	ask->record.client_request_id = client_request_id(ask);
+	ask->record.tag = sl_slice_trim(sl_headers_get(&exchange->request.headers, "x-gateway-tag"));
 	exchange->user = ask;
 	sl_telemetry_begin(gateway->services.telemetry, sl_loop_index(gateway->loop));
 	return ask;

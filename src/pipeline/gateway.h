@@ -32,6 +32,9 @@ struct sl_world *sl_world_new(struct sl_config *config_take, struct sl_buf *reas
 struct sl_world *sl_world_ref(struct sl_world *world);
 void sl_world_unref(struct sl_world *world);
 const struct sl_config *sl_world_config(const struct sl_world *world);
+/* The card that prices the provider's model; NULL: unknown. */
+const struct sl_model_card *sl_world_card(const struct sl_world *world, struct sl_slice provider,
+                                          struct sl_slice model);
 /* The first chat model a newcomer can call ("openai/gpt-4o-mini"), for the
  * banner; empty when no provider is usable. */
 struct sl_slice sl_world_sample_model(const struct sl_world *world);

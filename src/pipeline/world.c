@@ -258,6 +258,17 @@ sl_world_unref(struct sl_world *world)
 		world_free(world);
 }
 
+const struct sl_model_card *
+sl_world_card(const struct sl_world *world, struct sl_slice provider, struct sl_slice model)
+{
+	const struct sl_model_card *card = sl_catalog_find(world->catalog, provider, model);
+
+	for (size_t i = 0; i < world->config->provider_count && !card; i++)
+		if (sl_slice_eq(world->config->providers[i].name, provider))
+			card = sl_catalog_find(world->catalog, world->config->providers[i].kind, model);
+	return card;
+}
+
 const struct sl_config *
 sl_world_config(const struct sl_world *world)
 {

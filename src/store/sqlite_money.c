@@ -43,6 +43,8 @@
 	X(ATTEMPT_ALL, "SELECT " ATTEMPT_COLUMNS " FROM money_attempts ORDER BY id")       \
 	X(ATTEMPT_OPEN, "SELECT " ATTEMPT_COLUMNS " FROM money_attempts WHERE state < 2"   \
 	                " ORDER BY id")                                                   \
+	X(ATTEMPT_OF, "SELECT " ATTEMPT_COLUMNS " FROM money_attempts WHERE id >= ?2"       \
+	              " AND id < ?3 AND request = ?1 ORDER BY id")                        \
 	X(SPENT_ADD, "INSERT INTO money_spent VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE"\
 	             " SET amount = amount + excluded.amount")                            \
 	X(SPENT_EACH, "SELECT owner, win, period, amount FROM money_spent"                 \
@@ -405,6 +407,36 @@ attempt_each(void *conn, bool open_only, bool (*each)(void *, const struct sl_at
 	return sl_sqlite_error(rc);
 }
 
+/* The first id of a moment: an attempt's begins with its milliseconds (ledger/money.c). */
+static void
+first_id(int64_t wall_ms, unsigned char id[SL_ATTEMPT_ID_SIZE])
+{
+	memset(id, 0, SL_ATTEMPT_ID_SIZE);
+	for (int i = 0; i < 6; i++)
+		id[i] = (unsigned char)((uint64_t)wall_ms >> (40 - 8 * i));
+}
+
+static enum sl_err
+attempt_of(void *conn, const unsigned char request[16], int64_t since_wall_ms,
+           int64_t until_wall_ms, bool (*each)(void *, const struct sl_attempt_row *),
+           void *context)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_ATTEMPT_OF);
+	unsigned char from[SL_ATTEMPT_ID_SIZE], to[SL_ATTEMPT_ID_SIZE];
+	struct sl_attempt_row row;
+	int rc;
+
+	if (!stmt)
+		return unprepared(conn);
+	first_id(since_wall_ms < 0 ? 0 : since_wall_ms, from);
+	first_id(until_wall_ms < 0 ? 0 : until_wall_ms + 1, to);
+	bind_bytes(stmt, 1, request, 16);
+	bind_bytes(stmt, 2, from, sizeof(from));
+	bind_bytes(stmt, 3, to, sizeof(to));
+	EACH_ROW(stmt, rc, attempt_row(stmt, &row), each(context, &row));
+	return sl_sqlite_error(rc);
+}
+
 /* --- sums, credits, vouchers --------------------------------------------------------- */
 
 static enum sl_err
@@ -541,6 +573,7 @@ const struct sl_money_ops sl_sqlite_money_ops = {
 	.attempt_add = attempt_add,
 	.attempt_update = attempt_update,
 	.attempt_each = attempt_each,
+	.attempt_of = attempt_of,
 	.spent_add = spent_add,
 	.spent_each = spent_each,
 	.credit_add = credit_add,

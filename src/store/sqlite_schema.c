@@ -83,6 +83,16 @@ static const char *const migrations[] = {
 	"CREATE TABLE answers(id BLOB PRIMARY KEY, request BLOB NOT NULL, status INTEGER NOT NULL,"
 	" content_type TEXT NOT NULL, body BLOB NOT NULL, expires_wall_ms INTEGER NOT NULL) STRICT;"
 	"CREATE INDEX answers_expire ON answers(expires_wall_ms);",
+	"ALTER TABLE hours RENAME TO hours_before;"
+	"CREATE TABLE hours(hour INTEGER NOT NULL, key_id TEXT NOT NULL, team TEXT NOT NULL,"
+	" workspace TEXT NOT NULL, model TEXT NOT NULL, provider TEXT NOT NULL,"
+	" tag TEXT NOT NULL, requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL,"
+	" output_tokens INTEGER NOT NULL, cost_nanousd INTEGER NOT NULL,"
+	" unpriced_requests INTEGER NOT NULL,"
+	" PRIMARY KEY(hour, key_id, team, workspace, model, provider, tag)) WITHOUT ROWID, STRICT;"
+	"INSERT INTO hours SELECT hour, key_id, team, workspace, model, provider, '', requests,"
+	" input_tokens, output_tokens, cost_nanousd, unpriced_requests FROM hours_before;"
+	"DROP TABLE hours_before;",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 
@@ -274,7 +284,9 @@ run_migrations(sqlite3 *db, int64_t version)
 		if (!execute(db, migrations[version]) || !execute(db, sql))
 			return false;
 	}
-	return add_missing_columns(db);
+	/* Request ids begin with their time: new ones go to the right edge. */
+	return add_missing_columns(db) &&
+	       execute(db, "CREATE INDEX IF NOT EXISTS records_by_request ON records(request_id)");
 }
 
 static enum sl_err

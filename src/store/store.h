@@ -50,15 +50,17 @@ struct sl_record_source {
 };
 
 enum sl_spend_group { SL_SPEND_KEY, SL_SPEND_TEAM, SL_SPEND_WORKSPACE, SL_SPEND_MODEL,
-	              SL_SPEND_PROVIDER, SL_SPEND_GROUPS };
+	              SL_SPEND_PROVIDER, SL_SPEND_TAG, SL_SPEND_GROUPS };
 struct sl_spend_query {
 	enum sl_spend_group by;
 	int64_t             since_wall_ms, until_wall_ms; /* [since, until), by end of the ask */
+	bool                hourly; /* a row for each name and hour, else for each name */
 };
 /* Asks without the property asked for (no key, no provider ...) come under the
  * empty name, so that every grouping has the same sums. model: as served. */
 struct sl_spend_row {
 	struct sl_slice name;
+	int64_t hour; /* since 1970; 0 unless hourly */
 	int64_t requests, input_tokens, output_tokens, cost_nanousd, unpriced_requests;
 };
 
@@ -103,7 +105,11 @@ struct sl_store_ops {
 	                        void *context);
 	/* The rows and what spend reads, together or not at all. */
 	enum sl_err (*records_append)(void *conn, struct sl_record_source *source);
-	/* In the order of names. Rows are valid during each. */
+	/* The record of a request, if it has ended. SL_ENOTFOUND. */
+	enum sl_err (*record_find)(void *conn, struct sl_slice request_id,
+	                           void (*found)(void *context, const struct sl_record_row *row),
+	                           void *context);
+	/* In the order of names, then hours. Rows are valid during each. */
 	enum sl_err (*spend)(void *conn, const struct sl_spend_query *query,
 	                     bool (*each)(void *context, const struct sl_spend_row *row),
 	                     void *context);

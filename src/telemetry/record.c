@@ -59,6 +59,7 @@ sl_record_to_row(const struct sl_record *record, struct sl_record_row *row)
 		.team = record->team,
 		.workspace = record->workspace,
 		.end_user = record->end_user,
+		.tag = record->tag,
 		.surface = record->surface,
 		.shape = record->shape,
 		.operation = record->operation,

@@ -38,7 +38,7 @@ struct sl_record {
 	struct sl_slice client_request_id; /* the caller's x-request-id, a label */
 	struct sl_slice trace_id;     /* 32 hex, may be empty */
 	int64_t         begin_wall_ms;
-	struct sl_slice key_id, team, workspace, end_user;
+	struct sl_slice key_id, team, workspace, end_user, tag;
 	struct sl_slice surface, shape, operation;
 	struct sl_slice model_requested;
 	struct sl_slice provider;     /* configured name; empty: none was asked */

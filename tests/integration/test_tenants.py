@@ -1,5 +1,7 @@
 """Workspaces, teams, keys and end users: limits at each level, changed while running."""
 import concurrent.futures
+import csv
+import io
 import json
 import re
 import sqlite3
@@ -325,3 +327,74 @@ def test_credits_show_the_budgets_of_the_key(gateway):
     assert daily["remaining_usd"] == pytest.approx(2 - own["spend_usd"], abs=1e-12)
     assert gateway.request("GET", "/v1/credits", key=None).status == 401
     assert gateway.request("GET", "/v1/credits").status == 401
+
+
+# --- receipts and spend ---------------------------------------------------------------
+
+
+def test_a_receipt_is_for_the_callers_own_key(gateway):
+    slug = create(gateway, "team")["slug"]
+    key, other = gateway.new_key(team=slug, daily_budget_usd=1), gateway.new_key(team=slug)
+    answer = gateway.request(
+        "POST", "/v1/chat/completions",
+        {"model": "gpt-4o-mini", "max_tokens": 20, "user": "bob",
+         "messages": [{"role": "user", "content": "hello"}]},
+        key=key["key"], headers={"X-Gateway-Tag": "nightly"})
+    request_id = answer.headers["x-gateway-request-id"]
+    used = answer.json()["usage"]
+    books.settled(gateway)
+    receipt = gateway.request("GET", "/v1/receipts/" + request_id, key=key["key"]).json()
+    assert receipt["request_id"] == request_id and receipt["key"] == key["id"]
+    assert receipt["team"] == slug and receipt["end_user"] == "bob" and receipt["tag"] == "nightly"
+    assert receipt["usage"]["input_tokens"] == used["prompt_tokens"]
+    assert receipt["usage"]["output_tokens"] == used["completion_tokens"]
+    assert receipt["usage_source"] == "reported" and receipt["outcome"] == "ok"
+    prices = receipt["prices_usd_per_million"]
+    assert prices == {"input_tokens": 1, "output_tokens": 2}
+    cost = (used["prompt_tokens"] * 1 + used["completion_tokens"] * 2) / 1e6
+    assert receipt["cost_usd"] == pytest.approx(cost, abs=1e-12)
+    assert [one["state"] for one in receipt["attempts"]] == ["settled"]
+    assert receipt["attempts"][0]["charged_usd"] == receipt["cost_usd"]
+    assert receipt["attempts"][0]["held_usd"] >= receipt["cost_usd"]
+    path = "/v1/receipts/" + request_id
+    assert gateway.request("GET", path, key=other["key"]).status == 404
+    assert gateway.request("GET", path, key=None).status == 401
+    assert gateway.request("GET", path).status == 401
+    for unknown in ("req_" + "0" * 26, "x", "%27%20OR%201=1"):
+        assert gateway.request("GET", "/v1/receipts/" + unknown, key=key["key"]).status == 404
+    # The tag is ours and goes nowhere.
+    assert "nightly" not in str(gateway.fleet.journal.last().headers)
+
+
+def test_spend_by_tag_and_time(gateway):
+    key = gateway.new_key(name='=cmd|"x"!A1')
+    tag = "t-" + uuid.uuid4().hex
+    for _ in range(3):
+        assert gateway.request("POST", "/v1/chat/completions",
+                               {"model": "gpt-4o-mini",
+                                "messages": [{"role": "user", "content": "hello"}]},
+                               key=key["key"], headers={"X-Gateway-Tag": tag}).status == 200
+    spend = gateway.request("GET", "/admin/spend?by=tag,key").json()
+    row, = [one for one in spend["data"]["by_tag"] if one["tag"] == tag]
+    assert row["requests"] == 3 and row["cost_usd"] > 0
+    for interval, form in (("hour", r"T\d\d:00:00Z$"), ("day", "T00:00:00Z$"),
+                           ("month", "-01T00:00:00Z$")):
+        timed = gateway.request("GET", "/admin/spend?by=key,tag&interval=" + interval).json()
+        assert timed["total"] == spend["total"]
+        mine, = [one for one in timed["data"]["by_tag"] if one["tag"] == tag]
+        assert {name: mine[name] for name in row} == row
+        assert all(re.search(form, part["time"]) for part in mine["series"])
+        assert sum(part["requests"] for part in mine["series"]) == 3
+    assert gateway.request("GET", "/admin/spend?interval=week").status == 400
+    table = gateway.request("GET", "/admin/spend?by=tag,key&interval=day&format=csv")
+    assert table.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(table.body.decode(), newline="")))
+    mine, = [one for one in rows if one["by"] == "tag" and one["id"] == tag]
+    assert int(mine["requests"]) == 3 and float(mine["cost_usd"]) == row["cost_usd"]
+    by_key, = [one for one in rows if one["by"] == "key" and one["id"] == key["id"]]
+    # No spreadsheet takes a name for a formula.
+    assert by_key["name"] == "'=cmd|\"x\"!A1"
+    assert sum(int(one["requests"]) for one in rows if one["by"] == "key") == \
+        spend["total"]["requests"]
+    asked = gateway.request("GET", "/admin/spend?by=team", headers={"Accept": "text/csv"})
+    assert asked.body.startswith(b"by,id,name,time,requests")

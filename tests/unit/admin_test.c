@@ -507,8 +507,8 @@ refusals_are_clear(void **state)
 	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER, "{\"rmp\":5}"), 400);
 	assert_true(answered("Did you mean \\\"rpm\\\"?"));
 	assert_true(answered("\"param\":\"rmp\""));
-	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER, "{\"stack\":\"s\"}"), 400);
-	assert_true(answered("\"code\":\"unsupported\""));
+	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER, "{\"stack\":5}"), 400);
+	assert_true(answered("\"code\":\"invalid_type\""));
 	assert_int_equal(ask("POST", "/admin/keys", AS_MASTER
 	                     "Content-Type: text/plain\r\nContent-Length: 2\r\n", NULL) , 415);
 	assert_int_equal(ask("GET", "/admin/keys", AS_MASTER "Sec-Fetch-Site: cross-site\r\n",
@@ -542,7 +542,13 @@ spend_adds_up_and_checks_its_parameters(void **state)
 	assert_int_equal(ask("GET", "/admin/spend?since=yesterday", AS_MASTER, NULL), 400);
 	assert_true(answered("\"param\":\"since\""));
 	assert_int_equal(ask("GET", "/admin/spend?since=20&until=10", AS_MASTER, NULL), 400);
-	assert_int_equal(ask("GET", "/admin/spend?interval=day", AS_MASTER, NULL), 400);
+	assert_int_equal(ask("GET", "/admin/spend?interval=week", AS_MASTER, NULL), 400);
+	assert_true(answered("\"param\":\"interval\""));
+	assert_int_equal(ask("GET", "/admin/spend?interval=day", AS_MASTER, NULL), 200);
+	assert_int_equal(ask("GET", "/admin/spend?format=xml", AS_MASTER, NULL), 400);
+	assert_int_equal(ask("GET", "/admin/spend?format=csv", AS_MASTER, NULL), 200);
+	assert_true(answered("text/csv"));
+	assert_true(answered("by,id,name,time,requests"));
 }
 
 static void

@@ -1,0 +1,251 @@
+/* receipts.c - GET /v1/receipts/:id: what a request of the caller's own key was charged.
+ *
+ * From the record of the request and the ledger's rows of its attempts: usage by class,
+ * the prices it was multiplied with, and what each try cost. Another key's request is as
+ * unknown as one that never was.
+ */
+#include <stdlib.h>
+
+#include "admin/call.h"
+#include "base/rand.h"
+#include "base/timestamp.h"
+#include "ledger/key.h"
+#include "model/catalog.h"
+#include "store/money_store.h"
+#include "store/store.h"
+
+enum { RECEIPT_MAX = 256 * 1024, ATTEMPTS_MAX = 64, SLACK_MS = 1000 };
+static const char id_prefix[] = "req_";
+
+struct query {
+	struct sl_store_job    job;
+	struct admin_call     *call;
+	struct sl_key         *key; /* borrowed from the call */
+	char                   id[ADMIN_ID_MAX + 1];
+	unsigned char          request[SL_ULID_SIZE];
+	/* Store thread, then the loop. */
+	bool                   found;
+	struct sl_record_row   row; /* texts on the arena */
+	struct sl_arena        arena;
+	struct sl_attempt_row  attempts[ATTEMPTS_MAX];
+	size_t                 attempt_count;
+};
+
+/* --- on the store's thread ------------------------------------------------------- */
+
+static void
+keep_record(void *context, const struct sl_record_row *row)
+{
+	struct query *query = context;
+
+	if (!sl_slice_eq(row->key_id, sl_key_id(query->key)))
+		return;
+	query->found = true;
+	query->row = *row;
+#define SL_RECORD_TEXT(name, max_size) query->row.name = sl_arena_dup(&query->arena, row->name);
+#define SL_RECORD_INT(name)
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+}
+
+static bool
+keep_attempt(void *context, const struct sl_attempt_row *row)
+{
+	struct query *query = context;
+
+	query->attempts[query->attempt_count++] = *row;
+	return query->attempt_count < ATTEMPTS_MAX;
+}
+
+static void
+run_query(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct query *query = SL_CONTAINER(job, struct query, job);
+
+	job->err = ops->record_find(conn, sl_slice_str(query->id), keep_record, query);
+	if (job->err == SL_ENOTFOUND)
+		job->err = SL_OK;
+	if (job->err == SL_OK && query->found)
+		job->err = ops->money->attempt_of(conn, query->request,
+		                                  query->row.begin_wall_ms - SLACK_MS,
+		                                  query->row.end_wall_ms + SLACK_MS, keep_attempt,
+		                                  query);
+}
+
+/* --- on the loop ------------------------------------------------------------------ */
+
+static void
+put_text(struct sl_json_writer *w, const char *name, struct sl_slice text)
+{
+	sl_json_key(w, name);
+	if (text.len)
+		sl_json_put_str(w, text);
+	else
+		sl_json_put_null(w);
+}
+
+static void
+put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms)
+{
+	char text[SL_TIMESTAMP_LEN + 1];
+
+	sl_json_key(w, name);
+	if (wall_ms > 0)
+		sl_json_put_str(w, sl_slice_make(text, sl_timestamp_format(wall_ms, text)));
+	else
+		sl_json_put_null(w);
+}
+
+static void
+put_usage(struct sl_json_writer *w, const struct sl_record_row *row)
+{
+	sl_json_key(w, "usage");
+	sl_json_obj(w);
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		if (row->usage[i] != SL_RECORD_NULL)
+			sl_json_int(w, sl_usage_class_name((enum sl_usage_class)i), row->usage[i]);
+	sl_json_obj_end(w);
+	put_text(w, "usage_source", row->usage_source);
+}
+
+/* Of the list that the record names; another one would tell wrong prices. */
+static void
+put_prices(struct sl_json_writer *w, const struct query *query)
+{
+	const struct sl_admin_services *services = &query->call->admin->services;
+	const struct sl_record_row *row = &query->row;
+	const struct sl_model_card *card =
+	    services->card && row->provider.len
+	        ? services->card(services->context, row->provider, row->model_served) : NULL;
+
+	put_text(w, "price_date", row->price_date);
+	sl_json_key(w, "prices_usd_per_million");
+	if (!card || !row->price_date.len || !sl_slice_eq(card->price_date, row->price_date)) {
+		sl_json_put_null(w);
+		return;
+	}
+	sl_json_obj(w);
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		if (card->price.present >> i & 1)
+			sl_json_usd(w, sl_usage_class_name((enum sl_usage_class)i),
+			            card->price.nanousd[i]);
+	sl_json_obj_end(w);
+}
+
+static void
+put_attempts(struct sl_json_writer *w, const struct query *query)
+{
+	sl_json_key(w, "attempts");
+	sl_json_arr(w);
+	for (size_t i = 0; i < query->attempt_count; i++) {
+		const struct sl_attempt_row *attempt = &query->attempts[i];
+
+		sl_json_obj(w);
+		sl_json_int(w, "attempt", attempt->attempt_no);
+		sl_json_str(w, "state",
+		            sl_slice_str(sl_attempt_state_name((enum sl_attempt_state)attempt->state)));
+		sl_json_usd(w, "held_usd", attempt->held);
+		sl_json_usd(w, "charged_usd", attempt->charged);
+		sl_json_str(w, "usage_source",
+		            sl_slice_str(sl_usage_source_name(
+		                (enum sl_usage_source)attempt->usage_source)));
+		sl_json_int(w, "input_tokens", attempt->input_tokens);
+		sl_json_int(w, "output_tokens", attempt->output_tokens);
+		put_time(w, "begin_at", attempt->begin_wall_ms);
+		put_time(w, "end_at", attempt->end_wall_ms);
+		sl_json_obj_end(w);
+	}
+	sl_json_arr_end(w);
+}
+
+static void
+answer(const struct query *query)
+{
+	const struct sl_record_row *row = &query->row;
+	struct sl_json_writer w;
+	struct sl_buf body;
+
+	sl_buf_init(&body, RECEIPT_MAX);
+	sl_json_writer_init(&w, &body);
+	sl_json_obj(&w);
+	sl_json_str(&w, "request_id", row->request_id);
+	sl_json_str(&w, "key", row->key_id);
+	put_text(&w, "team", row->team);
+	put_text(&w, "workspace", row->workspace);
+	put_text(&w, "end_user", row->end_user);
+	put_text(&w, "tag", row->tag);
+	put_time(&w, "begin_at", row->begin_wall_ms);
+	put_time(&w, "end_at", row->end_wall_ms);
+	sl_json_int(&w, "status", row->status);
+	put_text(&w, "outcome", row->outcome);
+	put_text(&w, "model_requested", row->model_requested);
+	put_text(&w, "provider", row->provider);
+	put_text(&w, "model", row->model_served);
+	sl_json_bool(&w, "stream", row->stream == 1);
+	put_usage(&w, row);
+	put_prices(&w, query);
+	sl_json_key(&w, "cost_usd");
+	if (row->cost_nanousd != SL_RECORD_NULL)
+		sl_json_put_nanousd(&w, row->cost_nanousd);
+	else
+		sl_json_put_null(&w);
+	sl_json_bool(&w, "unpriced", row->unpriced == 1);
+	sl_json_int(&w, "attempt_count", row->attempts);
+	put_attempts(&w, query);
+	sl_json_obj_end(&w);
+	admin_answer_json(query->call, 200, &body);
+}
+
+static void
+query_done(struct sl_store_job *job)
+{
+	struct query *query = SL_CONTAINER(job, struct query, job);
+	struct admin_call *call = query->call;
+
+	if (admin_call_alive(call) && job->err != SL_OK)
+		admin_answer_fault_text(call, SL_FAULT_UNAVAILABLE,
+		                        "The store could not be read. See the log.");
+	else if (admin_call_alive(call) && query->found)
+		answer(query);
+	else if (admin_call_alive(call))
+		admin_answer_fault_text(call, SL_FAULT_NOT_FOUND,
+		                        "This key has no finished request of this id "
+		                        "(X-Gateway-Request-Id).");
+	sl_arena_release(&query->arena);
+	free(query);
+	admin_call_unref(call);
+}
+
+static void
+start(struct admin_call *call)
+{
+	struct query *query = calloc(1, sizeof(*query));
+
+	if (!query) {
+		admin_answer_fault_text(call, SL_FAULT_UNAVAILABLE, "Out of memory.");
+		return;
+	}
+	sl_arena_init(&query->arena, 1024, RECEIPT_MAX);
+	query->job.loop = call->admin->loop;
+	query->job.run = run_query;
+	query->job.done = query_done;
+	query->call = call;
+	query->key = call->key;
+	memcpy(query->id, call->id, sizeof(query->id));
+	/* An id that is none of ours finds no record. */
+	if (sl_slice_starts(sl_slice_str(call->id), sl_slice_str(id_prefix)))
+		(void)sl_ulid_bytes(sl_slice_str(call->id + sizeof(id_prefix) - 1), query->request);
+	if (sl_store_submit(call->admin->services.store, &query->job) == SL_OK) {
+		admin_call_ref(call);
+		return;
+	}
+	free(query);
+	admin_answer_fault_text(call, SL_FAULT_OVERLOADED, "The store is busy. Try again soon.");
+}
+
+void
+admin_receipt(struct admin_call *call)
+{
+	admin_settled(call, start);
+}
