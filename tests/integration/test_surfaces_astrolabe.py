@@ -1,9 +1,11 @@
 """The Astrolabe contract: one test for each acceptance check, by its number."""
+import concurrent.futures
 import re
 import time
 
 import pytest
 
+from tests.integration.gateway import PRICES
 from tests.integration.rawhttp import sse_frames
 
 PROMPT = "Write a Python function that reverses a linked list."
@@ -250,3 +252,52 @@ def test_other_refusals(gateway, key):
     refused(gateway.request("POST", "/v1/chat/completions", b"{", key=key), 400, "invalid_json")
     refused(ask("/v1/nothing"), 404, "not_found")
     refused(ask(metadata={"astrolabe": {"quality": "best"}}), 400, "invalid_request")
+
+
+def workspace(gateway, slug, amount):
+    gateway.request("POST", "/admin/workspaces", {"slug": slug, "prepaid": True})
+    answer = gateway.request("POST", "/admin/workspaces/%s/credits" % slug,
+                             {"amount_usd": amount, "external_id": "start-" + slug})
+    assert answer.status == 201, answer.body
+    return gateway.new_key(surface="astrolabe", workspace=slug)["key"]
+
+
+def credit(gateway, key):
+    answer = gateway.request("GET", "/v1/credits", key=key)
+    assert answer.status == 200, answer.body
+    return answer.json()
+
+
+def test_19_debited_exactly_or_not_at_all(gateway, fleet):
+    key = workspace(gateway, "exact", 1)
+    body = dict(RESPONSES, max_output_tokens=500, input="@in=1000 @out=50 " + PROMPT,
+                model="openai/gpt-4o-mini")
+    assert gateway.request("POST", "/v1/responses", body, key=key).status == 200
+    after = credit(gateway, key)
+    price = PRICES["openai/gpt-4o-mini"]
+    assert after["balance_usd"] == pytest.approx(
+        1 - (1000 * price[0] + 50 * price[1]) / 1e6, abs=1e-12)
+    assert after["held_usd"] == 0
+    fleet.providers["openai"].plan.add("500")
+    assert gateway.request("POST", "/v1/responses", body, key=key).status == 500
+    assert credit(gateway, key) == after
+
+
+def test_22_never_below_zero(gateway):
+    """Each request may cost 0.1 cent and does: ten can be paid."""
+    key = workspace(gateway, "ten", 0.01)
+    body = dict(CHAT, max_tokens=400, model="openai/gpt-4o-mini", messages=[
+        {"role": "user", "content": "@in=200 @out=400 @pause=0.01 " + "x" * 20}])
+    with concurrent.futures.ThreadPoolExecutor(25) as pool:
+        answers = list(pool.map(lambda _: gateway.request(
+            "POST", "/v1/chat/completions", body, key=key), range(50)))
+    good = [answer for answer in answers if answer.status == 200]
+    assert 1 <= len(good) <= 10
+    for answer in answers:
+        if answer.status != 200:
+            refused(answer, 402, "payment_required")
+    price = PRICES["openai/gpt-4o-mini"]
+    left = credit(gateway, key)
+    assert left["balance_usd"] >= 0 and left["held_usd"] == 0
+    assert left["balance_usd"] == pytest.approx(
+        0.01 - len(good) * (200 * price[0] + 400 * price[1]) / 1e6, abs=1e-12)
