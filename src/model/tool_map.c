@@ -107,8 +107,8 @@ sl_tool_name_map(const struct sl_name_rule *rule, struct sl_slice name, struct s
 
 bool
 sl_tool_names_make(struct sl_tool_names *names, const struct sl_dialog *dialog,
-                   const struct sl_name_rule *rule, bool emulate_custom,
-                   struct sl_notes *notes, struct sl_arena *arena)
+                   const struct sl_name_rule *rule, struct sl_notes *notes,
+                   struct sl_arena *arena)
 {
 	struct sl_tool_name *items = NULL;
 	size_t count = 0;
@@ -116,7 +116,7 @@ sl_tool_names_make(struct sl_tool_names *names, const struct sl_dialog *dialog,
 	*names = (struct sl_tool_names){ 0 };
 	for (const struct sl_tool *tool = dialog->tools; tool; tool = tool->next) {
 		struct sl_slice target;
-		bool custom = tool->kind == SL_TOOL_CUSTOM && emulate_custom;
+		bool custom = tool->kind == SL_TOOL_CUSTOM;
 
 		if (tool->kind == SL_TOOL_HOSTED)
 			continue;

@@ -45,11 +45,11 @@ struct sl_tool_names {
 };
 
 /* The table for a target. Texts are copied to the arena, so it may outlive the
- * dialog. False: out of memory, or more than SL_TOOL_NAMES_MAX need an entry.
- * `emulate_custom`: the target has no free-form tools. */
+ * dialog. Free-form tools are in it always: a target that has none sends functions.
+ * False: out of memory, or more than SL_TOOL_NAMES_MAX need an entry. */
 bool sl_tool_names_make(struct sl_tool_names *names, const struct sl_dialog *dialog,
-                        const struct sl_name_rule *rule, bool emulate_custom,
-                        struct sl_notes *notes, struct sl_arena *arena);
+                        const struct sl_name_rule *rule, struct sl_notes *notes,
+                        struct sl_arena *arena);
 /* What the caller called it; NULL: just so. */
 const struct sl_tool_name *sl_tool_names_back(const struct sl_tool_names *names,
                                               struct sl_slice target);

@@ -7,6 +7,7 @@
  * stream is finished by message_stop only. `event: error` may come at any point.
  */
 #include "shapes/anthropic.h"
+#include "shapes/anthropic_codec.h"
 #include "shapes/prompt.h"
 
 enum { MAX_TOKENS = SL_WANT_OWN, USER_ID, WANTS };
@@ -154,6 +155,7 @@ const struct sl_shape_ops sl_shape_anthropic_messages = {
 	.operation = "chat",
 	.paths = paths,
 	.upstream_path = "/v1/messages",
+	.codec = &sl_anthropic_codec,
 	.read_request = read_request,
 	.read_prompt = sl_prompt_read,
 	.forward = sl_steer_forward,

@@ -63,6 +63,82 @@ sl_codec_refuse(struct sl_fault *fault, enum sl_fault_kind kind, struct sl_dialo
 	return false;
 }
 
+struct sl_slice
+sl_codec_key(struct sl_slice raw_key, struct sl_arena *arena)
+{
+	struct sl_slice key = raw_key;
+
+	if (sl_slice_find(raw_key, '\\') >= 0)
+		sl_json_unescape(raw_key, arena, &key);
+	return key;
+}
+
+int
+sl_codec_find(struct sl_slice key, const struct sl_slice *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (sl_slice_eq(key, names[i]))
+			return (int)i;
+	return -1;
+}
+
+bool
+sl_codec_take_param(struct sl_dialog *dialog, const struct sl_codec_param *rows, size_t count,
+                    struct sl_slice key, struct sl_json value, struct sl_where where)
+{
+	for (size_t i = 0; i < count; i++)
+		if (sl_slice_eq(key, rows[i].name)) {
+			sl_dialog_param(dialog, rows[i].param, value, where);
+			return true;
+		}
+	return false;
+}
+
+bool
+sl_codec_says_nothing(struct sl_json value)
+{
+	struct sl_json_iter it;
+	double number;
+
+	switch (value.type) {
+	case SL_JSON_NUMBER:
+		return sl_json_f64(value, &number) && number == 0;
+	case SL_JSON_STRING:
+		return value.raw.len <= 2;
+	case SL_JSON_ARRAY:
+	case SL_JSON_OBJECT:
+		it = sl_json_iter(value);
+		return !sl_json_next(&it);
+	case SL_JSON_TRUE:
+		return false;
+	default:
+		return true;
+	}
+}
+
+enum sl_cache
+sl_codec_cache(struct sl_json cache_control)
+{
+	if (cache_control.type != SL_JSON_OBJECT)
+		return SL_CACHE_NONE;
+	if (sl_json_is(sl_json_get(cache_control, "ttl"), "1h"))
+		return SL_CACHE_1H;
+	return sl_json_is(sl_json_get(cache_control, "ttl"), "5m") ? SL_CACHE_5M
+	                                                           : SL_CACHE_DEFAULT;
+}
+
+void
+sl_codec_rest(struct sl_dialog *dialog, struct sl_json object, const struct sl_where *where,
+              const struct sl_slice *known, size_t known_count)
+{
+	for (struct sl_json_iter it = sl_json_iter(object); sl_json_next(&it);) {
+		struct sl_slice key = sl_codec_key(it.key, dialog->arena);
+
+		if (sl_codec_find(key, known, known_count) < 0 && !sl_codec_says_nothing(it.value))
+			sl_dialog_extra(dialog, sl_where_member(where, key), key, it.value.raw);
+	}
+}
+
 /* --- encoders --------------------------------------------------------------------- */
 
 struct sl_json
@@ -139,6 +215,65 @@ sl_encode_args(struct sl_encode *encode, const struct sl_part *call)
 		encode->out->failed = true;
 	sl_buf_release(&wrapped);
 	return args;
+}
+
+bool
+sl_encode_allows(const struct sl_dialog *dialog, const struct sl_tool *tool)
+{
+	const struct sl_tool_choice *choice = &dialog->choice;
+
+	if (choice->name_count == 0 || choice->mode == SL_CHOICE_NAMED)
+		return true;
+	for (size_t i = 0; i < choice->name_count; i++)
+		if (sl_slice_eq(choice->names[i], tool->name))
+			return true;
+	return false;
+}
+
+int64_t
+sl_encode_max_tokens(struct sl_encode *encode, bool needed)
+{
+	const struct sl_param_value *param = &encode->dialog->params[SL_PARAM_MAX_TOKENS];
+	int64_t most = encode->target->card ? encode->target->card->max_output_tokens : 0;
+	int64_t limit = 0;
+
+	if (sl_json_i64(sl_encode_takes(encode, SL_PARAM_MAX_TOKENS), &limit) && limit >= 0) {
+		if (most > 0 && limit > most) {
+			sl_note(encode->notes, SL_NOTE_max_tokens_clamped, &param->where);
+			limit = most;
+		}
+		return limit;
+	}
+	if (encode->target->limit > 0)
+		return encode->target->limit;
+	if (!needed)
+		return 0;
+	sl_note(encode->notes, SL_NOTE_max_tokens_defaulted, NULL);
+	return most > 0 ? most : 4096;
+}
+
+void
+sl_encode_no_cache(struct sl_encode *encode, enum sl_cache cache, const struct sl_where *where)
+{
+	if (cache == SL_CACHE_NONE || encode->cache_noted)
+		return;
+	encode->cache_noted = true;
+	sl_note(encode->notes, SL_NOTE_cache_marker_dropped, where);
+}
+
+struct sl_slice
+sl_encode_format_words(struct sl_encode *encode)
+{
+	const struct sl_output *output = &encode->dialog->output;
+
+	sl_note(encode->notes, SL_NOTE_format_emulated, &output->where);
+	if (output->format == SL_FORMAT_JSON)
+		return SL_SLICE("Answer with a single valid JSON object and nothing else: no "
+		                "explanation and no code fence.");
+	return sl_arena_join(encode->arena, (struct sl_slice[]){
+	    SL_SLICE("Answer with a single valid JSON value that follows this JSON Schema, and "
+	             "nothing else: no explanation and no code fence.\n"),
+	    output->schema }, 2);
 }
 
 enum sl_err

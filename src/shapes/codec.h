@@ -70,6 +70,8 @@ struct sl_codec_target {
 	uint32_t                    rules;    /* SL_RULE_* of the model */
 	bool                        model_in_path;
 	bool                        ask_for_usage; /* knows stream_options.include_usage */
+	int64_t                     limit;    /* of output tokens, if the caller gave none because
+	                                       * a budget must hold; 0: none */
 	const char                 *issuer;   /* whose signatures it takes */
 };
 
@@ -84,6 +86,7 @@ struct sl_encode {
 	struct sl_buf                *out;
 	uint64_t                      taken; /* bit 1 << enum sl_param */
 	bool                          took_extras; /* the same grammar: extras were written */
+	bool                          cache_noted;
 };
 
 /* A reply that is written for a caller. What the request said is on `arena`. */
@@ -99,7 +102,7 @@ struct sl_codec_caller {
 };
 
 struct sl_codec_ops {
-	/* Ingress. */
+	/* Ingress. out is zeroed but for its arena; sl_dialog_init it first. */
 	bool (*decode_request)(const struct sl_codec_input *in, struct sl_dialog *out,
 	                       struct sl_fault *fault);
 	void (*write_whole)(const struct sl_answer *answer, const struct sl_codec_caller *caller,
@@ -126,7 +129,6 @@ struct sl_codec_ops {
 	enum sl_framing stream_framing;
 	const struct sl_id_rule   *target_ids; /* NULL: any */
 	const struct sl_name_rule *target_names;
-	bool        custom_tools; /* the grammar has free-form tools */
 	const char *issuer;       /* who mints signatures in it; NULL: the provider's kind */
 };
 
@@ -142,6 +144,25 @@ bool sl_codec_call_id(const struct sl_codec_input *in, struct sl_dialog *dialog,
  * grammar's own, minted by `native`. An empty one is none. */
 void sl_codec_signature(const struct sl_codec_input *in, struct sl_dialog *dialog,
                         struct sl_slice text, const char *native, struct sl_part *part);
+/* A member's name, unescaped (on the arena where it has to be). */
+struct sl_slice sl_codec_key(struct sl_slice raw_key, struct sl_arena *arena);
+/* Its number in a list of names; -1 when it is not there. */
+int sl_codec_find(struct sl_slice key, const struct sl_slice *names, size_t count);
+/* Parameters that need no looking at: name in this grammar -> param. True: taken. */
+struct sl_codec_param {
+	struct sl_slice name;
+	enum sl_param   param;
+};
+bool sl_codec_take_param(struct sl_dialog *dialog, const struct sl_codec_param *rows,
+                         size_t count, struct sl_slice key, struct sl_json value,
+                         struct sl_where where);
+/* Whether it says nothing: null, false, 0, "", [], {}. */
+bool sl_codec_says_nothing(struct sl_json value);
+/* {"type":"ephemeral","ttl":"1h"} of Anthropic and of those who copy it. */
+enum sl_cache sl_codec_cache(struct sl_json cache_control);
+/* Members of a block that no row names: what says something becomes an extra. */
+void sl_codec_rest(struct sl_dialog *dialog, struct sl_json object, const struct sl_where *where,
+                   const struct sl_slice *known, size_t known_count);
 /* A fault that names the place. False, for `return sl_codec_refuse(...)`. */
 bool sl_codec_refuse(struct sl_fault *fault, enum sl_fault_kind kind, struct sl_dialog *dialog,
                      const struct sl_where *where, const char *message);
@@ -157,6 +178,16 @@ struct sl_slice sl_encode_name(struct sl_encode *encode, struct sl_slice name);
 struct sl_slice sl_encode_id(struct sl_encode *encode, struct sl_slice call_id);
 /* Whether a part's signature may be sent to this target. */
 bool sl_encode_is_issuer(const struct sl_encode *encode, const struct sl_part *part);
+/* Whether a tool may be called under a choice that names some. */
+bool sl_encode_allows(const struct sl_dialog *dialog, const struct sl_tool *tool);
+/* The caller's limit, the target's or, with `needed`, the model's own, within what the
+ * model can; 0: none. MAX_TOKENS counts as sent. */
+int64_t sl_encode_max_tokens(struct sl_encode *encode, bool needed);
+/* A cache marker that goes nowhere: the first one is noted. */
+void sl_encode_no_cache(struct sl_encode *encode, enum sl_cache cache,
+                        const struct sl_where *where);
+/* "Answer with JSON only ..." for targets without a native format; noted. */
+struct sl_slice sl_encode_format_words(struct sl_encode *encode);
 /* Arguments as a JSON object: "" and null are {}, what is no object is wrapped as
  * {"input": ...} and noted. */
 struct sl_slice sl_encode_args(struct sl_encode *encode, const struct sl_part *call);

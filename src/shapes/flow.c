@@ -32,6 +32,7 @@ struct sl_flow_block {
 	bool              custom, summary, redacted;
 	bool              whole_input; /* an emulated free-form tool: told at its end */
 	int               number;  /* I2 */
+	int               call;    /* among the calls */
 	struct sl_slice   id, name, item_id;
 	struct sl_slice   signature; /* malloc'd copy, because it may be replaced */
 	struct sl_buf     waiting;   /* escaped text */
@@ -40,7 +41,8 @@ struct sl_flow_block {
 
 struct sl_flow_choice {
 	int            next_number;
-	bool           used, calls;
+	int            calls;
+	bool           used;
 	enum sl_stop   stop;
 	struct sl_text sequence; /* on the arena */
 };
@@ -286,13 +288,13 @@ tell_open(struct sl_flow *flow, struct sl_flow_block *block)
 		tell(flow, &event);
 		return;
 	}
+	event.call = block->call = flow->choices[block->choice].calls++;
 	sl_arena_init(&scratch, 512, 0);
 	back = sl_tool_names_back(flow->setup.names, block->name);
 	event.name = sl_text_plain(back ? back->caller : block->name);
-	if (back && back->custom)
+	if (back && back->custom && !block->custom)
 		event.custom = block->custom = block->whole_input = true;
 	event.id = sl_text_plain(callers_id(flow, block, &scratch));
-	flow->choices[block->choice].calls = true;
 	tell(flow, &event);
 	sl_arena_release(&scratch);
 }
@@ -303,7 +305,7 @@ tell_delta(struct sl_flow *flow, const struct sl_flow_block *block, struct sl_te
 {
 	const struct sl_event event = { .kind = SL_EVENT_DELTA, .choice = block->choice,
 		                        .block = block->number, .block_kind = block->kind,
-		                        .text = text, .brief = brief,
+		                        .text = text, .brief = brief, .call = block->call,
 		                        .custom = block->custom };
 
 	if (!sl_text_empty(text))
@@ -752,7 +754,7 @@ sl_flow_fail(struct sl_flow *flow, const struct sl_fault *fault)
 static enum sl_stop
 final_stop(const struct sl_flow_choice *choice)
 {
-	if (choice->calls && (choice->stop == SL_STOP_NONE || choice->stop == SL_STOP_END ||
+	if (choice->calls > 0 && (choice->stop == SL_STOP_NONE || choice->stop == SL_STOP_END ||
 	                      choice->stop == SL_STOP_UNKNOWN))
 		return SL_STOP_TOOL_CALLS;
 	return choice->stop == SL_STOP_NONE ? SL_STOP_END : choice->stop;

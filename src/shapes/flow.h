@@ -59,6 +59,7 @@ struct sl_event {
 	int                choice;     /* from 0 */
 	int                block;      /* OPEN to CLOSE, PART: its number in the choice */
 	enum sl_part_kind  block_kind; /* the same */
+	int                call;       /* of a call: its number among the choice's calls */
 	struct sl_text     text;
 	bool               brief;      /* DELTA: text is gone after the call, even of a reply that
 	                                * stays in memory */
