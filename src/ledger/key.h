@@ -55,6 +55,10 @@ void sl_keyring_free(struct sl_keyring *ring);
  * named in the log) must stop the start. */
 enum sl_err sl_keyring_load(struct sl_keyring *ring, struct sl_store *store);
 size_t sl_keyring_count(const struct sl_keyring *ring);
+/* A key of its own for a purpose, made from the pepper: the same as long as the store
+ * lives, and on every process with it. False: out of memory. */
+bool sl_keyring_derive(struct sl_keyring *ring, struct sl_slice purpose,
+                       unsigned char out[32]);
 
 /* Finds a live key by its secret. SL_OK: *key is a reference the caller gives
  * back. SL_ENOTFOUND: unknown or revoked; *fault is filled (AUTH; the same for

@@ -470,3 +470,10 @@ sl_keyring_is_master(const struct sl_keyring *ring, struct sl_slice secret)
 	return ring->has_master && secret.len > 0 && secret.len <= SL_SECRET_MAX &&
 	       sl_digest(digester, secret, digest) && sl_digest_eq(digest, ring->master);
 }
+
+bool
+sl_keyring_derive(struct sl_keyring *ring, struct sl_slice purpose,
+                  unsigned char out[SL_DIGEST_SIZE])
+{
+	return sl_digest(&ring->digester, purpose, out);
+}

@@ -14,6 +14,7 @@
 #define SL_MODEL_DIALOG_H
 
 #include "base/json.h"
+#include "base/tri.h"
 #include "model/notes.h"
 #include "model/usage.h"
 
@@ -70,8 +71,6 @@ enum sl_part_kind {
 	SL_PART_OPAQUE,     /* raw JSON of `origin`'s grammar: hosted calls and results, blocks
 	                     * that are not known; travels to that grammar only */
 };
-
-enum sl_tri { SL_UNSET, SL_NO, SL_YES };
 
 enum sl_cache { SL_CACHE_NONE, SL_CACHE_DEFAULT, SL_CACHE_5M, SL_CACHE_1H };
 
@@ -353,7 +352,7 @@ struct sl_alternative {
 };
 
 /* A whole answer. */
-struct sl_answer {
+struct sl_completion {
 	struct sl_text         id;
 	struct sl_text         model;
 	int64_t                created_s; /* 0: not said */

@@ -19,6 +19,7 @@
 #include "base/arena.h"
 #include "base/headers.h"
 #include "base/json.h"
+#include "base/tri.h"
 #include "base/slice.h"
 #include "model/fault.h"
 
@@ -41,8 +42,6 @@ enum sl_verification { SL_VERIFY_UNSET, SL_VERIFICATIONS(SL_VERIFY_ENUM) SL_VERI
 #undef SL_QUALITY_ENUM
 #undef SL_OBJECTIVE_ENUM
 #undef SL_VERIFY_ENUM
-
-enum sl_tri { SL_TRI_UNSET, SL_TRI_NO, SL_TRI_YES };
 
 struct sl_wish {
 	struct sl_slice      stack;    /* slug */

@@ -8,8 +8,8 @@ serves(void *context, size_t provider)
 {
 	const struct sl_aim *aim = context;
 
-	return aim->shape == &sl_shape_proxy ||
-	       sl_provider_serves(aim->world->upstreams[provider].kind, aim->shape);
+	return sl_lane_reaches(aim->world->upstreams[provider].kind, aim->shape,
+	                       aim->selection && aim->selection->own_shape_only);
 }
 
 static bool
@@ -190,7 +190,7 @@ note_decision(struct sl_ask *ask, const struct sl_plan *plan)
 
 	decision->stack = sl_arena_dup(arena, plan->stack);
 	decision->stack_version = plan->stack_version;
-	decision->explain = ask->selection.wish.explain == SL_TRI_YES;
+	decision->explain = ask->selection.wish.explain == SL_YES;
 	if (plan->classified) {
 		decision->bucket = sl_bucket_name(plan->class.bucket);
 		decision->score = plan->class.score;
@@ -223,7 +223,7 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.model = ask->record.model_requested,
 		.turn = ask->gateway->turn++,
 		.now_us = sl_loop_now_ns(ask->gateway->loop) / 1000,
-		.explain = ask->selection.wish.explain == SL_TRI_YES,
+		.explain = ask->selection.wish.explain == SL_YES,
 		.arena = &front->arena,
 	};
 	bool planned = sl_aim_plan(&aim, &front->plan, fault);

@@ -129,6 +129,7 @@ sl_ask_close_front(struct sl_ask *ask)
 	sl_spend_count_input(ask);
 	sl_verify_release(ask->front);
 	sl_buf_release(&ask->front->kept.body);
+	sl_buf_release(&ask->front->body);
 	arena = ask->front->arena;
 	sl_arena_release(&arena);
 	ask->front = NULL;
@@ -148,8 +149,12 @@ end_stream_with(struct sl_ask *ask, const struct sl_fault *fault)
 	sl_buf_init(&bytes, 64 * 1024);
 	if (ask->reply_mode == SL_REPLY_STREAM && ask->shape->write_stream_fault &&
 	    ask->held.len == 0) {
-		ask->shape->write_stream_fault(&ask->reply, fault, ask->decision.request_id,
-		                               ask->framing, &bytes);
+		if (ask->lane)
+			sl_lane_write_fault(ask, fault, &bytes);
+		else
+			ask->shape->write_stream_fault(&ask->reply, fault,
+			                               ask->decision.request_id,
+			                               ask->framing, &bytes);
 		told = !bytes.failed && bytes.len > 0 &&
 		       sl_exchange_write(ask->exchange, sl_buf_slice(&bytes)) == SL_OK;
 	}
@@ -368,6 +373,7 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 	sl_admission_close(ask);
 	sl_key_unref(ask->key);
 	sl_buf_release(&ask->held);
+	sl_lane_close(ask);
 	sl_ask_close_front(ask);
 	sl_world_unref(ask->world);
 	ask->exchange->user = NULL;

@@ -27,6 +27,7 @@
 #include "pipeline/repeat.h"
 #include "pipeline/spend.h"
 #include "pipeline/token.h"
+#include "pipeline/translate.h"
 #include "pipeline/verify.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
@@ -54,6 +55,7 @@ enum sl_reply_mode {
  * when none goes well. */
 struct sl_kept_error {
 	int                           status; /* 0: none */
+	int                           answer_status; /* as sl_ask has it */
 	const struct sl_plan_target  *target;
 	struct sl_header             *headers;
 	size_t                        header_count;
@@ -72,6 +74,9 @@ struct sl_ask_front {
 	const struct sl_plan_target *target; /* of the running or last attempt */
 	struct sl_kept_error kept;
 	struct sl_verify *verify;      /* NULL: no answer was looked at yet */
+	struct sl_translation *translation; /* NULL: nothing was decoded */
+	struct sl_buf     body;        /* the request as it was translated for the attempt */
+	struct sl_fault   refused;     /* why it cannot be translated; kind NONE: it can */
 	struct sl_fault   last;        /* why the last attempt failed, while backing off */
 	struct sl_timer   backoff;
 	struct sl_token_waiter token_waiter;
@@ -109,7 +114,9 @@ struct sl_ask {
 	const struct sl_upstream        *upstream;
 	const struct sl_model_card      *card;
 	const struct sl_model_card      *baseline_card; /* what costs are compared with */
+	struct sl_lane                  *lane;         /* NULL: the caller's bytes */
 	enum sl_reply_mode               reply_mode;
+	int                              answer_status; /* instead of upstream_status; 0: as that */
 	int                              upstream_status;
 	bool                             paused;
 	bool                             used_callers_credential;
@@ -142,6 +149,7 @@ struct sl_gateway {
 	struct sl_list            drains;
 	size_t                    drain_count;
 	struct sl_token_store    *tokens;
+	struct sl_sealer          sealer;     /* of reasoning state (shapes/seal.h) */
 };
 
 /* ask.c */
@@ -207,6 +215,13 @@ size_t sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *repl
                                struct sl_header **out);
 /* The caller's query without a credential. */
 struct sl_slice sl_fields_query(struct sl_ask *ask);
+
+/* How the provider frames its stream. */
+static inline enum sl_framing
+sl_ask_framing(const struct sl_ask *ask)
+{
+	return ask->lane ? ask->lane->framing : ask->framing;
+}
 
 /* answer fields.c: adds x-request-id and CORS to what goes to the caller. */
 enum { SL_ANSWER_FIELDS_MAX = 96 };

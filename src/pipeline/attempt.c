@@ -86,7 +86,8 @@ sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->front->token_waiter.on_ready = on_token;
 	ask->sent = false;
 	ask->retry_after_ms = 0;
-	ask->upstream_status = 0;
+	ask->upstream_status = ask->answer_status = 0;
+	sl_lane_close(ask);
 	ask->paused = false;
 	ask->finished_upstream = false;
 	sl_buf_clear(&ask->held);
@@ -123,7 +124,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.extensions = extensions_for(ask),
 		.old_limit_name = strcmp(kind->name, "openai") != 0 && strcmp(kind->name, "azure") != 0,
 	};
-	const struct sl_provider_request where = {
+	struct sl_provider_request where = {
 		.shape = ask->shape,
 		.verb = ask->input.verb,
 		.path = ask->shape == &sl_shape_proxy ? ask->selection.path : SL_SLICE_NONE,
@@ -142,9 +143,16 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	enum sl_err err;
 
 	front->forward = (struct sl_forward){ .body_count = 0 };
-	err = ask->shape->forward(&front->steer, &shape_target, arena, &front->forward);
+	front->refused.kind = SL_FAULT_NONE;
+	err = sl_lane_choose(ask, target);
+	if (err == SL_OK)
+		err = ask->lane ? sl_lane_encode(ask, &shape_target, &front->forward)
+		                : ask->shape->forward(&front->steer, &shape_target, arena,
+		                                      &front->forward);
 	if (err != SL_OK)
 		return err;
+	if (ask->lane)
+		sl_lane_where(ask, &where);
 	request.target = sl_provider_target(kind, &where, arena);
 	if (request.target.len == 0)
 		return SL_EUNSUPPORTED;
@@ -176,7 +184,9 @@ explain_start(struct sl_ask *ask, enum sl_err err, struct sl_fault *fault)
 {
 	struct sl_arena *arena = &ask->exchange->arena;
 
-	if (err == SL_ELIMIT)
+	if (ask->front->refused.kind != SL_FAULT_NONE)
+		*fault = ask->front->refused;
+	else if (err == SL_ELIMIT)
 		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
 		             SL_SLICE("The request repeats gateway options too often to be "
 		                      "forwarded."));
@@ -225,6 +235,7 @@ sl_attempt_keep_error(struct sl_ask *ask)
 	sl_buf_release(&kept->body);
 	*kept = (struct sl_kept_error){
 		.status = ask->upstream_status,
+		.answer_status = ask->answer_status,
 		.target = ask->front->target,
 		.headers = ask->reply_headers,
 		.header_count = ask->reply_header_count,
@@ -243,6 +254,7 @@ send_kept(struct sl_ask *ask)
 	ask->held = kept->body;
 	kept->body = (struct sl_buf){ 0 };
 	ask->upstream_status = kept->status;
+	ask->answer_status = kept->answer_status;
 	ask->reply_headers = kept->headers;
 	ask->reply_header_count = kept->header_count;
 	ask->reply_mode = SL_REPLY_ERROR;

@@ -93,6 +93,20 @@ traceparent(struct sl_ask *ask)
 	                     sl_slice_make(span, sizeof(span)), SL_SLICE("-"), flags }, 6);
 }
 
+/* The caller's own credential where the provider of another API expects it. */
+static struct sl_header
+translated_credential(struct sl_ask *ask, const struct sl_upstream *upstream,
+                      struct sl_slice value)
+{
+	if (sl_slice_istarts(value, SL_SLICE("bearer ")))
+		value = sl_slice_trim(sl_slice_from(value, 7));
+	if (upstream->kind->auth == SL_AUTH_HEADER)
+		return (struct sl_header){ sl_slice_str(upstream->kind->auth_header), value };
+	return (struct sl_header){ SL_SLICE("authorization"),
+		                   sl_arena_join(sl_ask_arena(ask), (struct sl_slice[]){
+		                       SL_SLICE("Bearer "), value }, 2) };
+}
+
 static bool
 has(const struct sl_header *fields, size_t count, struct sl_slice name)
 {
@@ -130,16 +144,27 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 	for (size_t i = 0; i < in->count; i++) {
 		const struct sl_header *field = &in->items[i];
 
+		if (ask->lane && !is_credential(field->name) && !sl_lane_passes_field(field->name))
+			continue;
 		if (is_credential(field->name)) {
 			if (upstream->auth != SL_AUTH_PASSTHROUGH ||
 			    (ask->key && is_gateway_credential(ask, field->value)))
 				continue;
 			*used_callers_credential = true;
+			if (ask->lane) {
+				const struct sl_header own =
+				    translated_credential(ask, upstream, field->value);
+
+				count = add(out, count, max, own.name, own.value);
+				continue;
+			}
 		} else if (stays_here(connection, field->name)) {
 			continue;
 		}
 		count = add(out, count, max, field->name, field->value);
 	}
+	if (ask->lane)
+		count = add(out, count, max, SL_SLICE("content-type"), SL_SLICE("application/json"));
 	if (!sl_secret_empty(&upstream->auth_value))
 		count = add(out, count, max, upstream->auth_header,
 		            sl_secret_reveal(&upstream->auth_value));
@@ -198,6 +223,8 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 		fields[count++] = (struct sl_header){ sl_arena_dup(arena, field->name),
 			                              sl_arena_dup(arena, field->value) };
 	}
+	if (ask->lane && fields)
+		count = sl_lane_fields(ask, fields, count);
 	*out = fields;
 	return count;
 }

@@ -365,7 +365,10 @@ sl_gateway_new(struct sl_loop *loop, struct sl_client *client,
 	gateway->client = client;
 	gateway->services = *services;
 	gateway->tokens = sl_token_store_new(loop, client);
-	if (!gateway->tokens) {
+	if (!gateway->tokens ||
+	    !sl_keyring_derive(services->keyring, SL_SLICE("seal of reasoning state"),
+	                       gateway->sealer.key)) {
+		sl_token_store_free(gateway->tokens);
 		free(gateway);
 		return NULL;
 	}

@@ -136,6 +136,7 @@ static size_t
 answer_fields(struct sl_ask *ask, struct sl_header *out)
 {
 	SL_UNINIT struct sl_surface_headers own;
+	struct sl_slice warnings = sl_lane_warnings(ask);
 	size_t count = 0;
 
 	own.count = 0;
@@ -151,10 +152,20 @@ answer_fields(struct sl_ask *ask, struct sl_header *out)
 			out[count++] = ask->reply_headers[i];
 	if (ask->reply_mode == SL_REPLY_STREAM)
 		out[count++] = (struct sl_header){ SL_SLICE("x-accel-buffering"), SL_SLICE("no") };
+	if (warnings.len)
+		out[count++] = (struct sl_header){ SL_SLICE("x-gateway-translation-warnings"),
+			                           warnings };
 	/* The provider speaks of its own attempt; an earlier one may have been bought. */
 	if (ask->reply_mode == SL_REPLY_ERROR && ask->maybe_bought)
 		count = say_no_retry(out, count);
 	return sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
+}
+
+/* The provider's status, unless its error was translated. */
+static int
+answer_status(const struct sl_ask *ask)
+{
+	return ask->answer_status ? ask->answer_status : ask->upstream_status;
 }
 
 static void
@@ -164,12 +175,12 @@ begin_answer(struct sl_ask *ask)
 	size_t count = answer_fields(ask, out);
 
 	sl_attempt_content(ask);
-	ask->record.status = ask->upstream_status;
+	ask->record.status = answer_status(ask);
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	sl_ask_set_state(ask, SL_ASK_ANSWERING);
-	sl_repeat_head(ask, ask->upstream_status, out, count);
-	if (sl_exchange_start(ask->exchange, ask->upstream_status, out, count, -1,
+	sl_repeat_head(ask, answer_status(ask), out, count);
+	if (sl_exchange_start(ask->exchange, answer_status(ask), out, count, -1,
 	                      ask->surface->trailer_names ? ask->surface->trailer_names()
 	                                                  : SL_SLICE_NONE) != SL_OK)
 		sl_exchange_abort(ask->exchange);
@@ -220,14 +231,14 @@ send_whole(struct sl_ask *ask)
 
 	rewrite(ask);
 
-	ask->record.status = ask->upstream_status;
+	ask->record.status = answer_status(ask);
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	ask->bytes_out = ask->held.len;
 	sl_ask_set_state(ask, SL_ASK_ANSWERED);
-	sl_repeat_head(ask, ask->upstream_status, out, count);
+	sl_repeat_head(ask, answer_status(ask), out, count);
 	sl_repeat_body(ask, sl_buf_slice(&ask->held));
-	sl_exchange_send(ask->exchange, ask->upstream_status, out, count,
+	sl_exchange_send(ask->exchange, answer_status(ask), out, count,
 	                 sl_buf_slice(&ask->held));
 	sl_buf_release(&ask->held);
 	sl_ask_close_front(ask);
@@ -358,6 +369,8 @@ finish_error(struct sl_ask *ask)
 		              "gateway's operator must correct it."));
 		return;
 	}
+	if (ask->lane)
+		ask->answer_status = sl_lane_error(ask);
 	if (!worth_another(status)) {
 		sl_relay_error(ask);
 		return;
@@ -388,6 +401,20 @@ static bool
 inside(struct sl_slice chunk, struct sl_slice raw)
 {
 	return raw.ptr >= chunk.ptr && raw.ptr + raw.len <= chunk.ptr + chunk.len;
+}
+
+/* What is an error before anything was sent is not sent: another target may do. */
+static void
+put_translated(struct sl_ask *ask)
+{
+	struct sl_buf *out = &ask->lane->out;
+
+	if (!(ask->reply.facts.failed && ask->state == SL_ASK_WAITING)) {
+		if (out->failed)
+			ask->held.failed = true;
+		put_out(ask, sl_buf_slice(out));
+	}
+	sl_buf_clear(out);
 }
 
 /* Reads and passes on every complete frame in `bytes`; neighbouring frames leave
@@ -426,10 +453,28 @@ relay_frames(struct sl_ask *ask, struct sl_slice bytes)
 	return err == SL_MORE ? SL_OK : err;
 }
 
+/* The same where the provider speaks another API. What its frames became leaves at
+ * the end of the same turn of the loop. */
+static enum sl_err
+translate_frames(struct sl_ask *ask, struct sl_slice bytes)
+{
+	struct sl_sse_frame frame;
+	enum sl_err err;
+
+	while ((err = sl_frames_read(&ask->frames, &bytes, &frame)) == SL_OK) {
+		if (!frame.comment_only)
+			sl_lane_frame(ask, frame.event, frame.data);
+		if (ask->reply.facts.failed)
+			break;
+	}
+	put_translated(ask);
+	return err == SL_MORE ? SL_OK : err;
+}
+
 static void
 stream_data(struct sl_ask *ask, struct sl_slice bytes)
 {
-	enum sl_err err = relay_frames(ask, bytes);
+	enum sl_err err = ask->lane ? translate_frames(ask, bytes) : relay_frames(ask, bytes);
 	const struct sl_reply_facts *facts = &ask->reply.facts;
 
 	if (lost_bytes(ask))
@@ -476,16 +521,34 @@ flush_reader(struct sl_ask *ask)
 	return true;
 }
 
+/* What the reader still holds, and what the end of the bytes means. */
+static void
+end_translated(struct sl_ask *ask)
+{
+	struct sl_sse_frame frame;
+	struct sl_slice rest;
+	enum sl_err err;
+
+	err = sl_frames_finish(&ask->frames, &frame, &rest);
+	if (err == SL_OK && !frame.comment_only)
+		sl_lane_frame(ask, frame.event, frame.data);
+	if (err != SL_ESYNTAX && sl_frames_closed(&ask->frames))
+		sl_lane_end(ask);
+	put_translated(ask);
+}
+
 static void
 stream_end(struct sl_ask *ask)
 {
-	if (!flush_reader(ask)) {
+	if (ask->lane) {
+		end_translated(ask);
+	} else if (!flush_reader(ask)) {
 		fail(ask, SL_FAULT_UPSTREAM_CUT, say(ask, "ended its stream inside an event."));
 		return;
 	}
 	if (lost_bytes(ask))
 		return;
-	if (ask->shape->end_stream && sl_frames_closed(&ask->frames))
+	if (!ask->lane && ask->shape->end_stream && sl_frames_closed(&ask->frames))
 		ask->shape->end_stream(&ask->reply);
 	if (ask->state == SL_ASK_WAITING && ask->reply.facts.failed) {
 		fail_reported(ask);
@@ -522,13 +585,18 @@ whole_end(struct sl_ask *ask)
 {
 	struct sl_reply_facts *facts = &ask->reply.facts;
 
-	ask->shape->read_reply(&ask->front->steer, sl_buf_slice(&ask->held),
-	                       &ask->exchange->arena, facts);
+	if (ask->lane)
+		sl_lane_whole(ask);
+	else
+		ask->shape->read_reply(&ask->front->steer, sl_buf_slice(&ask->held),
+		                       &ask->exchange->arena, facts);
 	if (facts->failed) {
 		fail_reported(ask);
 		return;
 	}
-	if (ask->stream) {
+	if (lost_bytes(ask))
+		return;
+	if (ask->stream && !ask->lane) {
 		fail(ask, SL_FAULT_UPSTREAM_BROKEN,
 		     say(ask, "answered with a whole document where a stream was asked for."));
 		return;
@@ -551,9 +619,9 @@ choose_mode(struct sl_ask *ask, const struct sl_headers *headers, int64_t conten
 
 	if (ask->upstream_status >= 400)
 		ask->reply_mode = SL_REPLY_ERROR;
-	else if (ask->stream && sl_frames_suit(ask->framing, type))
+	else if (ask->stream && sl_frames_suit(sl_ask_framing(ask), type))
 		ask->reply_mode = SL_REPLY_STREAM;
-	else if (ask->stream && ask->shape->read_reply)
+	else if (ask->lane || (ask->stream && ask->shape->read_reply))
 		ask->reply_mode = SL_REPLY_HOLD;
 	else if (!ask->shape->read_reply || ask->shape->relay_reply ||
 	         (content_length > 0 && (uint64_t)content_length > reply_max))
@@ -561,7 +629,7 @@ choose_mode(struct sl_ask *ask, const struct sl_headers *headers, int64_t conten
 	else
 		ask->reply_mode = SL_REPLY_HOLD;
 	if (ask->reply_mode == SL_REPLY_STREAM)
-		sl_frames_init(&ask->frames, ask->framing,
+		sl_frames_init(&ask->frames, sl_ask_framing(ask),
 		               ask->world->config->limits.sse_event_bytes);
 }
 
@@ -625,6 +693,12 @@ on_data(struct sl_fetch *fetch, struct sl_slice bytes)
 		if (ask->held.len + bytes.len <= ask->world->config->limits.reply_bytes) {
 			sl_buf_append(&ask->held, bytes);
 			break;
+		}
+		if (ask->lane) {
+			fail(ask, SL_FAULT_UPSTREAM_BROKEN,
+			     say(ask, "sent a reply larger than this gateway translates "
+			              "(limits.reply_bytes)."));
+			return;
 		}
 		/* Too large to be read: pass it on and leave it unpriced. */
 		ask->reply_mode = SL_REPLY_OPAQUE;

@@ -550,8 +550,8 @@ settle_policy(const struct sl_plan_query *query, bool virtual, struct sl_plan *p
 		plan->objective = wish->cost_mode;
 	if (wish->verification != SL_VERIFY_UNSET)
 		plan->verification = wish->verification;
-	if (wish->fallback != SL_TRI_UNSET)
-		plan->fallback = wish->fallback == SL_TRI_YES;
+	if (wish->fallback != SL_UNSET)
+		plan->fallback = wish->fallback == SL_YES;
 }
 
 /* Candidates in the order of strategies. False: *fault. */

@@ -18,7 +18,7 @@ void sl_anthropic_read_frame(void *reader, struct sl_flow *flow, struct sl_slice
 void sl_anthropic_read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena);
 /* anthropic_write.c */
 enum { SL_ANTHROPIC_WRITER_SIZE = 64 };
-void sl_anthropic_write_whole(const struct sl_answer *answer,
+void sl_anthropic_write_whole(const struct sl_completion *answer,
                               const struct sl_codec_caller *caller, struct sl_buf *out);
 void sl_anthropic_write_event(void *writer, const struct sl_codec_caller *caller,
                               const struct sl_event *event, struct sl_buf *out);

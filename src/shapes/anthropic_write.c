@@ -198,7 +198,7 @@ put_block(struct sl_json_writer *w, const struct sl_part *part,
 }
 
 void
-sl_anthropic_write_whole(const struct sl_answer *answer, const struct sl_codec_caller *caller,
+sl_anthropic_write_whole(const struct sl_completion *answer, const struct sl_codec_caller *caller,
                          struct sl_buf *out)
 {
 	static const struct sl_alternative nothing;

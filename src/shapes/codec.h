@@ -105,7 +105,7 @@ struct sl_codec_ops {
 	/* Ingress. out is zeroed but for its arena; sl_dialog_init it first. */
 	bool (*decode_request)(const struct sl_codec_input *in, struct sl_dialog *out,
 	                       struct sl_fault *fault);
-	void (*write_whole)(const struct sl_answer *answer, const struct sl_codec_caller *caller,
+	void (*write_whole)(const struct sl_completion *answer, const struct sl_codec_caller *caller,
 	                    struct sl_buf *out);
 	size_t writer_size;
 	void (*write_event)(void *writer, const struct sl_codec_caller *caller,

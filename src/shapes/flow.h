@@ -189,7 +189,7 @@ void sl_flow_end(struct sl_flow *flow);
 struct sl_fold {
 	struct sl_arena  *arena;
 	bool              borrow;
-	struct sl_answer  answer; /* complete when `done` */
+	struct sl_completion  answer; /* complete when `done` */
 	bool              done, failed; /* failed: ERROR; fault: its text on the arena */
 	struct sl_fault   fault;
 	struct sl_fold_choice *open; /* private: one per choice */

@@ -31,7 +31,7 @@ void sl_openai_chat_read_frame(void *reader, struct sl_flow *flow, struct sl_sli
                                struct sl_slice data, struct sl_arena *arena);
 void sl_openai_chat_read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena);
 /* openai_chat_write.c */
-void sl_openai_chat_write_whole(const struct sl_answer *answer,
+void sl_openai_chat_write_whole(const struct sl_completion *answer,
                                 const struct sl_codec_caller *caller, struct sl_buf *out);
 void sl_openai_chat_write_event(void *writer, const struct sl_codec_caller *caller,
                                 const struct sl_event *event, struct sl_buf *out);

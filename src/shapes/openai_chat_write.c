@@ -266,7 +266,7 @@ put_choice(struct sl_json_writer *w, const struct sl_alternative *choice, size_t
 }
 
 void
-sl_openai_chat_write_whole(const struct sl_answer *answer,
+sl_openai_chat_write_whole(const struct sl_completion *answer,
                            const struct sl_codec_caller *caller, struct sl_buf *out)
 {
 	struct sl_json_writer w;

@@ -45,6 +45,7 @@ struct sl_record {
 	struct sl_slice model_served; /* the provider's id that was asked for */
 	struct sl_slice model_reported; /* as the reply names it */
 	struct sl_slice deployment;
+	struct sl_slice translation;  /* what was changed or lost between two APIs */
 	int             status;       /* sent to the caller; 0: nothing was sent */
 	int             upstream_status; /* 0: no reply */
 	bool            stream;

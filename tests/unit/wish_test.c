@@ -28,7 +28,7 @@ test_headers(void **state)
 	assert_true(sl_slice_is(wish.stack, "customer-data"));
 	assert_int_equal(wish.cost_mode, SL_OBJECTIVE_FASTEST_PASSABLE);
 	assert_int_equal(wish.latency_slo_ms, 800);
-	assert_int_equal(wish.fallback, SL_TRI_NO);
+	assert_int_equal(wish.fallback, SL_NO);
 	assert_int_equal(wish.quality, SL_QUALITY_UNSET);
 	fields[1].value = SL_SLICE("cheapest");
 	assert_false(sl_wish_read_headers(&wish, &headers, SL_SLICE("x-gateway-"), &fault));
@@ -53,8 +53,8 @@ test_members(void **state)
 	assert_true(sl_slice_is(wish.stack, "a-b"));
 	assert_int_equal(wish.quality, SL_QUALITY_HIGH);
 	assert_int_equal(wish.verification, SL_VERIFY_STRONG);
-	assert_int_equal(wish.fallback, SL_TRI_YES);
-	assert_int_equal(wish.explain, SL_TRI_YES);
+	assert_int_equal(wish.fallback, SL_YES);
+	assert_int_equal(wish.explain, SL_YES);
 	assert_int_equal(wish.latency_slo_ms, 250);
 	assert_int_equal(wish.cost_mode, SL_OBJECTIVE_UNSET);
 	sl_arena_release(&arena);
