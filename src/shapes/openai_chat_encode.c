@@ -327,15 +327,15 @@ put_result_content(struct encoding *e, const struct sl_part *result)
 	const struct sl_part *part = result->parts;
 	bool error = result->is_error == SL_YES;
 
-	sl_json_key(&e->w, "content");
 	if (error)
 		sl_note(e->encode->notes, SL_NOTE_tool_error_marked, &result->where);
-	if (!part && !error) {
-		sl_json_put_raw(&e->w, SL_SLICE("\"\""));
+	if (!error && part && !part->next && part->kind == SL_PART_TEXT) {
+		put_content(e, part);
 		return;
 	}
-	if (!error && !part->next && part->kind == SL_PART_TEXT) {
-		put_content(e, part);
+	sl_json_key(&e->w, "content");
+	if (!part && !error) {
+		sl_json_put_raw(&e->w, SL_SLICE("\"\""));
 		return;
 	}
 	sl_json_arr(&e->w);

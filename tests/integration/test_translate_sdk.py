@@ -1,0 +1,232 @@
+"""The official SDKs in front of providers that speak another API.
+
+The emulators upstream refuse what their services would refuse, the grammar checker
+judges what comes back, and a conversation in which the emulator orders tools tells
+whether anything was lost on the way: its last answer lists every result it got.
+"""
+import json
+import urllib.request
+
+import pytest
+
+from tests.integration import grammar
+
+openai = pytest.importorskip("openai", reason="Python package openai is not installed")
+anthropic = pytest.importorskip("anthropic", reason="Python package anthropic is not installed")
+
+GPT, CLAUDE = "gpt-4o-mini", "claude-haiku-4-5"
+HELLO = [{"role": "user", "content": "hello there"}]
+SCHEMA = {"type": "object", "properties": {"location": {"type": "string"},
+                                           "count": {"type": "integer"}}}
+NAMES = ["fs_read_file", "fs/read.file"]
+CHAT_TOOLS = [{"type": "function", "function": {"name": name, "description": "reads",
+                                                "parameters": SCHEMA}} for name in NAMES[:1]]
+CLAUDE_TOOLS = [{"name": name, "description": "reads", "input_schema": SCHEMA}
+                for name in NAMES[:1]]
+
+
+@pytest.fixture
+def chat(gateway, key):
+    with openai.OpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0,
+                       timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def claude(gateway, key):
+    with anthropic.Anthropic(base_url=gateway.url, api_key=key, max_retries=0,
+                             timeout=20) as client:
+        yield client
+
+
+def post(gateway, key, path, body, **headers):
+    request = urllib.request.Request(
+        gateway.url + path, json.dumps(body).encode(),
+        dict({"content-type": "application/json", "authorization": "Bearer " + key}, **headers))
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            return reply.status, reply.headers, reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+# -- one question ------------------------------------------------------------------
+def test_chat_to_claude(chat, fleet):
+    answer = chat.chat.completions.create(model=CLAUDE, messages=HELLO)
+    assert answer.choices[0].message.content == "You said: hello there \u2713"
+    assert answer.choices[0].finish_reason == "stop"
+    sent = json.loads(fleet.journal.last().body)
+    assert sent["messages"] == [{"role": "user",
+                                 "content": [{"type": "text", "text": "hello there"}]}]
+    assert sent["max_tokens"] == 64000
+
+
+def test_claude_to_chat(claude, fleet):
+    answer = claude.messages.create(model=GPT, max_tokens=100, system="be kind",
+                                    messages=HELLO)
+    assert answer.content[0].text == "You said: hello there \u2713"
+    assert answer.stop_reason == "end_turn"
+    sent = json.loads(fleet.journal.last().body)
+    assert sent == {"model": GPT, "max_completion_tokens": 100, "messages": [
+        {"role": "system", "content": "be kind"}, {"role": "user", "content": "hello there"}]}
+
+
+def test_chat_stream_from_claude(chat, gateway, key):
+    with chat.chat.completions.stream(model=CLAUDE, messages=HELLO) as stream:
+        final = stream.get_final_completion()
+    assert final.choices[0].message.content == "You said: hello there \u2713"
+    for options, usage in (({"stream_options": {"include_usage": True}}, True), ({}, False)):
+        _, headers, body = post(gateway, key, "/v1/chat/completions", dict(
+            {"model": CLAUDE, "messages": HELLO, "stream": True}, **options))
+        assert headers["content-type"].startswith("text/event-stream")
+        answer = grammar.check_stream("chat", body, usage=usage)
+        assert answer.text == "You said: hello there \u2713"
+
+
+def test_claude_stream_from_chat(claude, gateway, key):
+    with claude.messages.stream(model=GPT, max_tokens=100, messages=HELLO) as stream:
+        final = stream.get_final_message()
+    assert final.content[0].text == "You said: hello there \u2713"
+    assert final.usage.output_tokens > 0 and final.usage.input_tokens > 0
+    _, _, body = post(gateway, key, "/v1/messages", {
+        "model": GPT, "max_tokens": 100, "messages": HELLO, "stream": True})
+    assert grammar.check_stream("messages", body).text == "You said: hello there \u2713"
+
+
+def test_usage_is_counted_alike(chat, claude):
+    turns = [{"role": "user", "content": "hi @in=1000 @cached=800 @out=9"}]
+    usage = claude.messages.create(model=GPT, max_tokens=100, messages=turns).usage
+    assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) \
+        == (200, 800, 9)
+    turns = [{"role": "user", "content": "hi @in=7 @cached=500 @write=100 @out=9"}]
+    usage = chat.chat.completions.create(model=CLAUDE, messages=turns).usage
+    assert (usage.prompt_tokens, usage.prompt_tokens_details.cached_tokens,
+            usage.completion_tokens) == (607, 500, 9)
+
+
+# -- conversations with tools ----------------------------------------------------------
+def talk_chat(chat, stream, **extra):
+    """A loop of three turns with two calls each; what the model says at its end."""
+    messages = [{"role": "user", "content": "go @turns=3 @calls=2"}]
+    for _ in range(6):
+        ask = dict(model=CLAUDE, messages=messages, tools=CHAT_TOOLS, **extra)
+        if stream:
+            with chat.chat.completions.stream(**ask) as events:
+                final = events.get_final_completion()
+        else:
+            final = chat.chat.completions.create(**ask)
+        message = final.choices[0].message
+        if not message.tool_calls:
+            return messages, message
+        assert final.choices[0].finish_reason == "tool_calls"
+        messages.append(message.model_dump(exclude_none=True))
+        for number, call in enumerate(message.tool_calls):
+            given = json.loads(call.function.arguments)
+            assert given["count"] >= 9007199254740993
+            messages.append({"role": "tool", "tool_call_id": call.id,
+                             "content": "%s-%d" % (given["location"], number)})
+    pytest.fail("the conversation does not end")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("extra", [{}, {"reasoning_effort": "medium"}])
+def test_chat_loop_on_claude(chat, fleet, stream, extra):
+    messages, last = talk_chat(chat, stream, **extra)
+    wanted = ["place %d.%d \u2713-%d" % (turn, k, k) for turn in range(3) for k in range(2)]
+    assert [text for text in wanted if text not in last.content] == []
+    sent = json.loads(fleet.journal.last().body)
+    kinds = [block["type"] for message in sent["messages"] for block in message["content"]
+             if message["role"] == "assistant"]
+    assert kinds.count("tool_use") == 6
+    # The official client returns members that it does not know: so comes the thought.
+    assert kinds.count("thinking") == (3 if extra else 0)
+
+
+def talk_claude(claude, stream, **extra):
+    messages = [{"role": "user", "content": "go @turns=3 @calls=2"}]
+    for _ in range(6):
+        ask = dict(model=GPT, max_tokens=2000, messages=messages, tools=CLAUDE_TOOLS, **extra)
+        if stream:
+            with claude.messages.stream(**ask) as events:
+                final = events.get_final_message()
+        else:
+            final = claude.messages.create(**ask)
+        calls = [block for block in final.content if block.type == "tool_use"]
+        if not calls:
+            return messages, final
+        assert final.stop_reason == "tool_use"
+        messages.append({"role": "assistant", "content": [
+            block.model_dump(exclude_none=True) for block in final.content]})
+        messages.append({"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": call.id,
+             "content": "%s-%d" % (call.input["location"], number)}
+            for number, call in enumerate(calls)]})
+    pytest.fail("the conversation does not end")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_claude_loop_on_chat(claude, stream):
+    messages, last = talk_claude(claude, stream)
+    said = "".join(block.text for block in last.content if block.type == "text")
+    wanted = ["place %d.%d \u2713-%d" % (turn, k, k) for turn in range(3) for k in range(2)]
+    assert [text for text in wanted if text not in said] == []
+
+
+# -- loud --------------------------------------------------------------------------------
+def test_what_is_lost_is_named(gateway, key):
+    ask = {"model": CLAUDE, "messages": HELLO, "seed": 7, "max_tokens": 50,
+           "metadata": {"a": "b"}, "unheard_of": 1}
+    status, headers, _ = post(gateway, key, "/v1/chat/completions", ask)
+    assert status == 200
+    assert headers["x-gateway-translation-warnings"] == (
+        "parameter_dropped;/seed, parameter_dropped;/metadata, unknown_member;/unheard_of")
+    status, _, body = post(gateway, key, "/v1/chat/completions", ask,
+                           **{"x-gateway-strict": "1"})
+    error = json.loads(body)["error"]
+    assert (status, error["param"], error["code"]) == (400, "seed", "unsupported_for_target")
+    record = gateway.records()[0] if hasattr(gateway, "records") else None
+    assert record is None or "translation" in record
+
+
+@pytest.mark.parametrize("member, value", [
+    ("n", 3), ("logprobs", True), ("modalities", ["text", "audio"]),
+    ("web_search_options", {})])
+def test_another_contract_is_refused(chat, member, value):
+    with pytest.raises(openai.BadRequestError) as caught:
+        chat.chat.completions.create(model=CLAUDE, messages=HELLO,
+                                     extra_body={member: value})
+    assert caught.value.param == member
+    assert caught.value.code == "unsupported_for_target"
+
+
+def test_hosted_tools_are_refused(claude):
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        claude.messages.create(model=GPT, max_tokens=10, messages=HELLO,
+                               tools=[{"type": "web_search_20250305", "name": "web_search"}])
+    assert "tools[0]" in str(caught.value)
+
+
+# -- names -----------------------------------------------------------------------------------
+@pytest.mark.parametrize("stream", [False, True])
+def test_illegal_names_come_back(chat, stream, fleet):
+    tools = [{"type": "function", "function": {"name": name, "parameters": SCHEMA}}
+             for name in reversed(NAMES)]
+    ask = dict(model=CLAUDE, messages=HELLO, tools=tools)
+    if stream:
+        with chat.chat.completions.stream(**ask) as events:
+            final = events.get_final_completion()
+    else:
+        final = chat.chat.completions.create(**ask)
+    assert final.choices[0].message.tool_calls[0].function.name == "fs/read.file"
+    sent = [tool["name"] for tool in json.loads(fleet.journal.last().body)["tools"]]
+    assert sent[1] == "fs_read_file" and sent[0].startswith("fs_read_file_")
+
+
+# -- errors --------------------------------------------------------------------------------------
+def test_errors_in_the_callers_envelope(chat, claude, fleet):
+    with pytest.raises(openai.BadRequestError):
+        chat.chat.completions.create(model=CLAUDE, messages=HELLO, stop=["a"], top_p=3)
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        claude.messages.create(model=GPT, max_tokens=10, messages=HELLO,
+                               stop_sequences=["a", "b", "c", "d", "e"])
+    assert caught.value.body["error"]["type"] == "invalid_request_error"
