@@ -178,17 +178,28 @@ bench bench-quick: $(BUILD)/sluice $(BUILD)/bench/load $(BUILD)/bench/upstream
 	@bench/run $(if $(filter bench-quick,$@),--quick)
 
 # The ledger's sources again, with bugs that can be switched on: what proves that
-# the harness would see one. CRASH_KILLS random kills (1000 for the long run).
+# the harness would see one. CRASH_KILLS random kills of the ledger alone and
+# CRASH_GATEWAY_KILLS of the gateway under traffic (1000 each for the long run).
 CRASH_KILLS ?= 120
-CRASH_SRC := $(wildcard src/store/journal*.c src/ledger/money*.c) $(wildcard tests/crash/*.c)
+CRASH_LEDGER := $(wildcard src/store/journal*.c src/ledger/money*.c)
+CRASH_SRC := $(CRASH_LEDGER) tests/crash/crash.c tests/crash/disk.c
+CRASH_GATEWAY_KILLS ?= 20
 $(BUILD)/crash/crash-driver: $(CRASH_SRC) $(wildcard tests/crash/*.h) tests/money_harness.h $(BUILD)/libsluice.a
 	@mkdir -p $(@D)
 	@echo "  LD    $@"
 	$(Q)$(CC) $(ALL_CFLAGS) -U_FORTIFY_SOURCE -include tests/crash/planted.h -o $@ $(CRASH_SRC) \
 		$(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS)
 
-crash: $(BUILD)/crash/crash-driver
-	$(Q)$(PYTHON) tests/crash/run.py $(BUILD)/crash/crash-driver --kills $(CRASH_KILLS)
+# The gateway itself; SLUICE_PLANT in its environment switches a bug on.
+$(BUILD)/crash/sluice: $(CRASH_LEDGER) tests/crash/planted.c tests/crash/planted.h $(BUILD)/obj/src/app/main.o $(BUILD)/libsluice.a
+	@mkdir -p $(@D)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(ALL_CFLAGS) -U_FORTIFY_SOURCE -include tests/crash/planted.h -o $@ $(CRASH_LEDGER) \
+		tests/crash/planted.c $(BUILD)/obj/src/app/main.o $(ALL_LDFLAGS) $(BUILD)/libsluice.a $(LDLIBS)
+
+crash: $(BUILD)/crash/crash-driver $(BUILD)/crash/sluice
+	$(Q)$(PYTHON) tests/crash/run.py $(BUILD)/crash/crash-driver --kills $(CRASH_KILLS) \
+		--gateway $(abspath $(BUILD)/crash/sluice) --gateway-kills $(CRASH_GATEWAY_KILLS)
 
 # Microbenchmark of the JSON scanner.
 bench-json: $(BUILD)/bench/json_bench

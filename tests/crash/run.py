@@ -7,6 +7,8 @@ Exit status 1 when a row was lost or doubled, money overspent, or a planted bug 
 """
 import argparse
 import json
+import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ PLANTED = {  # bug: the stage that must see it
     "double-settle": ["random", "8"],
     "release-after-settle": ["random", "8"],
 }
+GATEWAY_SEES = ("early-acknowledgement", "double-settle", "release-after-settle")
 STAGE_LIMIT_S = 1800
 
 
@@ -33,12 +36,30 @@ def run(driver, stage, count, seed, plant=None):
     return done.returncode, json.loads(lines[-1])
 
 
+def run_gateway(binary, kills, seed, plant=None):
+    """The same on the real gateway: 0 and what it found; a gateway that does not come up
+    again or ends by an assertion is found, too."""
+    environment = dict(os.environ, SLUICE_BIN=binary, SLUICE_PLANT=plant or "")
+    command = [sys.executable, str(pathlib.Path(__file__).with_name("gateway.py")), "--kills",
+               str(kills), "--seed", str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment,
+                          timeout=STAGE_LIMIT_S)
+    lines = done.stdout.strip().splitlines()
+    if lines:
+        return done.returncode, json.loads(lines[-1])
+    return done.returncode or 1, dict.fromkeys(
+        ("kills", "attempts", "lost", "doubled", "overspend", "in_window", "slowest_recovery_us"),
+        0, ) | {"wrong": 1, "text": done.stderr.strip().splitlines()[-1][:200]}
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("driver")
     parser.add_argument("--kills", type=int, default=120, help="random kills")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--thorough", action="store_true", help="every single write")
+    parser.add_argument("--gateway", help="the gateway, built with the planted bugs")
+    parser.add_argument("--gateway-kills", type=int, default=20)
     args = parser.parse_args()
     stages = [
         ("random", args.kills, "killed at random moments"),
@@ -51,8 +72,11 @@ def main():
     slowest = 0
     failed = False
     print("seed %d" % args.seed)
+    if args.gateway:
+        stages.append(("gateway", args.gateway_kills, "the gateway killed under paid traffic"))
     for stage, count, what in stages:
-        status, found = run(args.driver, stage, count, args.seed)
+        status, found = (run_gateway(args.gateway, count, args.seed) if stage == "gateway"
+                         else run(args.driver, stage, count, args.seed))
         for name in total:
             total[name] += found[name]
         slowest = max(slowest, found["slowest_recovery_us"])
@@ -67,6 +91,11 @@ def main():
         caught += status != 0
         print("planted %-42s %s after %d kills %s" % (
             bug, "caught" if status else "MISSED", found["kills"], found["text"]))
+    for bug in GATEWAY_SEES if args.gateway else ():
+        status, found = run_gateway(args.gateway, 10, args.seed, bug)
+        failed |= status == 0
+        print("planted %-29s in the gateway %s %s" % (bug, "caught" if status else "MISSED",
+                                                      found["text"]))
     print("kills survived: %d" % total["kills"])
     print("rows lost: %d" % total["lost"])
     print("rows doubled: %d" % total["doubled"])

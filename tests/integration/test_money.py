@@ -3,13 +3,15 @@ one number, whatever goes wrong on the way; and no budget is overspent by a nano
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
 
 from tests.integration.books import (NANO, attempts, bill_of, metric, nano, settled, verify,
                                      wait_for)
-from tests.integration.gateway import BINARY, PRICES, Gateway
+from tests.integration.gateway import BINARY, PRICES, ROOT, Gateway
 from tests.integration.rawhttp import Connection
 from tests.integration.shapes import SHAPES
 
@@ -464,3 +466,14 @@ def test_answers_survive_a_restart(binary, fleet, tmp_path, gateway):
         assert len(attempts(other)) == 1
     finally:
         other.stop()
+
+
+def test_killed_under_paid_traffic(binary, tmp_path, gateway):
+    """kill -9 at random moments; `make crash` does more of them."""
+    kills = os.environ.get("MONEY_KILLS", "8")
+    done = subprocess.run([sys.executable, str(ROOT / "tests/crash/gateway.py"), "--kills", kills],
+                          env=dict(os.environ, SLUICE_BIN=str(BINARY)), capture_output=True,
+                          text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert found["kills"] == int(kills) and found["attempts"] > 0

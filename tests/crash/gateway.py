@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""The real gateway under paid traffic, killed at random moments and started again.
+
+usage: gateway.py [--kills N] [--seed S]      (SLUICE_BIN names another binary)
+
+What callers were told and what the providers served is noted here, outside; after each
+start the store must say the same: every answer that a caller got whole is settled with
+the cost it named, every request that a provider saw has exactly one row in an end state,
+no budget and no balance is overspent, and all invariants hold. Prints one line of JSON;
+exit status 1 when anything was wrong.
+"""
+import argparse
+import json
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from tests.integration.books import NANO, attempts, nano, settled, verify  # noqa: E402
+from tests.integration.gateway import Gateway  # noqa: E402
+from tests.integration.rawhttp import Broken, Connection  # noqa: E402
+from tests.integration.shapes import SHAPES  # noqa: E402
+from tests.upstream.fleet import Fleet  # noqa: E402
+
+CALLERS = 4
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def bytes_of(request_id):
+    """The 128 bits of "req_" + ULID, as the ledger keeps them."""
+    value = 0
+    for digit in request_id[4:]:
+        value = value << 5 | ALPHABET.index(digit)
+    return value.to_bytes(16, "big")
+
+
+class Traffic:
+    """Callers of all kinds until the gateway is gone. `told`: request id -> cost."""
+
+    def __init__(self, gateway, keys, seed):
+        self.gateway = gateway
+        self.keys = keys
+        self.told = {}
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self.call, args=(seed + i,), daemon=True)
+                        for i in range(CALLERS)]
+        for thread in self.threads:
+            thread.start()
+
+    def call(self, seed):
+        chance = random.Random(seed)
+        while not self.over.is_set():
+            try:
+                self.one(chance)
+            except (OSError, Broken, ValueError):
+                pass    # cut off by the kill, or refused to connect
+
+    def one(self, chance):
+        shape = chance.choice(list(SHAPES.values()))
+        stream = chance.random() < 0.5
+        prompt = "x @in=%d @out=%d @words=%d @pause=%.3f" % (
+            chance.randrange(1, 900), chance.randrange(1, 40), chance.randrange(1, 12),
+            chance.choice((0, 0, 0.002, 0.01)))
+        with Connection(self.gateway.connect(2)) as connection:
+            connection.send(shape.ask(chance.choice(self.keys), prompt=prompt, stream=stream,
+                                      extra=LIMITS.get(shape.name)))
+            if chance.random() < 0.1:
+                time.sleep(chance.random() * 0.02)
+                return
+            response = connection.read()
+        cost = response.header("x-gateway-cost-usd") or response.trailer("x-gateway-cost-usd")
+        if response.status == 200 and cost:
+            self.told[response.header("x-gateway-request-id")] = nano(cost)
+
+    def stop(self):
+        self.over.set()
+        for thread in self.threads:
+            thread.join(10)
+
+
+LIMITS = {"chat": {"max_tokens": 64}, "responses": {"max_output_tokens": 64},
+          "messages": {"max_tokens": 64}, "gemini": {"generationConfig": {"maxOutputTokens": 64}}}
+
+
+class Judge:
+    def __init__(self, gateway, fleet, topped_up):
+        self.gateway = gateway
+        self.fleet = fleet
+        self.topped_up = topped_up
+        self.found = dict(kills=0, attempts=0, lost=0, doubled=0, overspend=0, wrong=0, in_window=0,
+                          slowest_recovery_us=0, text="")
+
+    def note(self, what, text, amount=1):
+        self.found[what] += amount
+        self.found["text"] = self.found["text"] or text
+
+    def judge(self, told):
+        """The store against what was noted, after a recovery."""
+        try:
+            rows = settled(self.gateway)
+        except AssertionError as err:
+            self.note("wrong", str(err)[:200])
+            return
+        self.found["attempts"] = len(rows)
+        by_request = {}
+        for row in rows:
+            if row["request"] in by_request:
+                self.note("doubled", "two rows of one request")
+            by_request[row["request"]] = row
+        for request_id, cost in told.items():
+            row = by_request.get(bytes_of(request_id))
+            if row is None or row["state"] != "settled":
+                self.note("lost", "%s was answered and is %s" % (request_id, row and row["state"]))
+            elif row["charged"] + row["overrun"] != cost:
+                self.note("wrong", "%s: told %d, charged %d" % (request_id, cost, row["charged"]))
+        for entry in self.fleet.journal.entries():
+            row = by_request.get(bytes_of(entry.header("x-request-id")))
+            if row is None or row["state"] == "released":
+                self.note("lost", "a provider served %s" % entry.header("x-request-id"))
+        charged = sum(row["charged"] for row in rows)
+        if charged > self.topped_up:
+            self.note("overspend", "the balance", charged - self.topped_up)
+        try:
+            verify(self.gateway)
+        except AssertionError as err:
+            self.note("wrong", str(err)[:200])
+
+    def recovered(self):
+        for line in reversed(self.gateway.logs().splitlines()):
+            if '"the ledger was recovered"' in line:
+                took = json.loads(line)["took_us"]
+                self.found["slowest_recovery_us"] = max(self.found["slowest_recovery_us"], took)
+                return
+
+
+def run(kills, seed, judge_every=10):
+    chance = random.Random(seed)
+    directory = tempfile.mkdtemp(prefix="sluice-crash-")
+    fleet = Fleet().start()
+    gateway = Gateway(directory, fleet)
+    gateway.start()
+    assert gateway.request("POST", "/admin/workspaces", {"slug": "paid", "prepaid": True}).status \
+        == 201
+    topped_up = kills * NANO // 4 + 5 * NANO
+    assert gateway.request("POST", "/admin/workspaces/paid/credits", {
+        "amount_usd": topped_up / NANO, "external_id": "first", "note": ""}).status == 201
+    keys = [gateway.new_key(workspace="paid", total_budget_usd=50 + kills)["key"]
+            for _ in range(3)]
+    judge = Judge(gateway, fleet, topped_up)
+    told = {}
+    try:
+        for number in range(kills):
+            traffic = Traffic(gateway, keys, seed * 1000003 + number * CALLERS)
+            time.sleep(0.02 + chance.random() * 0.2)
+            gateway.process.kill()
+            gateway.process.wait()
+            traffic.stop()
+            told.update(traffic.told)
+            gateway.start()
+            judge.found["kills"] += 1
+            judge.recovered()
+            if number % judge_every == judge_every - 1 or number == kills - 1:
+                time.sleep(0.1)     # what the dead process sent may still arrive
+                judge.judge(told)
+        gateway.stop()
+    finally:
+        if gateway.process and gateway.process.poll() is None:
+            gateway.process.kill()
+        fleet.stop()
+    found = judge.found
+    if found["slowest_recovery_us"] > 1000000:
+        judge.note("wrong", "a recovery took %d us" % found["slowest_recovery_us"])
+    if not any(found[what] for what in ("lost", "doubled", "overspend", "wrong")):
+        shutil.rmtree(directory)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    args = parser.parse_args()
+    found = run(args.kills, args.seed)
+    print(json.dumps(found))
+    return 1 if found["lost"] or found["doubled"] or found["overspend"] or found["wrong"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
