@@ -116,6 +116,44 @@ def test_a_budget_for_half_serves_half(gateway, fleet, turn, budget):
     assert late[0] == 429 and b"x-should-retry: false" in late[2], "nothing will come back soon"
 
 
+@pytest.mark.parametrize("turn", range(REPEAT))
+@pytest.mark.parametrize("tightest", ["key", "team", "workspace", "prepaid"])
+def test_all_levels_at_once(gateway, fleet, turn, tightest):
+    """Several keys share a team and a workspace: the tightest of them all decides, to the
+    nano-dollar, and what it refuses is not counted anywhere else."""
+    body, cost = exact_body()
+    slug = "%s-%d" % (tightest, turn)
+    half, roomy = cost * (PARALLEL // 2) / NANO, cost * PARALLEL * 2 / NANO
+    budget = {level: half if level == tightest else roomy for level in ("team", "workspace")}
+    extra = {"prepaid": True} if tightest == "prepaid" else {}
+    for level in ("workspace", "team"):
+        made = gateway.request("POST", "/admin/%ss" % level,
+                               dict({"slug": slug, "monthly_budget_usd": budget[level]},
+                                    **(extra if level == "workspace" else {})))
+        assert made.status == 201, made.body
+    if tightest == "prepaid":
+        paid = gateway.request("POST", "/admin/workspaces/%s/credits" % slug, {
+            "amount_usd": half, "external_id": "pay-" + slug, "note": "test"})
+        assert paid.status == 201, paid.body
+    keys = [gateway.new_key(team=slug, workspace=slug,
+                            total_budget_usd=half / 4 if tightest == "key" else roomy)["key"]
+            for _ in range(4)]
+    before = settled(gateway)
+    fleet.journal.reset()
+    answers = at_once(gateway.port, keys, body, PARALLEL)
+    statuses = [status for status, _, _ in answers]
+    refused = 402 if tightest == "prepaid" else 429
+    assert statuses.count(200) == statuses.count(refused) == PARALLEL // 2, \
+        {s: statuses.count(s) for s in set(statuses)}
+    rows = new_rows(gateway, before)
+    assert sum(row["charged"] for row in rows) == sum(c for _, c, _ in answers) \
+        == sum(bill_of(entry, PRICES["openai/gpt-4o-mini"]) for entry in fleet.journal.entries()) \
+        == cost * (PARALLEL // 2)
+    if tightest == "prepaid":
+        shown = gateway.request("GET", "/admin/workspaces/" + slug).json()
+        assert shown["balance_usd"] == 0, shown
+
+
 def test_one_nano_dollar_short_is_refused(gateway):
     body, cost = exact_body()
     enough = gateway.new_key(total_budget_usd=cost / NANO)
@@ -375,6 +413,57 @@ def test_a_timeout_after_dispatch_is_charged_for_its_input(gateway, fleet):
     (row,) = new_rows(gateway, before)
     assert row["state"] == "settled" and row["usage_source"] == "counted"
     assert 0 < row["charged"] < row["held"]
+
+
+# --- a full disk ---------------------------------------------------------------------------
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own that can be filled; needs the right to mount."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", str(place)],
+                          capture_output=True)
+    if made.returncode:
+        pytest.skip("a file system cannot be mounted here")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_refuses_what_is_paid_and_resumes(binary, fleet, small_disk, gateway):
+    other = Gateway(small_disk, fleet).start()
+    try:
+        key = other.new_key(total_budget_usd=100)["key"]
+        assert ask(other, key, SHAPES["chat"], prompt="x @in=100 @out=20").status == 200
+        settled(other)
+        with open(small_disk / "ballast", "wb") as ballast:
+            try:
+                while True:
+                    ballast.write(b"x" * 65536)
+                    ballast.flush()
+            except OSError:
+                pass
+            # Asked until the store has noticed.
+            seen = []
+
+            def refused():
+                seen.append(ask(other, key, SHAPES["chat"], prompt="x @in=100 @out=20"))
+                return seen[-1].status == 503
+            wait_for(refused, 15, "refusal")
+            assert all(answer.status in (200, 503) for answer in seen)
+            assert int(seen[-1].header("retry-after")) > 0
+            assert "ledger" in SHAPES["chat"].check_error(503, seen[-1].body)
+            assert other.healthy()
+            assert other.request("GET", "/v1/models", key=key).status == 200
+        (small_disk / "ballast").unlink()
+        begin = time.monotonic()
+        wait_for(lambda: ask(other, key, SHAPES["chat"]).status == 200, 5, "resumption")
+        assert time.monotonic() - begin < 2
+        bought = sum(answer.status == 200 for answer in seen) + 2
+        assert len([row for row in settled(other) if row["state"] == "settled"]) == bought
+        verify(other)
+    finally:
+        other.stop()
 
 
 # --- crashes -------------------------------------------------------------------------------
