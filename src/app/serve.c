@@ -34,6 +34,7 @@
 #include "ledger/tenants.h"
 #include "routing/stack.h"
 #include "store/store.h"
+#include "tokens/tokens.h"
 
 enum {
 	REPORT_MAX = 1024 * 1024,
@@ -360,6 +361,7 @@ start(struct sl_app *app, struct sl_buf *reason)
 		sl_buf_append_str(reason, "out of memory\n");
 		goto out;
 	}
+	app->corrections = sl_token_memory_new(); /* without, estimates stay as they are */
 	if (!open_board(app, config, reason) || !open_stacks(app, config, reason) ||
 	    !open_workers(app, reason))
 		goto out;
@@ -466,6 +468,7 @@ stop(struct sl_app *app)
 	sl_tenants_free(app->tenants);
 	sl_board_free(app->board);
 	sl_stacks_free(app->stacks);
+	sl_token_memory_free(app->corrections);
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_release(&app->workers[i]);

@@ -314,6 +314,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.stacks = app->stacks,
 		.money = app->money,
 		.answers = app->answers,
+		.corrections = app->corrections,
 		.draining = is_draining,
 		.context = worker,
 		.site = sl_admin_handler(worker->admin),

@@ -12,6 +12,7 @@ sl_meter_init(struct sl_meter *meter)
 	pthread_mutex_init(&meter->lock, NULL);
 	sl_rate_init(&meter->requests);
 	sl_rate_init(&meter->tokens);
+	sl_rate_init(&meter->estimates);
 	atomic_init(&meter->in_flight, 0);
 }
 
@@ -21,4 +22,5 @@ sl_meter_release(struct sl_meter *meter)
 	pthread_mutex_destroy(&meter->lock);
 	sl_rate_release(&meter->requests);
 	sl_rate_release(&meter->tokens);
+	sl_rate_release(&meter->estimates);
 }

@@ -21,6 +21,7 @@ struct sl_limits {
 struct sl_meter {
 	pthread_mutex_t     lock; /* guards the windows */
 	struct sl_rate      requests, tokens;
+	struct sl_rate      estimates; /* previews of a key, which cost nothing */
 	atomic_int_fast64_t in_flight;
 };
 

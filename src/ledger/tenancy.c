@@ -488,6 +488,28 @@ sl_tenancy_undo(struct sl_tenancy *tenancy, uint64_t now_mono_ms)
 	}
 }
 
+bool
+sl_tenancy_take_estimate(struct sl_tenancy *tenancy, int64_t per_minute, uint64_t now_mono_ms,
+                         struct sl_fault *fault)
+{
+	struct sl_meter *meter = tenancy->key ? sl_key_meter(tenancy->key) : NULL;
+	struct sl_rate_state state;
+	bool taken;
+
+	if (!meter)
+		return true;
+	pthread_mutex_lock(&meter->lock);
+	taken = sl_rate_take(&meter->estimates, per_minute, now_mono_ms, &state);
+	pthread_mutex_unlock(&meter->lock);
+	if (taken)
+		return true;
+	sl_fault_set(fault, SL_FAULT_RPM,
+	             SL_SLICE("This key made as many estimates in the last minute as it may."));
+	fault->limit_kind = "rpm";
+	fault->retry_after_s = seconds_up(state.wait_ms);
+	return false;
+}
+
 int64_t
 sl_tokens_estimate(size_t body_bytes)
 {

@@ -71,6 +71,11 @@ void sl_tenancy_correct(struct sl_tenancy *tenancy, int64_t tokens, uint64_t now
 /* It was refused for another reason, and nothing was bought: nothing was consumed. */
 void sl_tenancy_undo(struct sl_tenancy *tenancy, uint64_t now_mono_ms);
 
+/* Takes one of the key's estimates of a minute, which count for no other limit. False:
+ * *fault (RPM). */
+bool sl_tenancy_take_estimate(struct sl_tenancy *tenancy, int64_t per_minute,
+                              uint64_t now_mono_ms, struct sl_fault *fault);
+
 /* How a limit is called in X-Gateway-Limit-Kind and bodies: a key's "rpm", others with
  * their level, "team_rpm". what: "rpm", "tpm", "concurrency", "budget", "balance". */
 const char *sl_limit_kind(enum sl_scope_kind level, const char *what);

@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "base/text.h"
+#include "pipeline/learn.h"
 #include "telemetry/telemetry.h"
 
 enum { CLIENT_ID_MAX = 128, FRONT_CHUNK = 2048 };
@@ -318,6 +319,7 @@ write_record(struct sl_ask *ask)
 
 	sl_ask_settle(ask);
 	record->usage = ask->reply.facts.usage;
+	sl_learn_note(ask);
 	record->priced = ask->decision.priced;
 	record->cost_nanousd = ask->decision.cost_nanousd;
 	if (ask->card)

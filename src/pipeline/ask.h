@@ -34,6 +34,7 @@
 #include "shapes/shape.h"
 #include "surfaces/surface.h"
 #include "telemetry/record.h"
+#include "tokens/tokens.h"
 
 enum sl_ask_state {
 	SL_ASK_ARRIVING,
@@ -113,6 +114,7 @@ struct sl_ask {
 	bool                             sent;         /* the provider may have seen it */
 	const struct sl_upstream        *upstream;
 	const struct sl_model_card      *card;
+	struct sl_tally                 *tally;        /* its input, counted here; often NULL */
 	const struct sl_model_card      *baseline_card; /* what costs are compared with */
 	struct sl_lane                  *lane;         /* NULL: the caller's bytes */
 	enum sl_reply_mode               reply_mode;

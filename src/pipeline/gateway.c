@@ -12,6 +12,8 @@
 
 #include "pipeline/aim.h"
 #include "pipeline/ask.h"
+#include "pipeline/estimate.h"
+#include "pipeline/learn.h"
 #include "telemetry/telemetry.h"
 
 static bool
@@ -182,6 +184,8 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 	ask->input.content_type = sl_headers_get(&request->headers, "content-type");
 	/* So far the shape only chooses the envelope: who asks comes first. */
 	ask->shape = sl_shape_match(ask->selection.path, &exchange->arena, &ask->input);
+	if (!ask->shape && sl_estimate_owns(ask->selection.path))
+		ask->shape = &sl_shape_estimate;
 	if (sl_pages_answer(ask, false) || !authenticate(ask) || sl_pages_answer(ask, true))
 		return;
 	if (!chosen) {
@@ -252,6 +256,10 @@ on_request(void *context, struct sl_exchange *exchange)
 		sl_ask_refuse(ask, &fault);
 		return;
 	}
+	if (ask->shape == &sl_shape_estimate) {
+		sl_estimate_answer(ask);
+		return;
+	}
 	ask->stream = ask->front->steer.stream;
 	ask->framing = ask->front->steer.framing;
 	if (!read_members(ask, &fault)) {
@@ -273,6 +281,7 @@ on_request(void *context, struct sl_exchange *exchange)
 	sl_ask_set_state(ask, SL_ASK_PLANNED);
 	sl_board_request(gateway->services.board, sl_loop_now_ns(gateway->loop) / 1000);
 	sl_attempt_next(ask, NULL);
+	sl_learn_count(ask);
 }
 
 /* --- the rest of the handler ---------------------------------------------- */

@@ -21,6 +21,7 @@ struct sl_keyring;
 struct sl_money;
 struct sl_stacks;
 struct sl_telemetry;
+struct sl_token_memory;
 struct sl_tenants;
 struct sl_world;
 struct sl_gateway;
@@ -48,6 +49,7 @@ struct sl_services {
 	struct sl_stacks    *stacks;
 	struct sl_money     *money;
 	struct sl_answers   *answers;
+	struct sl_token_memory *corrections; /* of token estimates; NULL: none */
 	bool (*draining)(void *context); /* the process is shutting down */
 	void *context;
 	/* Another handler on the same port: the admin room (/admin, /metrics,

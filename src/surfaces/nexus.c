@@ -150,6 +150,25 @@ static const struct reply {
 	{ SL_FAULT_OVERLOADED, 429, "gateway_overloaded" },
 };
 
+/* Estimates have codes of their own. NULL: not for this. */
+static const char *
+estimate_code(enum sl_fault_kind kind, const struct sl_shape_ops *shape)
+{
+	if (strcmp(shape->operation, "estimate") != 0)
+		return NULL;
+	switch (kind) {
+	case SL_FAULT_AUTH_MISSING:
+	case SL_FAULT_AUTH:
+	case SL_FAULT_DISABLED:
+	case SL_FAULT_EXPIRED:
+		return "estimate_unauthorized";
+	case SL_FAULT_RPM:
+		return "estimate_compare_rate_limited";
+	default:
+		return NULL;
+	}
+}
+
 static bool
 is_responses(const struct sl_shape_ops *shape)
 {
@@ -198,6 +217,8 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 			if (replies[i].status > 0)
 				told.status = replies[i].status;
 		}
+	if (estimate_code(refused->kind, shape))
+		told.code = sl_slice_str(estimate_code(refused->kind, shape));
 	if (refused->kind == SL_FAULT_UNSUPPORTED && is_responses(shape)) {
 		told.code = SL_SLICE("feature_requires_native_responses_target");
 		if (told.param.len == 0)

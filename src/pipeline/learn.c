@@ -1,0 +1,55 @@
+/* learn.c - one request in a few is counted here and compared with its bill.
+ *
+ * Only for models whose counts are estimates, and only requests of text and tools, of
+ * which no more than 64 KB have to be read: at most about a millisecond, after the
+ * request is on its way.
+ */
+#include "pipeline/learn.h"
+
+#include "pipeline/ask.h"
+#include "shapes/tally.h"
+
+enum { EVERY = 8, BODY_MAX = 64 * 1024, PER_MILLE = 1000 };
+
+static bool
+is_estimated(struct sl_slice model)
+{
+	const struct sl_token_family *family = sl_token_family_of(model);
+
+	return family->low != PER_MILLE || family->high != PER_MILLE;
+}
+
+void
+sl_learn_count(struct sl_ask *ask)
+{
+	const struct sl_ask_front *front = ask->front;
+	struct sl_tally *tally;
+
+	/* turn was counted up for this request; an answer made here has no front. */
+	if (!ask->gateway->services.corrections || ask->gateway->turn % EVERY != 0 || !front ||
+	    !front->target || !ask->shape->read_prompt || front->steer.input.body.len > BODY_MAX ||
+	    !is_estimated(front->target->model))
+		return;
+	tally = SL_ARENA_NEW(&ask->exchange->arena, struct sl_tally);
+	if (!tally)
+		return;
+	sl_tally_init(tally, sl_token_family_of(front->target->model)->encoding);
+	sl_tally_request(tally, front->steer.input.body);
+	if (tally->images == 0 && tally->media_bytes == 0)
+		ask->tally = tally;
+}
+
+void
+sl_learn_note(struct sl_ask *ask)
+{
+	const struct sl_usage *usage = &ask->reply.facts.usage;
+	struct sl_slice model = ask->decision.model;
+	const struct sl_token_family *family = sl_token_family_of(model);
+
+	if (!ask->tally || !ask->finished_upstream || !sl_usage_has(usage, SL_USAGE_INPUT) ||
+	    ask->tally->encoding != family->encoding || !is_estimated(model))
+		return;
+	sl_token_memory_note(ask->gateway->services.corrections, ask->decision.provider, model,
+	                     sl_tally_total(ask->tally, family, SL_TOKEN_RATIO_ONE).tokens,
+	                     sl_usage_get(usage, SL_USAGE_INPUT));
+}
