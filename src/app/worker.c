@@ -313,6 +313,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.board = app->board,
 		.stacks = app->stacks,
 		.money = app->money,
+		.store = app->store,
 		.answers = app->answers,
 		.corrections = app->corrections,
 		.draining = is_draining,

@@ -79,4 +79,10 @@ void sl_usage_merge(struct sl_usage *usage, const struct sl_usage *later);
 /* Whether the parts fit in their totals (CACHE_READ + CACHE_WRITE <= INPUT ...). */
 bool sl_usage_consistent(const struct sl_usage *usage);
 
+/* Sums of what ended in one hour. */
+struct sl_usage_hour {
+	int64_t hour; /* since 1970 */
+	int64_t requests, input_tokens, output_tokens, cost_nanousd;
+};
+
 #endif

@@ -369,6 +369,7 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 		/* SDKs hang up as soon as they saw the stream's last frame. */
 		ask->record.outcome = ask->reply.facts.finished ? SL_OUTCOME_OK
 		                                                : SL_OUTCOME_CLIENT_GONE;
+	sl_pages_gone(ask);
 	sl_attempt_drop(ask);
 	write_record(ask);
 	sl_repeat_end(ask);

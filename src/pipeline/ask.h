@@ -86,6 +86,8 @@ struct sl_ask_front {
 	void            (*on_held)(struct sl_ask *ask, enum sl_err err);
 };
 
+struct sl_usage_sums;
+
 struct sl_ask {
 	struct sl_gateway               *gateway;
 	struct sl_exchange              *exchange;
@@ -97,6 +99,8 @@ struct sl_ask {
 	enum sl_ask_state                state;
 	struct sl_slice                  credential; /* as presented; on the request's headers */
 	struct sl_selection              selection;  /* what the caller chose besides the message */
+	const struct sl_surface_page    *page;       /* that is asked for; NULL: none */
+	struct sl_usage_sums            *sums;       /* on their way for it; NULL: none */
 
 	struct sl_ask_front             *front;    /* NULL once the reply is under way */
 	struct sl_shape_input            input;    /* until the body is complete */
@@ -232,6 +236,9 @@ size_t sl_fields_answer(const struct sl_ask *ask, struct sl_header *out, size_t 
 /* pages.c: paths that the surface answers itself. True: it was one and is answered.
  * Before it is known who asks only the open ones. */
 bool sl_pages_answer(struct sl_ask *ask, bool authenticated);
+/* With the end of the request. True: it was for a page. */
+bool sl_pages_run(struct sl_ask *ask);
+void sl_pages_gone(struct sl_ask *ask);
 
 /* quota.c: into the decision, for a surface that tells it. */
 void sl_quota_note(struct sl_ask *ask);

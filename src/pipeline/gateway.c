@@ -245,6 +245,8 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->record.bytes_in = exchange->body.len;
+	if (sl_pages_run(ask))
+		return;
 	if (!sl_ask_open_front(ask)) {
 		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
 		                   SL_SLICE("The gateway is out of memory. Try again shortly."));

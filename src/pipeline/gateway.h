@@ -20,6 +20,7 @@ struct sl_board;
 struct sl_keyring;
 struct sl_money;
 struct sl_stacks;
+struct sl_store;
 struct sl_telemetry;
 struct sl_token_memory;
 struct sl_tenants;
@@ -48,6 +49,7 @@ struct sl_services {
 	struct sl_board     *board;
 	struct sl_stacks    *stacks;
 	struct sl_money     *money;
+	struct sl_store     *store;
 	struct sl_answers   *answers;
 	struct sl_token_memory *corrections; /* of token estimates; NULL: none */
 	bool (*draining)(void *context); /* the process is shutting down */

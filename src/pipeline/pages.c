@@ -1,38 +1,55 @@
 /* pages.c - paths that the caller's contract answers itself.
  *
- * A surface's pages are written from what is in memory: the configuration, the
- * catalogue and what the key may do.
+ * Most pages are written from what is in memory: the configuration, the catalogue,
+ * what the key may do. One that tells what was used waits for the store:
+ *
+ *   found --> written
+ *     '-----> ASKED --the store answers--> written
+ *               '-----the caller leaves--> nobody is told
  */
 #include "pipeline/ask.h"
+#include "telemetry/usage_sums.h"
 
-enum { PAGE_BYTES_MAX = 4 * 1024 * 1024 };
+enum { PAGE_BYTES_MAX = 4 * 1024 * 1024, DAY_MS = 86400000 };
 
 static bool
 allows(void *context, struct sl_slice model)
 {
 	const struct sl_ask *ask = context;
 
-	return sl_admission_allows(ask, model, SL_SLICE_NONE, SL_SLICE_NONE);
+	return sl_tenancy_allows(&ask->tenancy, model, SL_SLICE_NONE, SL_SLICE_NONE);
 }
 
-static void
-write_page(struct sl_ask *ask, const struct sl_surface_page *page)
+static struct sl_surface_view
+view_of(struct sl_ask *ask)
 {
-	const struct sl_surface_view view = {
+	struct sl_surface_view view = {
 		.config = ask->world->config,
 		.catalog = ask->world->catalog,
+		.path = ask->selection.path,
 		.query = ask->exchange->request.query,
 		.arena = &ask->exchange->arena,
+		.now_wall_ms = sl_loop_wall_ms(ask->gateway->loop),
+		.decision = &ask->decision,
 		.allows = allows,
 		.context = ask,
 	};
+
+	if (ask->key)
+		view.rpm = sl_key_policy(ask->key)->limits.rpm;
+	return view;
+}
+
+static void
+write_page(struct sl_ask *ask, const struct sl_surface_view *view)
+{
 	struct sl_json_writer w;
 	struct sl_fault fault;
 	struct sl_buf body;
 
 	sl_buf_init(&body, PAGE_BYTES_MAX);
 	sl_json_writer_init(&w, &body);
-	if (!page->write(&view, &w, &fault))
+	if (!ask->page->write(view, &w, &fault))
 		sl_ask_refuse(ask, &fault);
 	else if (body.failed)
 		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
@@ -42,20 +59,105 @@ write_page(struct sl_ask *ask, const struct sl_surface_page *page)
 	sl_buf_release(&body);
 }
 
+/* --- what was used ------------------------------------------------------------- */
+
+static void
+on_sums(struct sl_usage_sums *sums)
+{
+	struct sl_ask *ask = sums->user;
+	struct sl_surface_view view;
+	struct sl_fault fault;
+
+	if (ask) {
+		ask->sums = NULL;
+		view = view_of(ask);
+		view.hours = sums->hours;
+		view.hour_count = sums->count;
+		if (sums->err != SL_OK)
+			sl_ask_refuse_with(ask, SL_FAULT_UNAVAILABLE,
+			                   SL_SLICE("The records cannot be read now. Try again "
+			                            "shortly."));
+		else if (!ask->page->period(&view, &view.since_wall_ms, &view.until_wall_ms,
+		                            &fault))
+			sl_ask_refuse(ask, &fault);
+		else
+			write_page(ask, &view);
+	}
+	sl_usage_sums_free(sums);
+}
+
+static void
+ask_store(struct sl_ask *ask)
+{
+	struct sl_surface_view view = view_of(ask);
+	struct sl_fault fault;
+
+	if (!ask->key) {
+		sl_ask_refuse_with(ask, SL_FAULT_NOT_FOUND,
+		                   SL_SLICE("Where no keys are needed, nobody has a usage of their "
+		                            "own: GET /admin/spend tells the whole."));
+		return;
+	}
+	if (!ask->page->period(&view, &view.since_wall_ms, &view.until_wall_ms, &fault)) {
+		sl_ask_refuse(ask, &fault);
+		return;
+	}
+	if (view.until_wall_ms - view.since_wall_ms > (int64_t)SL_USAGE_DAYS_MAX * DAY_MS) {
+		sl_ask_refuse_with(ask, SL_FAULT_BAD_REQUEST,
+		                   SL_SLICE("That is a longer time than one answer tells of: ask for "
+		                            "90 days at most."));
+		return;
+	}
+	ask->sums = ask->gateway->services.store
+	                ? sl_usage_sums_start(ask->gateway->services.store, ask->gateway->loop,
+	                                      sl_key_id(ask->key), view.since_wall_ms,
+	                                      view.until_wall_ms, on_sums, ask)
+	                : NULL;
+	if (!ask->sums)
+		sl_ask_refuse_with(ask, SL_FAULT_UNAVAILABLE,
+		                   SL_SLICE("The records cannot be read now. Try again shortly."));
+}
+
+/* --- the journey ------------------------------------------------------------------ */
+
 bool
 sl_pages_answer(struct sl_ask *ask, bool authenticated)
 {
 	const struct sl_surface_page *page;
+	struct sl_surface_view view;
 	const char *allow;
 
 	page = sl_surface_page(ask->surface, ask->exchange->request.method, ask->selection.path,
 	                       &allow);
 	if (page && (authenticated || page->open)) {
-		write_page(ask, page);
+		ask->page = page;
+		if (page->period)
+			return true; /* sl_pages_run follows, with the end of the request */
+		sl_quota_note(ask);
+		view = view_of(ask);
+		write_page(ask, &view);
 		return true;
 	}
 	if (!allow || page || !authenticated)
 		return false;
 	sl_ask_refuse_method(ask, sl_slice_str(allow));
 	return true;
+}
+
+bool
+sl_pages_run(struct sl_ask *ask)
+{
+	if (!ask->page)
+		return false;
+	sl_quota_note(ask);
+	ask_store(ask);
+	return true;
+}
+
+void
+sl_pages_gone(struct sl_ask *ask)
+{
+	if (ask->sums)
+		ask->sums->user = NULL;
+	ask->sums = NULL;
 }

@@ -2,6 +2,12 @@
  * tell it with each answer. */
 #include "pipeline/ask.h"
 
+static const char *const window_names[SL_WINDOW_COUNT] = {
+#define WINDOW_NAME(id, name) [SL_WINDOW_##id] = (name),
+	SL_MONEY_WINDOWS(WINDOW_NAME)
+#undef WINDOW_NAME
+};
+
 /* The budget that people mean by the key's: of the month, else the shortest. */
 static int
 window_of(const struct sl_money_limits *limits)
@@ -32,6 +38,7 @@ sl_quota_note(struct sl_ask *ask)
 	sl_money_standing(money, SL_SCOPE_KEY, sl_key_id(ask->key), limits->zone,
 	                  sl_loop_wall_ms(ask->gateway->loop), &standing);
 	ask->decision.has_quota = true;
+	ask->decision.quota_window = window_names[window];
 	ask->decision.quota_limit_nanousd = limits->window[window];
 	ask->decision.quota_used_nanousd = standing.spent[window];
 }

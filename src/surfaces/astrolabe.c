@@ -191,9 +191,9 @@ write_lanes(const struct sl_surface_view *view, struct sl_json_writer *w, struct
 }
 
 static const struct sl_surface_page pages[] = {
-	{ "GET", "/v1/models", false, write_models },
-	{ "GET", "/v1/lanes", false, write_lanes },
-	{ NULL, NULL, false, NULL },
+	{ "GET", "/v1/models", false, write_models, NULL },
+	{ "GET", "/v1/lanes", false, write_lanes, NULL },
+	{ NULL, NULL, false, NULL, NULL },
 };
 
 /* --- what comes back ------------------------------------------------------------- */

@@ -8,6 +8,10 @@
 
 #include <inttypes.h>
 
+#include "base/timestamp.h"
+
+enum { HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
+
 static enum sl_claim
 claim(const struct sl_surface_request *request)
 {
@@ -122,6 +126,68 @@ trailers(const struct sl_decision *decision, struct sl_arena *arena,
 	put_cost(decision, arena, out);
 }
 
+/* --- usage ------------------------------------------------------------------------ */
+
+static bool
+period(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
+       struct sl_fault *refused)
+{
+	return sl_surface_period(view, "since", "until", since_wall_ms, until_wall_ms, refused);
+}
+
+static void
+put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms)
+{
+	char text[SL_TIMESTAMP_LEN + 1];
+
+	sl_json_str(w, name, sl_slice_make(text, sl_timestamp_format(wall_ms, text)));
+}
+
+static void
+put_sum(struct sl_json_writer *w, const struct sl_usage_hour *sum)
+{
+	sl_json_int(w, "requests", sum->requests);
+	sl_json_int(w, "input_tokens", sum->input_tokens);
+	sl_json_int(w, "output_tokens", sum->output_tokens);
+	sl_json_usd(w, "cost_usd", sum->cost_nanousd);
+}
+
+static bool
+write_usage(const struct sl_surface_view *view, struct sl_json_writer *w,
+            struct sl_fault *refused)
+{
+	struct sl_usage_hour sum = { 0 };
+	size_t at = 0;
+
+	(void)refused;
+	if (view->hour_count > 0)
+		sum = sl_surface_sum(view, INT64_MAX, &at);
+	sl_json_obj(w);
+	sl_json_str(w, "key", view->decision->key_id);
+	put_time(w, "since", view->since_wall_ms);
+	put_time(w, "until", view->until_wall_ms);
+	put_sum(w, &sum);
+	sl_json_key(w, "by_day");
+	sl_json_arr(w);
+	for (at = 0; at < view->hour_count;) {
+		sum = sl_surface_sum(view, DAY_MS, &at);
+		sl_json_obj(w);
+		put_time(w, "time", sum.hour * HOUR_MS);
+		put_sum(w, &sum);
+		sl_json_obj_end(w);
+	}
+	sl_json_arr_end(w);
+	sl_json_obj_end(w);
+	return true;
+}
+
+static const struct sl_surface_page pages[] = {
+	{ "GET", "/v1/usage", false, write_usage, period },
+	{ NULL, NULL, false, NULL, NULL },
+};
+
+/* --- refusals --------------------------------------------------------------------- */
+
 static void
 limit_body(const struct sl_fault *refused, struct sl_buf *out)
 {
@@ -170,6 +236,7 @@ const struct sl_surface_ops sl_surface_gateway = {
 	                   "'Authorization: Bearer ...', 'x-api-key', 'api-key' or "
 	                   "'x-goog-api-key'.",
 	.select = choose,
+	.pages = pages,
 	.headers = headers,
 	.trailer_names = trailer_names,
 	.trailers = trailers,

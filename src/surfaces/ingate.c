@@ -7,7 +7,9 @@
  */
 #include "surfaces/surface.h"
 
-enum { LABEL_MAX = 256 };
+#include "base/timestamp.h"
+
+enum { LABEL_MAX = 256, HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
 
 #define PREFIX SL_SLICE("sk-ingate-")
 
@@ -116,6 +118,172 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	               SL_SLICE("geolocation=(), camera=(), microphone=()"));
 }
 
+/* --- usage and budgets ------------------------------------------------------------ */
+
+static bool
+period(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
+       struct sl_fault *fault)
+{
+	return sl_surface_period(view, "since", "until", since_wall_ms, until_wall_ms, fault);
+}
+
+static void
+put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms)
+{
+	char text[SL_TIMESTAMP_LEN + 1];
+
+	sl_json_str(w, name, sl_slice_make(text, sl_timestamp_format(wall_ms, text)));
+}
+
+static void
+put_sum(struct sl_json_writer *w, const struct sl_usage_hour *sum)
+{
+	sl_json_int(w, "total_requests", sum->requests);
+	sl_json_int(w, "total_input_tokens", sum->input_tokens);
+	sl_json_int(w, "total_output_tokens", sum->output_tokens);
+	sl_json_usd(w, "total_cost_usd", sum->cost_nanousd);
+}
+
+/* What is not summed here is null, not zero. */
+static bool
+write_summary(const struct sl_surface_view *view, struct sl_json_writer *w,
+              struct sl_fault *fault)
+{
+	static const char *const unknown[] = { "avg_latency_ms", "p99_latency_ms",
+		                               "cache_hit_rate", "error_rate" };
+	struct sl_usage_hour sum = { 0 };
+	size_t at = 0;
+
+	(void)fault;
+	if (view->hour_count > 0)
+		sum = sl_surface_sum(view, INT64_MAX, &at);
+	sl_json_obj(w);
+	put_sum(w, &sum);
+	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
+		sl_json_key(w, unknown[i]);
+		sl_json_put_null(w);
+	}
+	put_time(w, "since", view->since_wall_ms);
+	put_time(w, "until", view->until_wall_ms);
+	sl_json_obj_end(w);
+	return true;
+}
+
+static bool
+write_series(const struct sl_surface_view *view, struct sl_json_writer *w, struct sl_fault *fault)
+{
+	struct sl_slice step = sl_surface_query(view->query, "granularity");
+	bool hourly = sl_slice_is(step, "hour");
+
+	if (step.len > 0 && !hourly && !sl_slice_is(step, "day")) {
+		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+		             SL_SLICE("'granularity' is hour or day."));
+		fault->param = SL_SLICE("granularity");
+		return false;
+	}
+	sl_json_obj(w);
+	sl_json_key(w, "data");
+	sl_json_arr(w);
+	for (size_t at = 0; at < view->hour_count;) {
+		struct sl_usage_hour sum = sl_surface_sum(view, hourly ? HOUR_MS : DAY_MS, &at);
+
+		sl_json_obj(w);
+		put_time(w, "timestamp", sum.hour * HOUR_MS);
+		put_sum(w, &sum);
+		sl_json_obj_end(w);
+	}
+	sl_json_arr_end(w);
+	put_time(w, "since", view->since_wall_ms);
+	put_time(w, "until", view->until_wall_ms);
+	sl_json_obj_end(w);
+	return true;
+}
+
+static struct sl_slice
+budget_id(const struct sl_surface_view *view)
+{
+	return sl_arena_join(view->arena, (struct sl_slice[]){ SL_SLICE("key:"),
+	                                                      view->decision->key_id }, 2);
+}
+
+static void
+put_budget(const struct sl_surface_view *view, struct sl_json_writer *w)
+{
+	sl_json_obj(w);
+	sl_json_str(w, "id", budget_id(view));
+	sl_json_str(w, "scope", SL_SLICE("key"));
+	sl_json_str(w, "scope_id", view->decision->key_id);
+	sl_json_key(w, "soft_limit_usd");
+	sl_json_put_null(w);
+	sl_json_usd(w, "hard_limit_usd", view->decision->quota_limit_nanousd);
+	sl_json_str(w, "period_type", sl_slice_str(view->decision->quota_window));
+	sl_json_obj_end(w);
+}
+
+static bool
+write_budgets(const struct sl_surface_view *view, struct sl_json_writer *w,
+              struct sl_fault *fault)
+{
+	(void)fault;
+	sl_json_obj(w);
+	sl_json_key(w, "data");
+	sl_json_arr(w);
+	if (view->decision->has_quota)
+		put_budget(view, w);
+	sl_json_arr_end(w);
+	sl_json_obj_end(w);
+	return true;
+}
+
+static bool
+write_status(const struct sl_surface_view *view, struct sl_json_writer *w)
+{
+	const struct sl_decision *key = view->decision;
+	int64_t left = key->quota_limit_nanousd - key->quota_used_nanousd;
+	double share = key->quota_limit_nanousd > 0
+	                   ? (double)key->quota_used_nanousd / (double)key->quota_limit_nanousd
+	                   : 1;
+
+	sl_json_obj(w);
+	sl_json_key(w, "budget");
+	put_budget(view, w);
+	sl_json_usd(w, "current_spend", key->quota_used_nanousd);
+	sl_json_usd(w, "remaining", left > 0 ? left : 0);
+	sl_json_key(w, "utilization");
+	sl_json_put_f64(w, share);
+	sl_json_obj_end(w);
+	return true;
+}
+
+/* /api/v1/budgets/ID and .../ID/status: the only one a key sees is its own. */
+static bool
+write_budget(const struct sl_surface_view *view, struct sl_json_writer *w, struct sl_fault *fault)
+{
+	struct sl_slice rest = sl_slice_from(view->path, sizeof("/api/v1/budgets/") - 1);
+	struct sl_slice id = sl_slice_cut(&rest, '/');
+
+	if (view->decision->has_quota && sl_slice_eq(id, budget_id(view))) {
+		if (sl_slice_is(rest, "status"))
+			return write_status(view, w);
+		if (rest.len == 0) {
+			put_budget(view, w);
+			return true;
+		}
+	}
+	sl_fault_set(fault, SL_FAULT_NOT_FOUND, SL_SLICE("This key has no such budget."));
+	return false;
+}
+
+static const struct sl_surface_page pages[] = {
+	{ "GET", "/api/v1/usage/summary", false, write_summary, period },
+	{ "GET", "/api/v1/usage/timeseries", false, write_series, period },
+	{ "GET", "/api/v1/budgets", false, write_budgets, NULL },
+	{ "GET", "/api/v1/budgets/", false, write_budget, NULL },
+	{ NULL, NULL, false, NULL, NULL },
+};
+
+/* --- refusals --------------------------------------------------------------------- */
+
 /* The contract knows 400, 401, 404, 413, 429 and 502. */
 static int
 status_of(const struct sl_fault *fault)
@@ -163,7 +331,9 @@ const struct sl_surface_ops sl_surface_ingate = {
 	.claim = claim,
 	.credential = credential,
 	.credential_hint = "X-Ingate-Key is missing: send a key of this gateway in it.",
+	.tells_quota = true,
 	.select = choose,
+	.pages = pages,
 	.headers = headers,
 	.fault = fault,
 	.owns_header = owns_header,

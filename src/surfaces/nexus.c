@@ -9,6 +9,10 @@
 
 #include <inttypes.h>
 
+#include "base/timestamp.h"
+
+enum { HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
+
 #define PREFIX SL_SLICE("nvk_")
 
 static enum sl_claim
@@ -120,6 +124,123 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 		                    milliseconds(decision->first_byte_us, arena).ptr,
 		                    milliseconds(decision->upstream_us, arena).ptr));
 }
+
+/* --- usage ---------------------------------------------------------------------- */
+
+static bool
+this_month(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
+           struct sl_fault *fault)
+{
+	return sl_surface_period(view, "", "", since_wall_ms, until_wall_ms, fault);
+}
+
+static bool
+asked_days(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
+           struct sl_fault *fault)
+{
+	return sl_surface_period(view, "startDate", "endDate", since_wall_ms, until_wall_ms,
+	                         fault);
+}
+
+static void
+put_sum(struct sl_json_writer *w, const struct sl_usage_hour *sum)
+{
+	sl_json_int(w, "totalRequests", sum->requests);
+	sl_json_int(w, "promptTokens", sum->input_tokens);
+	sl_json_int(w, "completionTokens", sum->output_tokens);
+	sl_json_int(w, "totalTokens", sum->input_tokens + sum->output_tokens);
+	sl_json_usd(w, "estimatedCostUsd", sum->cost_nanousd);
+}
+
+static void
+put_usd_or_null(struct sl_json_writer *w, const char *name, bool known, int64_t nanousd)
+{
+	sl_json_key(w, name);
+	if (known)
+		sl_json_put_nanousd(w, nanousd);
+	else
+		sl_json_put_null(w);
+}
+
+static void
+put_quota(const struct sl_surface_view *view, struct sl_json_writer *w)
+{
+	const struct sl_decision *key = view->decision;
+	int64_t left = key->quota_limit_nanousd - key->quota_used_nanousd;
+
+	sl_json_key(w, "quota");
+	sl_json_obj(w);
+	put_usd_or_null(w, "limitUsd", key->has_quota, key->quota_limit_nanousd);
+	put_usd_or_null(w, "usedUsd", key->has_quota, key->quota_used_nanousd);
+	put_usd_or_null(w, "remainingUsd", key->has_quota, left > 0 ? left : 0);
+	sl_json_str(w, "enforcementMode", SL_SLICE("reject"));
+	sl_json_key(w, "rateLimitRpm");
+	if (view->rpm > 0)
+		sl_json_put_i64(w, view->rpm);
+	else
+		sl_json_put_null(w);
+	sl_json_obj_end(w);
+}
+
+static struct sl_slice
+date_of(int64_t wall_ms, size_t len, struct sl_arena *arena)
+{
+	char text[SL_TIMESTAMP_LEN + 1];
+
+	sl_timestamp_format(wall_ms, text);
+	return sl_arena_dup(arena, sl_slice_make(text, len));
+}
+
+static bool
+write_usage(const struct sl_surface_view *view, struct sl_json_writer *w, struct sl_fault *fault)
+{
+	struct sl_usage_hour sum = { 0 };
+	size_t at = 0;
+
+	(void)fault;
+	if (view->hour_count > 0)
+		sum = sl_surface_sum(view, INT64_MAX, &at);
+	sl_json_obj(w);
+	sl_json_str(w, "virtualKeyId", view->decision->key_id);
+	sl_json_str(w, "period", date_of(view->since_wall_ms, 7, view->arena));
+	sl_json_str(w, "periodType", SL_SLICE("monthly"));
+	sl_json_key(w, "usage");
+	sl_json_obj(w);
+	put_sum(w, &sum);
+	sl_json_obj_end(w);
+	put_quota(view, w);
+	sl_json_obj_end(w);
+	return true;
+}
+
+static bool
+write_days(const struct sl_surface_view *view, struct sl_json_writer *w, struct sl_fault *fault)
+{
+	(void)fault;
+	sl_json_obj(w);
+	sl_json_str(w, "virtualKeyId", view->decision->key_id);
+	sl_json_str(w, "startDate", date_of(view->since_wall_ms, 10, view->arena));
+	sl_json_str(w, "endDate", date_of(view->until_wall_ms - 1, 10, view->arena));
+	sl_json_key(w, "data");
+	sl_json_arr(w);
+	for (size_t at = 0; at < view->hour_count;) {
+		struct sl_usage_hour sum = sl_surface_sum(view, DAY_MS, &at);
+
+		sl_json_obj(w);
+		sl_json_str(w, "date", date_of(sum.hour * HOUR_MS, 10, view->arena));
+		put_sum(w, &sum);
+		sl_json_obj_end(w);
+	}
+	sl_json_arr_end(w);
+	sl_json_obj_end(w);
+	return true;
+}
+
+static const struct sl_surface_page pages[] = {
+	{ "GET", "/v1/usage", false, write_usage, this_month },
+	{ "GET", "/v1/usage/daily", false, write_days, asked_days },
+	{ NULL, NULL, false, NULL, NULL },
+};
 
 /* --- refusals ----------------------------------------------------------------- */
 
@@ -247,6 +368,7 @@ const struct sl_surface_ops sl_surface_nexus = {
 	                   "'x-nexus-virtual-key'; the query is no place for it.",
 	.select = choose,
 	.read_members = read_members,
+	.pages = pages,
 	.headers = headers,
 	.fault = fault,
 	.owns_header = owns_header,

@@ -139,9 +139,9 @@ write_endpoints(const struct sl_surface_view *view, struct sl_json_writer *w,
 }
 
 static const struct sl_surface_page pages[] = {
-	{ "GET", "/api/aiendpoint/public", true, write_endpoints },
-	{ "GET", "/api/aiendpoint/discover", true, write_endpoints },
-	{ NULL, NULL, false, NULL },
+	{ "GET", "/api/aiendpoint/public", true, write_endpoints, NULL },
+	{ "GET", "/api/aiendpoint/discover", true, write_endpoints, NULL },
+	{ NULL, NULL, false, NULL, NULL },
 };
 
 /* --- what comes back ---------------------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include "surfaces/surface.h"
 
 #include "base/text.h"
+#include "base/timestamp.h"
 
 static const struct sl_surface_ops *const surfaces[] = {
 #define SL_SURFACE(id) &sl_surface_##id,
@@ -213,6 +214,67 @@ sl_surface_uuid(struct sl_slice request_id, struct sl_arena *arena)
 	sl_put_hex64(sl_put_hex64(hex, high), low);
 	return sl_arena_printf(arena, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
 	                       hex + 20);
+}
+
+/* --- what was used ---------------------------------------------------------------- */
+
+enum { HOUR_MS = 3600000, DAY_MS = 86400000 };
+
+static bool
+read_moment(const struct sl_surface_view *view, const char *name, int64_t *wall_ms, bool *is_date,
+            struct sl_fault *fault)
+{
+	struct sl_slice text = sl_surface_query(view->query, name);
+
+	*is_date = text.len == 10;
+	if (text.len == 0 || sl_timestamp_parse(text, wall_ms))
+		return true;
+	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+	             sl_arena_printf(view->arena, "'%s' is no date such as 2026-07-31 and no moment "
+	                             "such as 2026-07-31T12:00:00Z.", name));
+	fault->param = sl_slice_str(name);
+	return false;
+}
+
+bool
+sl_surface_period(const struct sl_surface_view *view, const char *since, const char *until,
+                  int64_t *since_wall_ms, int64_t *until_wall_ms, struct sl_fault *fault)
+{
+	char text[SL_TIMESTAMP_LEN + 1];
+	bool is_date;
+
+	sl_timestamp_format(view->now_wall_ms, text);
+	memcpy(text + 8, "01", 3); /* the first day of the month */
+	*until_wall_ms = view->now_wall_ms;
+	if (!sl_timestamp_parse(sl_slice_make(text, 10), since_wall_ms) ||
+	    !read_moment(view, since, since_wall_ms, &is_date, fault) ||
+	    !read_moment(view, until, until_wall_ms, &is_date, fault))
+		return false;
+	if (is_date)
+		*until_wall_ms += DAY_MS;
+	if (*since_wall_ms <= *until_wall_ms)
+		return true;
+	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+	             sl_arena_printf(view->arena, "'%s' lies behind '%s'.", since, until));
+	fault->param = sl_slice_str(since);
+	return false;
+}
+
+struct sl_usage_hour
+sl_surface_sum(const struct sl_surface_view *view, int64_t step_ms, size_t *at)
+{
+	int64_t step = step_ms / HOUR_MS;
+	struct sl_usage_hour sum = { .hour = view->hours[*at].hour / step * step };
+
+	for (; *at < view->hour_count && view->hours[*at].hour / step * step == sum.hour; ++*at) {
+		const struct sl_usage_hour *hour = &view->hours[*at];
+
+		sum.requests += hour->requests;
+		sum.input_tokens += hour->input_tokens;
+		sum.output_tokens += hour->output_tokens;
+		sum.cost_nanousd += hour->cost_nanousd;
+	}
+	return sum;
 }
 
 bool

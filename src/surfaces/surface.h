@@ -96,7 +96,8 @@ struct sl_decision {
 	int64_t         cost_nanousd;
 	int64_t         rpm_limit, rpm_remaining, rpm_reset_s; /* limit 0: none */
 	int64_t         tpm_limit, tpm_remaining, tpm_reset_s;
-	bool            has_quota;  /* the key has a budget of its own, of which: */
+	bool            has_quota;  /* the key has a budget of its own: */
+	const char     *quota_window; /* "monthly", ... */
 	int64_t         quota_limit_nanousd, quota_used_nanousd;
 	/* Of a complete answer, in microseconds; 0 while it is running. */
 	uint64_t        gateway_us;       /* added here */
@@ -114,8 +115,15 @@ struct sl_surface_headers {
 struct sl_surface_view {
 	const struct sl_config  *config;
 	const struct sl_catalog *catalog;
-	struct sl_slice          query;
+	const struct sl_decision *decision; /* whose key, its quota */
+	int64_t                  rpm;      /* of the key; 0: no limit */
+	struct sl_slice          path, query;
 	struct sl_arena         *arena;
+	int64_t                  now_wall_ms;
+	/* For pages with a period: what the key used in it, hours in order. */
+	int64_t                  since_wall_ms, until_wall_ms;
+	const struct sl_usage_hour *hours;
+	size_t                   hour_count;
 	/* Whether the caller may use a model; true for pages without a key. */
 	bool (*allows)(void *context, struct sl_slice model);
 	void *context;
@@ -130,6 +138,9 @@ struct sl_surface_page {
 	/* The JSON body of a 200; false: *fault. */
 	bool (*write)(const struct sl_surface_view *view, struct sl_json_writer *w,
 	              struct sl_fault *fault);
+	/* The time [since, until) whose usage it tells; false: *fault. NULL: none. */
+	bool (*period)(const struct sl_surface_view *view, int64_t *since_wall_ms,
+	               int64_t *until_wall_ms, struct sl_fault *fault);
 };
 
 struct sl_surface_ops {
@@ -210,6 +221,14 @@ void sl_surface_put(struct sl_surface_headers *out, struct sl_slice name, struct
 struct sl_slice sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_arena *arena);
 /* The UUID (version 7) with the bits of a request id "req_<ULID>". */
 struct sl_slice sl_surface_uuid(struct sl_slice request_id, struct sl_arena *arena);
+/* The period of a page from two parameters of its query, each a date or a moment; by
+ * default the month of now, so far. A date as the end is the end of that day. */
+bool sl_surface_period(const struct sl_surface_view *view, const char *since, const char *until,
+                       int64_t *since_wall_ms, int64_t *until_wall_ms, struct sl_fault *fault);
+/* Sums of the hours from index *at on that begin in the same `step_ms` as that one;
+ * *at is then behind them. */
+struct sl_usage_hour sl_surface_sum(const struct sl_surface_view *view, int64_t step_ms,
+                                    size_t *at);
 /* Whether text may be shown back as an id: 1 to 128 visible ASCII characters. */
 bool sl_surface_is_id(struct sl_slice text);
 

@@ -219,6 +219,21 @@ def test_56_other_limits(gateway, ask):
     assert ask(body=dict(CHAT, model="dead")).status == 502
 
 
+def test_own_usage(gateway, ask):
+    made = gateway.new_key()
+    assert ask(key=made["key"]).status == 200
+    for _ in range(60):
+        answer = gateway.request("GET", "/v1/usage", key=made["key"])
+        assert answer.status == 200, answer.body
+        if answer.json()["cost_usd"] > 0:
+            break
+        time.sleep(0.1)
+    usage = answer.json()
+    assert usage["key"] == made["id"] and usage["cost_usd"] > 0 and len(usage["by_day"]) == 1
+    assert gateway.request("GET", "/v1/usage?since=2030-01-01&until=2020-01-01",
+                           key=made["key"]).status == 400
+
+
 def test_streams_tell_their_cost_in_a_trailer(gateway, key):
     response = post(gateway, key, "/v1/chat/completions", dict(CHAT, stream=True))
     assert response.header("trailer") == "X-Gateway-Cost-Usd"

@@ -179,6 +179,42 @@ def test_44_hard_budget(gateway, ask, fleet):
     assert not fleet.journal.entries()
 
 
+def test_usage_and_budgets(gateway, ask):
+    made = gateway.new_key(name="reader", surface="ingate", monthly_budget_usd=2)
+    body = dict(CHAT, messages=[{"role": "user", "content": "@in=100 @out=10 hello"}])
+    for _ in range(2):
+        assert ask(body=body, X_Ingate_Key=made["key"]).status == 200
+
+    def read(path):
+        answer = ask("/api/v1/" + path, None, None, "GET", X_Ingate_Key=made["key"])
+        assert answer.status == 200, answer.body
+        return answer.json()
+
+    for _ in range(60):
+        summary = read("usage/summary")
+        if summary["total_input_tokens"] == 200:
+            break
+        time.sleep(0.1)
+    cost = 2 * 120 / 1e6
+    assert summary["total_input_tokens"] == 200 and summary["total_output_tokens"] == 20
+    assert summary["total_cost_usd"] == pytest.approx(cost)
+    assert summary["avg_latency_ms"] is None and summary["since"].endswith("Z")
+    for step in ("hour", "day"):
+        series = read("usage/timeseries?granularity=" + step)["data"]
+        assert sum(row["total_input_tokens"] for row in series) == 200 and len(series) <= 2
+    assert ask("/api/v1/usage/timeseries?granularity=week", None, None, "GET",
+               X_Ingate_Key=made["key"]).status == 400
+    budget = {"id": "key:" + made["id"], "scope": "key", "scope_id": made["id"],
+              "soft_limit_usd": None, "hard_limit_usd": 2, "period_type": "monthly"}
+    assert read("budgets") == {"data": [budget]}
+    assert read("budgets/key:" + made["id"]) == budget
+    status = read("budgets/key:%s/status" % made["id"])
+    assert status["budget"] == budget and status["current_spend"] == pytest.approx(cost)
+    assert status["remaining"] == pytest.approx(2 - cost)
+    assert status["utilization"] == pytest.approx(cost / 2)
+    refused(ask("/api/v1/budgets/key:other", None, None, "GET", X_Ingate_Key=made["key"]), 404)
+
+
 def test_key_as_bearer_without_v1(gateway, key, fleet):
     """As OpenAI's SDK sends it when its base URL has no /v1."""
     answer = gateway.request("POST", "/chat/completions", CHAT, key=key,

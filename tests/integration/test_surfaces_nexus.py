@@ -1,4 +1,5 @@
 """The Nexus contract: one test for each acceptance check, by its number."""
+import time
 import uuid
 
 import pytest
@@ -240,6 +241,39 @@ def test_70_attempts_are_counted(gateway, key, fleet):
                              key=key)
     assert answer.status == 200
     carried(answer, "openai-b", "gpt-4o-mini", attempts=2)
+
+
+def test_usage(gateway):
+    made = gateway.new_key(surface="nexus", monthly_budget_usd=3, rpm=50)
+    body = dict(CHAT, messages=[{"role": "user", "content": "@in=100 @out=10 hello"}])
+    for _ in range(3):
+        assert gateway.request("POST", "/v1/chat/completions", body, key=made["key"]).status == 200
+    for _ in range(60):
+        answer = gateway.request("GET", "/v1/usage", key=made["key"])
+        assert answer.status == 200, answer.body
+        if answer.json()["usage"]["totalTokens"] == 330:
+            break
+        time.sleep(0.1)
+    usage = answer.json()
+    cost = 3 * (100 * 1.0 + 10 * 2.0) / 1e6
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    sums = {"promptTokens": 300, "completionTokens": 30, "totalTokens": 330,
+            "estimatedCostUsd": pytest.approx(cost)}
+    assert usage["virtualKeyId"] == made["id"] and usage["usage"].pop("totalRequests") >= 3
+    assert usage["usage"] == sums
+    assert usage["period"] == today[:7] and usage["periodType"] == "monthly"
+    assert usage["quota"] == {"limitUsd": 3, "usedUsd": pytest.approx(cost),
+                              "remainingUsd": pytest.approx(3 - cost),
+                              "enforcementMode": "reject", "rateLimitRpm": 50}
+    days = gateway.request("GET", "/v1/usage/daily?startDate=%s&endDate=%s" % (today, today),
+                           key=made["key"]).json()
+    assert days["data"][0].pop("totalRequests") >= 3
+    assert days["data"] == [dict(sums, date=today)]
+    assert days["startDate"] == today and days["endDate"] == today
+    assert gateway.request("GET", "/v1/usage/daily?startDate=2020-01-01&endDate=2020-12-31",
+                           key=made["key"]).status == 400
+    assert gateway.request("GET", "/v1/usage/daily?startDate=x", key=made["key"]).status == 400
+    assert gateway.request("GET", "/v1/usage", key="nvk_x").status == 401
 
 
 def test_request_id_is_honoured(gateway, key):
