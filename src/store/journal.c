@@ -25,7 +25,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-enum { IDLE_TURNS = 40, STOP_TURNS = 1000 /* of a millisecond */, WRITE_MAX = 4096 /* records */ };
+enum { FORGET_RECORDS = 4096, IDLE_TURNS = 40, STOP_TURNS = 1000 /* of a millisecond */, WRITE_MAX = 4096 /* records */ };
 
 static _Thread_local char reason_text[4096 + 128];
 
@@ -218,6 +218,10 @@ write_ring(struct sl_journal *journal)
 		pthread_mutex_unlock(&journal->lock);
 		at += count;
 		atomic_store_explicit(&journal->written, at - 1, memory_order_release);
+	}
+	if (at - journal->forgotten > FORGET_RECORDS) {
+		journal->forgotten = at;
+		sl_journal_forget_pages(journal);
 	}
 }
 

@@ -183,6 +183,33 @@ open_segments(struct sl_journal *journal)
 	return sync_directory(journal->options.path);
 }
 
+/* Whether the file is a ring of ours with what its last run left in it. */
+static bool
+is_our_ring(int fd, off_t file_size, const struct sl_journal_options *options, size_t size)
+{
+	struct ring_header header;
+
+	return file_size >= (off_t)size && read_all(fd, &header, sizeof(header), 0) &&
+	       memcmp(header.magic, ring_magic, sizeof(ring_magic)) == 0 &&
+	       header.instance == options->instance && header.slots == options->ring_slots &&
+	       header.version == RING_VERSION;
+}
+
+/* All zeros, without writing them: only what is used of it takes memory of ours. A hole
+ * in a mapped file would be a SIGBUS when the disk is full. */
+static bool
+renew_ring(int fd, size_t size)
+{
+	int err;
+
+	if (ftruncate(fd, 0) < 0)
+		return false;
+	err = posix_fallocate(fd, 0, (off_t)size);
+	if (err)
+		errno = err;
+	return err == 0;
+}
+
 /* The ring may lie in a directory that others may write to: only a plain file of our
  * own that nobody else can open is taken. */
 static bool
@@ -202,8 +229,8 @@ open_ring(struct sl_journal *journal)
 		errno = EPERM;
 		return false;
 	}
-	/* A hole in a mapped file is a SIGBUS when the disk is full. */
-	if (!fill(fd, size)) {
+	journal->ring_is_new = !is_our_ring(fd, st.st_size, options, size);
+	if (journal->ring_is_new && !renew_ring(fd, size)) {
 		close(fd);
 		return false;
 	}
@@ -216,15 +243,19 @@ open_ring(struct sl_journal *journal)
 	journal->mapping_size = size;
 	journal->ring = (void *)((char *)journal->mapping + HEADER_SIZE);
 	header = journal->mapping;
-	if (memcmp(header->magic, ring_magic, 8) != 0 || header->instance != options->instance ||
-	    header->slots != options->ring_slots || header->version != RING_VERSION) {
-		memset(journal->mapping, 0, size);
+	if (journal->ring_is_new) {
 		*header = (struct ring_header){ .instance = options->instance,
 			                        .slots = options->ring_slots,
 			                        .version = RING_VERSION };
 		memcpy(header->magic, ring_magic, 8);
 	}
 	return true;
+}
+
+void
+sl_journal_forget_pages(const struct sl_journal *journal)
+{
+	(void)madvise(journal->mapping, journal->mapping_size, MADV_DONTNEED);
 }
 
 bool
@@ -319,6 +350,8 @@ replay_ring(const struct sl_journal *journal, struct replay *replay)
 	uint32_t mask = journal->options.ring_slots - 1;
 	enum sl_err err = SL_OK;
 
+	if (journal->ring_is_new)
+		return SL_OK;
 	for (uint32_t i = 0; i <= mask; i++)
 		if (journal->ring[i].seq > replay->last && sl_journal_record_good(&journal->ring[i]))
 			replay->last = journal->ring[i].seq;
@@ -352,6 +385,7 @@ sl_journal_replay(struct sl_journal *journal, uint64_t after,
 	}
 	if (err == SL_OK || err == SL_MORE)
 		err = replay_ring(journal, &replay);
+	sl_journal_forget_pages(journal);
 	*last = replay.last;
 	if (err == SL_OK || err == SL_MORE) {
 		if (replay.last >= replay.next)

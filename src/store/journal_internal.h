@@ -26,6 +26,7 @@ struct sl_journal {
 	struct sl_journal_record *ring;     /* slots, shared with the file */
 	void                     *mapping;
 	size_t                    mapping_size;
+	bool                      ring_is_new; /* nothing of an earlier run is in it */
 	uint64_t                  epoch;
 	atomic_uint_fast64_t      head;     /* last appended */
 	atomic_uint_fast64_t      written;
@@ -34,6 +35,7 @@ struct sl_journal {
 	unsigned                  current;  /* guarded by lock */
 	uint64_t                  folded;   /* guarded by lock */
 	uint64_t                  synced;   /* owner: log thread */
+	uint64_t                  forgotten; /* owner: log thread; written when pages were */
 	pthread_mutex_t           lock;
 	pthread_cond_t            wake;
 	bool                      hurry;    /* guarded by lock */
@@ -48,6 +50,8 @@ bool sl_journal_record_good(const struct sl_journal_record *record);
 /* journal_files.c; false: errno says why, *what which file. */
 bool sl_journal_open_files(struct sl_journal *journal, const char **what);
 void sl_journal_close_files(struct sl_journal *journal);
+/* The ring's pages leave our memory; what is in them stays in the file's. */
+void sl_journal_forget_pages(const struct sl_journal *journal);
 /* Whole buffer at the offset, or false. */
 bool sl_journal_pwrite(int fd, const void *bytes, size_t size, uint64_t offset);
 
