@@ -271,7 +271,7 @@ read_tiers(struct reader *r, struct sl_model_card *card)
 	while (rest.len) {
 		struct sl_slice prices = sl_slice_trim(sl_slice_cut(&rest, ';'));
 		struct sl_slice head = sl_slice_cut(&prices, ' ');
-		struct sl_price_tier *tier = &card->tiers[card->tier_count];
+		struct sl_price_tier *tier;
 
 		if (!sl_slice_starts(head, SL_SLICE(">")) ||
 		    !sl_slice_i64(sl_slice_from(head, 1), &size) || size <= above ||
@@ -280,6 +280,11 @@ read_tiers(struct reader *r, struct sl_model_card *card)
 			            "expected >TOKENS and prices, the smaller number first");
 		if (card->tier_count == SL_PRICE_TIERS_MAX)
 			return fail(r, head.ptr, "more than three price lists for long contexts");
+		if (!card->tiers)
+			card->tiers = SL_ARENA_ARRAY(r->arena, struct sl_price_tier, SL_PRICE_TIERS_MAX);
+		if (!card->tiers)
+			return fail(r, head.ptr, "out of memory");
+		tier = &card->tiers[card->tier_count];
 		above = size;
 		tier->from_input_tokens = size + 1;
 		if (!read_prices(r, prices, &tier->price))

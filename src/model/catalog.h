@@ -58,7 +58,7 @@ struct sl_model_card {
 	uint32_t        output_modalities;
 	uint32_t        capabilities;
 	struct sl_price price;
-	struct sl_price_tier tiers[SL_PRICE_TIERS_MAX];
+	struct sl_price_tier *tiers; /* tier_count of them; most models have none */
 	uint32_t        tier_count;
 	struct sl_slice price_date; /* "2026-07-02": the version written on each record */
 	struct sl_slice released;   /* date, may be empty */

@@ -19,7 +19,9 @@ price(struct sl_price *list, enum sl_usage_class class_, int64_t nanousd)
 static struct sl_model_card
 card(void)
 {
-	struct sl_model_card out = { .context_tokens = 200000, .max_output_tokens = 8192 };
+	static struct sl_price_tier tiers[1];
+	struct sl_model_card out = { .context_tokens = 200000, .max_output_tokens = 8192,
+		                     .tiers = tiers };
 
 	price(&out.price, SL_USAGE_INPUT, 3000000000);
 	price(&out.price, SL_USAGE_CACHE_WRITE_1H, 6000000000);

@@ -20,7 +20,8 @@ price(struct sl_price *list, const char *name, const char *usd)
 static struct sl_model_card
 sonnet(void)
 {
-	struct sl_model_card card = { .tier_count = 1 };
+	static struct sl_price_tier tiers[1];
+	struct sl_model_card card = { .tiers = tiers, .tier_count = 1 };
 
 	price(&card.price, "input", "3");
 	price(&card.price, "output", "15");
