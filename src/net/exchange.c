@@ -9,6 +9,7 @@ sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops 
 {
 	/* calloc would pass glibc's cache of small blocks by. */
 	struct sl_exchange *exchange = malloc(size);
+	size_t first = conn->server->handler.arena_size;
 
 	if (!exchange)
 		return NULL;
@@ -19,7 +20,7 @@ sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops 
 	exchange->request.secure = conn->sock.ssl != NULL;
 	exchange->request.content_length = -1;
 	/* The head and what the handler usually needs share the first chunk. */
-	sl_arena_init(&exchange->arena, head_size + SL_ARENA_FIRST, SL_ARENA_MAX);
+	sl_arena_init(&exchange->arena, head_size + (first ? first : SL_ARENA_FIRST), SL_ARENA_MAX);
 	sl_buf_init(&exchange->body, SL_BODY_FIRST);
 	conn->server->exchange_count++;
 	return exchange;

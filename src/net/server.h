@@ -81,6 +81,9 @@ enum sl_gone_reason {
  * inside one of the functions below (so no re-entrance). */
 struct sl_server_handler {
 	void *context;
+	/* Bytes that an exchange takes from its arena while it is answered, so that they are
+	 * one piece with its head; 0: unknown. */
+	size_t arena_size;
 	/* Head complete. Either answer now (sl_exchange_send and friends), or
 	 * return and let the body come. *body_max starts as limits.body_bytes
 	 * and may be lowered. */

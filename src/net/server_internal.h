@@ -25,8 +25,8 @@ enum {
 	SL_BODY_FIRST = 1024 * 1024,     /* bytes allocated on a declaration's word */
 	SL_OUT_MAX = 256 * 1024 * 1024,  /* hard end for one complete answer */
 	SL_SPARE_MAX = 16 * 1024,        /* larger buffers are not kept for reuse */
-	SL_ARENA_FIRST = 1632,           /* first chunk of an exchange's arena behind the head:
-	                                  * what a streaming ask needs, in one piece */
+	SL_ARENA_FIRST = 1632,           /* first chunk of an exchange's arena behind the head,
+	                                  * where the handler does not say */
 	SL_ARENA_MAX = 256 * 1024 * 1024,
 };
 

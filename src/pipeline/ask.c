@@ -92,7 +92,6 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	ask->selection.path = exchange->request.path;
 	ask->decision.bucket = SL_SLICE("direct");
 	ask->decision.wall_s = sl_loop_wall_ms(gateway->loop) / 1000;
-	ask->record.request_id = ask->decision.request_id;
 	ask->record.begin_wall_ms = sl_loop_wall_ms(gateway->loop);
 	ask->record.trace_id = trace_id(ask);
 	ask->record.client_request_id = client_request_id(ask);
@@ -314,40 +313,57 @@ static void
 write_record(struct sl_ask *ask)
 {
 	struct sl_gateway *gateway = ask->gateway;
-	struct sl_record *record = &ask->record;
+	const struct sl_ask_record *begun = &ask->record;
+	const struct sl_exchange *exchange = ask->exchange;
 	uint64_t now_ns = sl_loop_now_ns(gateway->loop);
+	struct sl_record record;
 
 	sl_ask_settle(ask);
-	record->usage = ask->reply.facts.usage;
 	sl_learn_note(ask);
-	record->priced = ask->decision.priced;
-	record->cost_nanousd = ask->decision.cost_nanousd;
+	record = (struct sl_record){
+		.request_id = ask->decision.request_id,
+		.client_request_id = begun->client_request_id,
+		.trace_id = begun->trace_id,
+		.begin_wall_ms = begun->begin_wall_ms,
+		.end_user = begun->end_user,
+		.tag = begun->tag,
+		.surface = sl_slice_str(ask->surface->name),
+		.model_requested = begun->model_requested,
+		.provider = ask->decision.provider,
+		.model_served = ask->decision.model,
+		.model_reported = ask->reply.facts.model,
+		.deployment = begun->deployment,
+		.status = begun->status,
+		.upstream_status = ask->upstream_status,
+		.stream = ask->stream,
+		.outcome = begun->outcome,
+		.fault = begun->fault,
+		.usage = ask->reply.facts.usage,
+		.priced = ask->decision.priced,
+		.cost_nanousd = ask->decision.cost_nanousd,
+		.bucket = ask->decision.bucket,
+		.category = begun->category,
+		.score = ask->decision.score,
+		.attempts = begun->attempts,
+		.bytes_in = begun->bytes_in,
+		.bytes_out = ask->bytes_out,
+		.total_us = elapsed_us(exchange->begin_ns, now_ns),
+		.first_content_us = elapsed_us(exchange->begin_ns, ask->first_out_ns),
+		.upstream_us = begun->upstream_us,
+		.added_us = ask->forward_ns / 1000,
+	};
 	if (ask->card)
-		record->price_date = ask->card->price_date;
+		record.price_date = ask->card->price_date;
 	if (ask->key) {
-		const struct sl_key_policy *policy = sl_key_policy(ask->key);
-
-		record->key_id = sl_key_id(ask->key);
-		record->team = policy->team;
-		record->workspace = sl_tenancy_workspace(&ask->tenancy);
+		record.key_id = sl_key_id(ask->key);
+		record.team = sl_key_policy(ask->key)->team;
+		record.workspace = sl_tenancy_workspace(&ask->tenancy);
 	}
-	record->surface = sl_slice_str(ask->surface->name);
 	if (ask->shape) {
-		record->shape = sl_slice_str(ask->shape->name);
-		record->operation = sl_slice_str(ask->shape->operation);
+		record.shape = sl_slice_str(ask->shape->name);
+		record.operation = sl_slice_str(ask->shape->operation);
 	}
-	record->provider = ask->decision.provider;
-	record->model_served = ask->decision.model;
-	record->model_reported = ask->reply.facts.model;
-	record->bucket = ask->decision.bucket;
-	record->score = ask->decision.score;
-	record->upstream_status = ask->upstream_status;
-	record->stream = ask->stream;
-	record->bytes_out = ask->bytes_out;
-	record->total_us = elapsed_us(ask->exchange->begin_ns, now_ns);
-	record->first_content_us = elapsed_us(ask->exchange->begin_ns, ask->first_out_ns);
-	record->added_us = ask->forward_ns / 1000;
-	sl_telemetry_finish(gateway->services.telemetry, sl_loop_index(gateway->loop), record);
+	sl_telemetry_finish(gateway->services.telemetry, sl_loop_index(gateway->loop), &record);
 }
 
 void

@@ -88,6 +88,19 @@ struct sl_ask_front {
 
 struct sl_usage_sums;
 
+/* What the record will say that nothing else of the ask knows; ask.c puts the rest to
+ * it at the end, so that a running stream does not hold everything twice. */
+struct sl_ask_record {
+	struct sl_slice    client_request_id, trace_id, end_user, model_requested, deployment,
+	                   category, tag;
+	int64_t            begin_wall_ms;
+	int                status;
+	enum sl_outcome    outcome;
+	enum sl_fault_kind fault;
+	uint32_t           attempts;
+	uint64_t           bytes_in, upstream_us;
+};
+
 struct sl_ask {
 	struct sl_gateway               *gateway;
 	struct sl_exchange              *exchange;
@@ -135,7 +148,7 @@ struct sl_ask {
 	struct sl_stream_state           reply;    /* what was learnt of the reply */
 
 	struct sl_decision               decision;
-	struct sl_record                 record;   /* filled on the way */
+	struct sl_ask_record             record;
 	uint64_t                         forward_ns; /* spent here before sending */
 	uint64_t                         first_out_ns;
 	uint64_t                         bytes_out;

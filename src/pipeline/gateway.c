@@ -16,6 +16,8 @@
 #include "pipeline/learn.h"
 #include "telemetry/telemetry.h"
 
+enum { ASK_TEXTS = 256 }; /* bytes: ids and names that live as long as the answer */
+
 static bool
 is_method(const struct sl_exchange *exchange, const char *method)
 {
@@ -387,6 +389,7 @@ sl_gateway_new(struct sl_loop *loop, struct sl_client *client,
 	sl_list_init(&gateway->drains);
 	gateway->handler = (struct sl_server_handler){
 		.context = gateway,
+		.arena_size = sizeof(struct sl_ask) + ASK_TEXTS,
 		.on_head = on_head,
 		.on_request = on_request,
 		.on_bad_request = on_bad_request,
