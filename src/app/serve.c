@@ -355,7 +355,9 @@ start(struct sl_app *app, struct sl_buf *reason)
 		goto out;
 	telemetry = (struct sl_telemetry_config){ .loops = count_workers(config),
 		                                  .access_log = config->access_log,
-		                                  .version = SL_VERSION };
+		                                  .version = SL_VERSION,
+		                                  .queue_bytes =
+		                                      config->limits.record_queue_bytes };
 	app->telemetry = sl_telemetry_new(&telemetry, app->store);
 	if (!app->telemetry) {
 		sl_buf_append_str(reason, "out of memory\n");

@@ -40,6 +40,7 @@ struct sl_config_limits {
 	uint64_t write_buffer_bytes;
 	uint64_t requests_per_connection;
 	uint64_t sse_event_bytes;   /* one upstream event; larger: the stream is cut */
+	uint64_t record_queue_bytes; /* rows that wait for the store */
 	uint64_t reply_bytes;       /* a reply that must be held whole to be read for usage */
 	uint64_t output_tokens;     /* put in as an answer's limit where a budget needs one */
 	uint64_t drain_ms;          /* reading on after the caller hung up */

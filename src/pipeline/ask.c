@@ -97,7 +97,8 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	ask->record.client_request_id = client_request_id(ask);
 	ask->record.tag = sl_slice_trim(sl_headers_get(&exchange->request.headers, "x-gateway-tag"));
 	exchange->user = ask;
-	sl_telemetry_begin(gateway->services.telemetry, sl_loop_index(gateway->loop));
+	ask->rowless = !sl_telemetry_begin(gateway->services.telemetry,
+	                                   sl_loop_index(gateway->loop));
 	return ask;
 }
 
@@ -327,6 +328,7 @@ write_record(struct sl_ask *ask)
 		.begin_wall_ms = begun->begin_wall_ms,
 		.end_user = begun->end_user,
 		.tag = begun->tag,
+		.translation = begun->translation,
 		.surface = sl_slice_str(ask->surface->name),
 		.model_requested = begun->model_requested,
 		.provider = ask->decision.provider,
@@ -363,7 +365,8 @@ write_record(struct sl_ask *ask)
 		record.shape = sl_slice_str(ask->shape->name);
 		record.operation = sl_slice_str(ask->shape->operation);
 	}
-	sl_telemetry_finish(gateway->services.telemetry, sl_loop_index(gateway->loop), &record);
+	(ask->rowless ? sl_telemetry_finish_rowless : sl_telemetry_finish)(
+	    gateway->services.telemetry, sl_loop_index(gateway->loop), &record);
 }
 
 void

@@ -92,7 +92,7 @@ struct sl_usage_sums;
  * it at the end, so that a running stream does not hold everything twice. */
 struct sl_ask_record {
 	struct sl_slice    client_request_id, trace_id, end_user, model_requested, deployment,
-	                   category, tag;
+	                   category, tag, translation;
 	int64_t            begin_wall_ms;
 	int                status;
 	enum sl_outcome    outcome;
@@ -155,6 +155,7 @@ struct sl_ask {
 	uint64_t                         attempt_ns;
 	uint64_t                         entered_ns;   /* the running reply callback began */
 	bool                             finished_upstream; /* the reply ended properly */
+	bool                             rowless;  /* no room for its record: to be refused */
 	char                             request_id[4 + SL_ULID_LEN + 1];
 };
 

@@ -158,6 +158,19 @@ pass_through(struct sl_ask *ask)
 	return true;
 }
 
+/* What cannot be recorded is not begun. */
+static void
+refuse_rowless(struct sl_ask *ask)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, SL_FAULT_UNAVAILABLE,
+	             SL_SLICE("Records of requests wait for the store, as many as "
+	                      "limits.record_queue_bytes allows. Try again shortly."));
+	fault.retry_after_s = 1;
+	sl_ask_refuse(ask, &fault);
+}
+
 static void
 on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 {
@@ -188,6 +201,10 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 	ask->shape = sl_shape_match(ask->selection.path, &exchange->arena, &ask->input);
 	if (!ask->shape && sl_estimate_owns(ask->selection.path))
 		ask->shape = &sl_shape_estimate;
+	if (ask->rowless) {
+		refuse_rowless(ask);
+		return;
+	}
 	if (sl_pages_answer(ask, false) || !authenticate(ask) || sl_pages_answer(ask, true))
 		return;
 	if (!chosen) {

@@ -34,6 +34,14 @@ enum {
 	,
 	/* Everything but the text itself, at its longest. */
 	FIXED_MAX = 2 + VARINT_MAX * (TEXT_COUNT + INT_COUNT),
+	TEXT_MAX = 0
+#define SL_RECORD_TEXT(name, max_size) +(max_size)
+#define SL_RECORD_INT(name)
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+	,
+	ROWS_PER_CHUNK = SL_ROW_CHUNK_SIZE / (FIXED_MAX + TEXT_MAX), /* the largest ones */
 };
 
 /* --- encoding -------------------------------------------------------------- */
@@ -203,6 +211,14 @@ add_chunk(struct sl_row_queue *queue)
 		atomic_store_explicit(&queue->first, chunk, memory_order_release);
 	queue->tail = chunk;
 	return chunk;
+}
+
+bool
+sl_row_queue_takes(const struct sl_row_queue *queue, size_t rows)
+{
+	size_t chunks = atomic_load_explicit(&queue->chunks, memory_order_relaxed);
+
+	return chunks + (rows + ROWS_PER_CHUNK - 1) / ROWS_PER_CHUNK <= queue->max_chunks;
 }
 
 bool

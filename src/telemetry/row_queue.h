@@ -43,6 +43,8 @@ void sl_row_queue_init(struct sl_row_queue *queue, size_t max_size);
 /* After both sides stopped. */
 void sl_row_queue_release(struct sl_row_queue *queue);
 
+/* Producer. Whether this many more rows fit, however large they are. */
+bool sl_row_queue_takes(const struct sl_row_queue *queue, size_t rows);
 /* Producer. Texts are cut to their columns' sizes. False: the queue is full or
  * memory is out; the row is counted as dropped. */
 bool sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row);

@@ -11,8 +11,9 @@
  *
  * Each queue is read by two cursors, `seen` (logged) ahead of `stored`. While the
  * store is ill the rows stay where they are, the same batch is tried again every
- * RETRY_MS, and log lines go on. When a queue is full its rows are dropped,
- * counted and reported as an error.
+ * RETRY_MS, and log lines go on. An ask gets its row's room when it begins, so rows of
+ * asks that were taken are never lost for want of room; new asks are refused meanwhile.
+ * Only without memory at all is a row dropped, counted and reported as an error.
  */
 #include "telemetry/telemetry.h"
 
@@ -39,12 +40,13 @@ enum {
 	LINES_MAX_SIZE = 256 * 1024,  /* bytes of log lines per write */
 	LINE_MAX_SIZE = 16 * 1024,
 };
-#define QUEUES_MAX_SIZE ((size_t)64 << 20) /* bytes, all loops together */
+#define QUEUE_BYTES ((size_t)64 << 20)
 
 /* One loop's part. */
 struct feed {
 	struct sl_metrics_shard *shard;
 	struct sl_row_queue      queue;
+	size_t                   open;    /* owner: loop; asks that will leave a row */
 	struct sl_row_cursor     seen;    /* owner: telemetry thread */
 	struct sl_row_cursor     stored;  /* owner: telemetry thread */
 	struct sl_row_cursor     batch;   /* owner: the running batch; up to where it read */
@@ -121,10 +123,16 @@ sl_telemetry_pending(const struct sl_telemetry *telemetry)
 
 /* --- on the loops ---------------------------------------------------------- */
 
-void
+bool
 sl_telemetry_begin(struct sl_telemetry *telemetry, unsigned loop_index)
 {
-	sl_metrics_begin(telemetry->feeds[loop_index].shard);
+	struct feed *feed = &telemetry->feeds[loop_index];
+
+	sl_metrics_begin(feed->shard);
+	if (!sl_row_queue_takes(&feed->queue, feed->open + 1))
+		return false;
+	feed->open++;
+	return true;
 }
 
 static void
@@ -145,11 +153,19 @@ sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
 	struct feed *feed = &telemetry->feeds[loop_index];
 	SL_UNINIT struct sl_record_row row; /* all of it is set */
 
+	feed->open--;
 	sl_metrics_finish(feed->shard, record);
 	sl_record_to_row(record, &row);
 	sl_row_push(&feed->queue, &row);
 	if (atomic_load(&telemetry->asleep))
 		wake_thread(telemetry);
+}
+
+void
+sl_telemetry_finish_rowless(struct sl_telemetry *telemetry, unsigned loop_index,
+                            const struct sl_record *record)
+{
+	sl_metrics_finish(telemetry->feeds[loop_index].shard, record);
 }
 
 /* --- log lines ------------------------------------------------------------- */
@@ -468,7 +484,9 @@ sl_telemetry_new(const struct sl_telemetry_config *config, struct sl_store *stor
 	pthread_cond_init(&telemetry->wake, &attr);
 	pthread_condattr_destroy(&attr);
 	for (unsigned i = 0; i < config->loops; i++) {
-		sl_row_queue_init(&telemetry->feeds[i].queue, QUEUES_MAX_SIZE / config->loops);
+		sl_row_queue_init(&telemetry->feeds[i].queue,
+		                  (config->queue_bytes ? config->queue_bytes : QUEUE_BYTES) /
+		                      config->loops);
 		telemetry->feeds[i].shard = sl_metrics_shard_new();
 		complete = complete && telemetry->feeds[i].shard;
 	}

@@ -19,6 +19,7 @@ struct sl_telemetry_config {
 	unsigned    loops;      /* at least 1 */
 	bool        access_log;
 	const char *version;    /* static, for sluice_build_info */
+	size_t      queue_bytes; /* of rows that wait, all loops together; 0: 64 MiB */
 };
 
 /* store NULL: nothing is stored, only counted and logged. NULL: no memory or no
@@ -30,10 +31,14 @@ struct sl_telemetry *sl_telemetry_new(const struct sl_telemetry_config *config,
  * allowed. */
 void sl_telemetry_free(struct sl_telemetry *telemetry);
 
-/* An ask began / ended. On the loop of that index. Every begin has one finish. */
-void sl_telemetry_begin(struct sl_telemetry *telemetry, unsigned loop_index);
+/* An ask began / ended. On the loop of that index. Every begin has one finish. True: there
+ * is room for its row, whatever comes; else it should be refused, and ends with
+ * sl_telemetry_finish_rowless: counted only. */
+bool sl_telemetry_begin(struct sl_telemetry *telemetry, unsigned loop_index);
 void sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
                          const struct sl_record *record);
+void sl_telemetry_finish_rowless(struct sl_telemetry *telemetry, unsigned loop_index,
+                                 const struct sl_record *record);
 
 /* Gauges that others know, read when metrics are rendered. */
 struct sl_telemetry_gauges {

@@ -327,6 +327,49 @@ rows_wait_for_an_ill_store(void **state)
 	assert_int_equal(query("SELECT sum(requests) FROM hours"), 1000);
 }
 
+/* Whatever was begun has room for its row, the largest one too. */
+static void
+no_row_of_what_was_begun_is_lost(void **state)
+{
+	static const struct sl_telemetry_config config = { .loops = 1, .queue_bytes = 1 << 20 };
+	struct sl_store *store = open_store();
+	struct sl_telemetry *telemetry = sl_telemetry_new(&config, store);
+	struct sl_record record = usual_record();
+	uint64_t begun = 0, refused = 0;
+	size_t open = 0;
+	char huge[200];
+
+	(void)state;
+	memset(huge, 'x', sizeof(huge));
+	record.client_request_id = record.end_user = record.model_requested = record.team =
+	    sl_slice_make(huge, sizeof(huge));
+	signal(SIGXFSZ, SIG_IGN);
+	limit_files(1);
+	while (refused < 100) {
+		if (sl_telemetry_begin(telemetry, 0)) {
+			begun++;
+			open++;
+		} else {
+			refused++;
+			sl_telemetry_finish_rowless(telemetry, 0, &record);
+		}
+		/* A hundred in flight; then they end, and there may be room again. */
+		while (open > 0 && (open == 100 || refused > 0)) {
+			open--;
+			sl_telemetry_finish(telemetry, 0, &record);
+		}
+	}
+	assert_true(begun > 500);
+	assert_int_equal(sl_telemetry_pending(telemetry), begun);
+	limit_files(RLIM_INFINITY);
+	assert_true(becomes_durable(telemetry, 3000));
+	assert_true(sl_telemetry_begin(telemetry, 0));
+	sl_telemetry_finish(telemetry, 0, &record);
+	sl_telemetry_free(telemetry);
+	sl_store_free(store);
+	assert_int_equal(query("SELECT count(*) FROM records"), begun + 1);
+}
+
 static void
 values_reach_their_columns(void **state)
 {
@@ -441,6 +484,7 @@ main(void)
 		TEST(no_row_is_lost_at_shutdown),
 		TEST(rows_become_durable_by_themselves),
 		TEST(rows_wait_for_an_ill_store),
+		TEST(no_row_of_what_was_begun_is_lost),
 		TEST(values_reach_their_columns),
 		TEST(log_lines_parse_whatever_callers_send),
 		TEST(log_lines_arrive_soon),
