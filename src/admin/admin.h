@@ -14,7 +14,6 @@
 
 struct sl_board;
 struct sl_config;
-struct sl_model_card;
 struct sl_keyring;
 struct sl_money;
 struct sl_tenants;
@@ -35,9 +34,6 @@ struct sl_admin_services {
 	/* The configuration in force on this loop, valid during the call. */
 	const struct sl_config *(*config)(void *context);
 	struct sl_world *(*world)(void *context);
-	/* The card that prices a provider's model, or NULL; valid during the call. */
-	const struct sl_model_card *(*card)(void *context, struct sl_slice provider,
-	                                    struct sl_slice model);
 	bool                 keys_required;
 	/* POST /admin/reload. SL_OK: {"changed":[...]} in report; SL_ESYNTAX: the
 	 * problems as text, one "FILE:LINE:COL: ..." a line. */

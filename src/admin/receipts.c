@@ -11,6 +11,7 @@
 #include "base/timestamp.h"
 #include "ledger/key.h"
 #include "model/catalog.h"
+#include "pipeline/gateway.h"
 #include "store/money_store.h"
 #include "store/store.h"
 
@@ -116,8 +117,9 @@ put_prices(struct sl_json_writer *w, const struct query *query)
 	const struct sl_admin_services *services = &query->call->admin->services;
 	const struct sl_record_row *row = &query->row;
 	const struct sl_model_card *card =
-	    services->card && row->provider.len
-	        ? services->card(services->context, row->provider, row->model_served) : NULL;
+	    services->world && row->provider.len
+	        ? sl_world_card(services->world(services->context), row->provider,
+	                        row->model_served) : NULL;
 
 	put_text(w, "price_date", row->price_date);
 	sl_json_key(w, "prices_usd_per_million");

@@ -32,6 +32,7 @@
 #include "ledger/answers.h"
 #include "ledger/key.h"
 #include "ledger/tenants.h"
+#include "pipeline/alerts.h"
 #include "routing/stack.h"
 #include "store/store.h"
 #include "tokens/tokens.h"
@@ -200,8 +201,9 @@ open_tenants(struct sl_app *app, const struct sl_config *config)
 {
 	enum sl_err err;
 
+	app->alerts = sl_alerts_new();
 	app->tenants = sl_tenants_new();
-	err = app->tenants ? sl_tenants_load(app->tenants, app->store) : SL_ENOMEM;
+	err = app->tenants && app->alerts ? sl_tenants_load(app->tenants, app->store) : SL_ENOMEM;
 	if (err == SL_OK)
 		sl_tenants_seed(app->tenants, config->workspaces, config->workspace_count);
 	return err;
@@ -474,6 +476,7 @@ stop(struct sl_app *app)
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_release(&app->workers[i]);
+	sl_alerts_free(app->alerts);
 	free(app->workers);
 	if (app->mock)
 		sl_mock_thread_stop(app->mock);

@@ -74,6 +74,7 @@ struct sl_app {
 	const char             *ring_path; /* of its journal */
 	struct sl_keyring      *keyring;
 	struct sl_tenants      *tenants;
+	struct sl_alerts       *alerts;
 	struct sl_telemetry    *telemetry;
 	struct sl_board        *board;
 	struct sl_stacks       *stacks;

@@ -9,6 +9,7 @@
 
 #include "ledger/key.h"
 #include "ledger/money.h"
+#include "pipeline/alerts.h"
 
 enum {
 	GAUGE_PERIOD_MS = 1000,
@@ -58,14 +59,6 @@ sample_model(void *context)
 	struct sl_worker *worker = context;
 
 	return sl_world_sample_model(worker->world);
-}
-
-static const struct sl_model_card *
-card_of(void *context, struct sl_slice provider, struct sl_slice model)
-{
-	const struct sl_worker *worker = context;
-
-	return sl_world_card(worker->world, provider, model);
 }
 
 static const struct sl_config *
@@ -293,7 +286,6 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.stacks = app->stacks,
 		.money = app->money,
 		.config = config_of,
-		.card = card_of,
 		.world = world_of,
 		.keys_required = app->keys_required,
 		.reload = reload,
@@ -309,6 +301,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 	worker->services = (struct sl_services){
 		.keyring = app->keyring,
 		.tenants = app->tenants,
+		.alerts = app->alerts,
 		.telemetry = app->telemetry,
 		.board = app->board,
 		.stacks = app->stacks,
@@ -325,6 +318,13 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 	    sl_gateway_new(worker->loop, worker->client, &worker->services, worker->world);
 	if (!worker->gateway)
 		goto fail;
+	/* One loop watches the budgets. */
+	if (index == 0)
+		sl_alerts_start(app->alerts, worker->loop, worker->client,
+		                &(struct sl_alert_sources){
+			                .store = app->store, .money = app->money,
+			                .keyring = app->keyring, .tenants = app->tenants,
+			                .world = world_of, .context = worker });
 	worker->server = sl_server_new(worker->loop, &limits, sl_gateway_handler(worker->gateway));
 	if (!worker->server)
 		goto fail;
@@ -371,6 +371,8 @@ sl_worker_close(struct sl_worker *worker)
 		sl_gateway_free(worker->gateway);
 	if (worker->admin)
 		sl_admin_free(worker->admin);
+	if (worker->index == 0 && worker->app)
+		sl_alerts_stop(worker->app->alerts);
 	if (worker->client)
 		sl_client_free(worker->client);
 	sl_world_unref(worker->world);

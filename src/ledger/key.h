@@ -39,6 +39,7 @@ struct sl_key_policy {
 	struct sl_name_list models, blocked_models, providers, blocked_providers;
 	struct sl_limits    limits;
 	struct sl_limits    end_user;        /* of each end user by its own */
+	struct { bool set; uint8_t count, percent[8]; } alerts; /* of budgets; not set: the usual */
 	struct sl_slice     zone;            /* whose days, weeks and months; empty: UTC */
 	int64_t             expires_wall_ms; /* 0: never */
 	bool                cancel_on_disconnect; /* else drain */
@@ -65,6 +66,8 @@ bool sl_keyring_derive(struct sl_keyring *ring, struct sl_slice purpose,
  * both). Expired keys are found here and refused at admission. */
 enum sl_err sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret,
                             struct sl_key **key, struct sl_fault *fault);
+/* The live key of an id with a reference, or NULL. */
+struct sl_key *sl_keyring_by_id(struct sl_keyring *ring, struct sl_slice id);
 void sl_key_unref(struct sl_key *key);
 struct sl_slice sl_key_id(const struct sl_key *key);
 /* The first characters of the secret, for people: "gw_virt_ab12". */

@@ -23,8 +23,8 @@ enum {
 	MEMBER_NAME_MAX = 64,    /* bytes of a name worth comparing */
 };
 
-enum kind { TEXT, SLUG, SURFACE, ALLOWED, BLOCKED, COUNT, USD, AMOUNT, ZONE, MOMENT, DISCONNECT,
-	    FLAG, ENABLED, METADATA };
+enum kind { TEXT, SLUG, SURFACE, ALLOWED, BLOCKED, COUNT, USD, AMOUNT, ALERTS, ZONE, MOMENT,
+	    DISCONNECT, FLAG, ENABLED, METADATA };
 
 /* Levels. */
 enum { K = 1 << SL_SCOPE_KEY, T = 1 << SL_SCOPE_TEAM, W = 1 << SL_SCOPE_WORKSPACE };
@@ -58,6 +58,7 @@ static const struct member {
 	BUDGET("weekly_budget_usd", limits.money.window[SL_WINDOW_WEEK]),
 	BUDGET("monthly_budget_usd", limits.money.window[SL_WINDOW_MONTH]),
 	BUDGET("total_budget_usd", limits.money.window[SL_WINDOW_TOTAL]),
+	{ "alert_percents", K | T | W, ALERTS, AT(alerts), 0 },
 	{ "time_zone", K | T | W, ZONE, AT(zone), 0 },
 	{ "prepaid", W, FLAG, AT(limits.money.prepaid), 0 },
 	{ "minimum_balance_usd", W, AMOUNT, AT(limits.money.minimum_balance), 0 },
@@ -374,6 +375,27 @@ read_usd(struct job *job, const struct member *member, struct sl_json value)
 	return true;
 }
 
+static bool
+read_alerts(struct job *job, const struct member *member, struct sl_json value)
+{
+	struct sl_json_iter it = sl_json_iter(value);
+	struct sl_key_policy *policy = job->policy;
+	int64_t percent;
+
+	if (value.type != SL_JSON_ARRAY)
+		return wrong_type(job, member, value, "a list of percentages");
+	policy->alerts.set = true;
+	policy->alerts.count = 0;
+	while (sl_json_next(&it)) {
+		if (policy->alerts.count == sizeof(policy->alerts.percent) ||
+		    !sl_json_i64(it.value, &percent) || percent < 1 || percent > 100)
+			return wrong_value(job, member, "a list of at most 8 whole numbers from 1 to "
+			                                "100; [] alerts nobody, null at 80 and 100");
+		policy->alerts.percent[policy->alerts.count++] = (uint8_t)percent;
+	}
+	return true;
+}
+
 /* Both kinds of limits go by one calendar. */
 static bool
 read_zone(struct job *job, const struct member *member, struct sl_json value)
@@ -457,6 +479,9 @@ read_default(struct job *job, const struct member *member)
 		break;
 	case SLUG:
 		return wrong_value(job, member, "left out or 1 to 64 bytes");
+	case ALERTS:
+		job->policy->alerts.set = false;
+		break;
 	case ZONE:
 		job->policy->zone = SL_SLICE_NONE;
 		job->policy->limits.money.zone = job->policy->end_user.money.zone = NULL;
@@ -496,6 +521,7 @@ read_member(struct job *job, const struct member *member, struct sl_json value)
 	case COUNT:      return read_count(job, member, value);
 	case USD:        return read_usd(job, member, value);
 	case AMOUNT:     return read_usd(job, member, value);
+	case ALERTS:     return read_alerts(job, member, value);
 	case ZONE:       return read_zone(job, member, value);
 	case MOMENT:     return read_moment(job, member, value);
 	case DISCONNECT: return read_disconnect(job, member, value);
@@ -581,6 +607,19 @@ show_moment(int64_t wall_ms, struct sl_json_writer *out)
 }
 
 static void
+show_alerts(const struct sl_key_policy *policy, struct sl_json_writer *out)
+{
+	if (!policy->alerts.set) {
+		sl_json_put_null(out);
+		return;
+	}
+	sl_json_arr(out);
+	for (size_t i = 0; i < policy->alerts.count; i++)
+		sl_json_put_i64(out, policy->alerts.percent[i]);
+	sl_json_arr_end(out);
+}
+
+static void
 show_member(const struct sl_key_policy *policy, const struct member *member,
             struct sl_json_writer *out)
 {
@@ -617,6 +656,9 @@ show_member(const struct sl_key_policy *policy, const struct member *member,
 		break;
 	case AMOUNT:
 		sl_json_put_nanousd(out, *number);
+		break;
+	case ALERTS:
+		show_alerts(policy, out);
 		break;
 	case MOMENT:
 		show_moment(*number, out);

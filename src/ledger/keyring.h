@@ -80,8 +80,6 @@ struct sl_key *sl_key_new(struct sl_key_account *account);
 /* Puts a key with its account into the ring, which keeps a reference of it.
  * SL_EEXIST, SL_ELIMIT (KEYRING_MAX), SL_ENOMEM: nothing was changed. */
 enum sl_err sl_keyring_add(struct sl_keyring *ring, struct sl_key *key);
-/* The key of an id with a reference, or NULL. */
-struct sl_key *sl_keyring_by_id(struct sl_keyring *ring, struct sl_slice id);
 /* Every key, each with a reference, in the order of ids; *keys is the caller's to
  * free. 0 when out of memory. */
 size_t sl_keyring_all(struct sl_keyring *ring, struct sl_key ***keys);

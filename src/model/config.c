@@ -36,6 +36,7 @@ sl_config_free(struct sl_config *config)
 	for (size_t i = 0; i < config->provider_count; i++)
 		provider_free(&config->providers[i]);
 	sl_secret_release(&config->master_key);
+	sl_secret_release(&config->alerts_secret);
 	sl_arena_release(&config->arena);
 	free(config);
 }

@@ -173,6 +173,8 @@ struct sl_config {
 	struct sl_config_listen     *listen;
 	size_t                       listen_count;
 	struct sl_secret             master_key;
+	struct sl_slice              alerts_url;
+	struct sl_secret             alerts_secret;
 	struct sl_slice              store;     /* URL */
 	struct sl_slice              shared;    /* URL, may be empty */
 	struct sl_slice              durability;

@@ -24,6 +24,7 @@ struct sl_store;
 struct sl_telemetry;
 struct sl_token_memory;
 struct sl_tenants;
+struct sl_alerts;
 struct sl_world;
 struct sl_gateway;
 
@@ -45,6 +46,7 @@ struct sl_slice sl_world_sample_model(const struct sl_world *world);
 struct sl_services {
 	struct sl_keyring   *keyring;
 	struct sl_tenants   *tenants;
+	struct sl_alerts    *alerts;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
 	struct sl_stacks    *stacks;

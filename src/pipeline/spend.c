@@ -5,6 +5,7 @@
 #include "base/timestamp.h"
 #include "ledger/money_bound.h"
 #include "ledger/scopes.h"
+#include "pipeline/alerts.h"
 #include "pipeline/ask.h"
 #include "shapes/extent.h"
 
@@ -168,6 +169,7 @@ explain(struct sl_ask *ask, const struct sl_scopes *scopes, const struct sl_mone
 	                                  SL_ARG(scopes->scope[why->scope].name));
 	fault->limit_nanousd = why->limit;
 	fault->used_nanousd = why->used;
+	sl_alerts_touch(ask->gateway->services.alerts, &ask->tenancy);
 	if (why->by != SL_REFUSED_BALANCE)
 		fault->limit_kind = sl_limit_kind(scopes->scope[why->scope].kind, "budget");
 	fault->retry_after_s = soon ? HELD_RETRY_S : why->retry_after_s;
@@ -377,4 +379,6 @@ sl_spend_end(struct sl_ask *ask)
 		});
 	else if (hold)
 		sl_money_release(hold, now_ms);
+	if (hold && bought && cost > 0)
+		sl_alerts_touch(ask->gateway->services.alerts, &ask->tenancy);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "net/dial.h"
+#include "pipeline/alerts.h"
 
 enum {
 	CATALOG_FILE_MAX = 8 * 1024 * 1024,
@@ -215,6 +216,7 @@ world_free(struct sl_world *world)
 		sl_credential_release(&world->upstreams[i]);
 		sl_tls_unref(world->upstreams[i].origin.tls);
 	}
+	sl_tls_unref(world->alert.origin.tls);
 	sl_config_free(config);
 	free(world);
 }
@@ -237,6 +239,8 @@ sl_world_new(struct sl_config *config_take, struct sl_buf *reason)
 	for (size_t i = 0; i < config_take->provider_count; i++)
 		if (!make_upstream(world, i, reason))
 			goto fail;
+	if (!sl_alerts_prepare(world, reason))
+		goto fail;
 	choose_sample(world);
 	return world;
 fail:

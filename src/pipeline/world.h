@@ -49,6 +49,10 @@ struct sl_world {
 	struct sl_catalog  *catalog;
 	struct sl_upstream *upstreams; /* one per config->providers, same order */
 	struct sl_slice     sample_model;
+	struct {
+		struct sl_origin origin;
+		struct sl_slice  target; /* empty: no webhook */
+	} alert; /* alerts.h */
 };
 
 /* credential.c: fills the auth members of an upstream whose other members stand.

@@ -93,6 +93,7 @@ static const char *const migrations[] = {
 	"INSERT INTO hours SELECT hour, key_id, team, workspace, model, provider, '', requests,"
 	" input_tokens, output_tokens, cost_nanousd, unpriced_requests FROM hours_before;"
 	"DROP TABLE hours_before;",
+	"CREATE TABLE alerts(id TEXT PRIMARY KEY, wall_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 

@@ -1,6 +1,7 @@
 /* sqlite_tenants.c - tables of teams, workspaces and the audit log.
  *
  * tenants   by kind and slug: the policy as JSON
+ * alerts    ids of what was told, each once
  * audit     immutable, numbered without a gap; triggers refuse UPDATE and DELETE
  */
 #include "store/sqlite_tenants.h"
@@ -18,6 +19,7 @@
 	X(REMOVE, "DELETE FROM tenants WHERE kind = ?1 AND slug = ?2")                     \
 	X(EACH, "SELECT kind, slug, policy_json, created_wall_ms FROM tenants"             \
 	        " ORDER BY kind, slug")                                                   \
+	X(ALERT_MARK, "INSERT INTO alerts VALUES (?1, ?2)")                                \
 	X(AUDIT_ADD, "INSERT INTO audit VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")          \
 	X(AUDIT_END, "SELECT id, chain FROM audit ORDER BY id DESC LIMIT 1")               \
 	X(AUDIT_UP, "SELECT " AUDIT_COLUMNS " FROM audit WHERE id > ?1 ORDER BY id"        \
@@ -157,6 +159,19 @@ tenant_each(void *conn, bool (*each)(void *, const struct sl_tenant_row *), void
 	return sl_sqlite_error(rc);
 }
 
+static enum sl_err
+alert_mark(void *conn, struct sl_slice id, int64_t wall_ms)
+{
+	enum sl_err err;
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_ALERT_MARK, &err);
+
+	if (!stmt)
+		return err;
+	bind_text(stmt, 1, id);
+	sqlite3_bind_int64(stmt, 2, wall_ms);
+	return run_once(stmt);
+}
+
 /* --- audit ----------------------------------------------------------------------- */
 
 static enum sl_err
@@ -241,6 +256,7 @@ const struct sl_tenant_ops sl_sqlite_tenant_ops = {
 	.tenant_put = tenant_put,
 	.tenant_remove = tenant_remove,
 	.tenant_each = tenant_each,
+	.alert_mark = alert_mark,
 	.audit_add = audit_add,
 	.audit_end = audit_end,
 	.audit_each = audit_each,

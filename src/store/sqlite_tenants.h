@@ -8,7 +8,7 @@
 
 #include "store/tenant_store.h"
 
-enum { SL_SQLITE_TENANT_STATEMENTS = 8 };
+enum { SL_SQLITE_TENANT_STATEMENTS = 9 };
 struct sl_sqlite_tenants {
 	sqlite3      *db;
 	sqlite3_stmt *statements[SL_SQLITE_TENANT_STATEMENTS];

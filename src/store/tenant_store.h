@@ -39,6 +39,8 @@ struct sl_tenant_ops {
 	/* In the order of kind and slug. */
 	enum sl_err (*tenant_each)(void *conn, bool (*each)(void *, const struct sl_tenant_row *),
 	                           void *context);
+	/* SL_EEXIST: it was marked before. */
+	enum sl_err (*alert_mark)(void *conn, struct sl_slice id, int64_t wall_ms);
 	enum sl_err (*audit_add)(void *conn, const struct sl_audit_row *row);
 	/* The last one's id and chain; zeros when there is none. */
 	enum sl_err (*audit_end)(void *conn, int64_t *id, unsigned char chain[SL_AUDIT_CHAIN_SIZE]);

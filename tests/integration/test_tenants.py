@@ -1,11 +1,14 @@
 """Workspaces, teams, keys and end users: limits at each level, changed while running."""
 import concurrent.futures
 import csv
+import hmac
+import http.server
 import io
 import json
 import re
 import sqlite3
 import subprocess
+import threading
 import time
 import uuid
 
@@ -398,3 +401,75 @@ def test_spend_by_tag_and_time(gateway):
         spend["total"]["requests"]
     asked = gateway.request("GET", "/admin/spend?by=team", headers={"Accept": "text/csv"})
     assert asked.body.startswith(b"by,id,name,time,requests")
+
+
+# --- alerts ---------------------------------------------------------------------------
+
+SECRET = "whsec-0123456789abcdef"
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """A webhook that refuses its first post."""
+
+    def __init__(self):
+        self.posts = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["content-length"]))
+                self.server.posts.append((self.path, dict(self.headers), body))
+                self.send_response(500 if len(self.server.posts) == 1 else 204)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def alerts(self):
+        """The bodies of the posts, each signed with the secret at about now."""
+        found = []
+        for path, headers, body in list(self.posts):
+            assert path == "/hook?x=1"
+            fields = {name.lower(): value for name, value in headers.items()}
+            at, signature = re.match(r"^t=(\d+),v1=([0-9a-f]{64})$",
+                                     fields["x-sluice-signature"]).groups()
+            assert abs(time.time() - int(at)) < 30
+            wanted = hmac.new(SECRET.encode(), at.encode() + b"." + body, "sha256").hexdigest()
+            assert hmac.compare_digest(wanted, signature)
+            found.append(json.loads(body))
+        return found
+
+
+def test_budget_alerts_are_signed_and_sent_once(fleet, tmp_path):
+    receiver = Receiver()
+    extra = "alerts: {url: 'http://127.0.0.1:%d/hook?x=1', secret: %s}" % (
+        receiver.server_address[1], SECRET)
+    gateway = Gateway(tmp_path, fleet, extra=extra).start()
+    probe = gateway.new_key()["key"]
+    cost = float(chat(gateway, probe, max_tokens=5).headers["x-gateway-cost-usd"])
+    team = create(gateway, "team", daily_budget_usd=round(200 * cost, 9), alert_percents=[])
+    key = gateway.new_key(team=team["slug"], monthly_budget_usd=round(200 * cost, 9),
+                          alert_percents=[1, 2, 90])
+    for _ in range(2):
+        assert chat(gateway, key["key"], max_tokens=5).status == 200
+    books.wait_for(lambda: len(receiver.posts) >= 2, what="alert and its repetition")
+    first, again = receiver.alerts()[:2]
+    assert first == again
+    assert first["type"] == "budget.threshold" and first["level"] == "key"
+    assert first["name"] == key["id"] and first["window"] == "monthly"
+    assert first["threshold_percent"] == 1
+    assert first["spend_usd"] == pytest.approx(2 * cost)
+    for _ in range(3):
+        assert chat(gateway, key["key"], max_tokens=5).status == 200
+    books.wait_for(lambda: len(receiver.posts) >= 3, what="the second threshold")
+    assert receiver.alerts()[2]["threshold_percent"] == 2
+    # A restart forgets nothing: another request tells nobody twice.
+    gateway.stop()
+    gateway.start()
+    assert chat(gateway, key["key"], max_tokens=5).status == 200
+    time.sleep(2)
+    assert len(receiver.posts) == 3
+    gateway.stop()
+    receiver.shutdown()

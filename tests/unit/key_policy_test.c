@@ -67,7 +67,7 @@ everything_is_taken_and_shown(void **state)
 	assert_true(apply("{\"name\":\"CI \\u00e9\",\"surface\":\"nexus\",\"team\":\"search\","
 	                  "\"workspace\":\"acme\",\"user\":\"u1\","
 	                  "\"models\":[\"gpt-4o*\",\"claude-haiku\"],\"rpm\":120,\"tpm\":9000,"
-	                  "\"blocked_models\":[\"gpt-4o-audio*\"],\"end_user_rpm\":5,"
+	                  "\"blocked_models\":[\"gpt-4o-audio*\"],\"end_user_rpm\":5,\"alert_percents\":[50,100],"
 	                  "\"concurrency\":4,\"expires_at\":\"2027-01-31T12:00:00+02:00\","
 	                  "\"on_disconnect\":\"cancel\",\"strict\":true,\"enabled\":false,"
 	                  "\"metadata\":{\"a\":[1,2]}}", SL_POLICY_CREATE));
@@ -77,7 +77,8 @@ everything_is_taken_and_shown(void **state)
 	    "\"blocked_models\":[\"gpt-4o-audio*\"],\"providers\":[\"*\"],"
 	    "\"blocked_providers\":[],\"rpm\":120,\"tpm\":9000,\"concurrency\":4,"
 	    "\"request_budget_usd\":null,\"daily_budget_usd\":null,\"weekly_budget_usd\":null,"
-	    "\"monthly_budget_usd\":null,\"total_budget_usd\":null,\"time_zone\":null,"
+	    "\"monthly_budget_usd\":null,\"total_budget_usd\":null,\"alert_percents\":[50,100],"
+	    "\"time_zone\":null,"
 	    "\"end_user_rpm\":5,\"end_user_tpm\":null,\"end_user_concurrency\":null,"
 	    "\"end_user_daily_budget_usd\":null,\"end_user_monthly_budget_usd\":null,"
 	    "\"expires_at\":\"2027-01-31T10:00:00Z\",\"on_disconnect\":\"cancel\","
@@ -222,6 +223,8 @@ refusals_name_the_member_and_the_remedy(void **state)
 		{ "{\"name\":\"a\\u0000b\"}", "name", "invalid_value", "control" },
 		{ "{\"name\":5}", "name", "invalid_type", "a string, not number" },
 		{ "{\"metadata\":[]}", "metadata", "invalid_type", "an object" },
+		{ "{\"alert_percents\":[0]}", "alert_percents", "invalid_value", "from 1" },
+		{ "{\"alert_percents\":80}", "alert_percents", "invalid_type", "list" },
 		{ "{\"tpm\":-1}", "tpm", "invalid_value", "from 1" },
 		{ "{\"monthly_budget_usd\":-5}", "monthly_budget_usd", "invalid_value", "0 or more" },
 		{ "{\"daily_budget_usd\":\"5\"}", "daily_budget_usd", "invalid_type", "dollars" },
