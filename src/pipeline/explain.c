@@ -145,6 +145,7 @@ read_body(struct described *request, struct sl_json source, struct sl_arena *are
 		return false;
 	if (!request->surface->read_members)
 		return true;
+	members.shape = request->shape;
 	members.model = request->input.path_model.len > 0 ? request->input.path_model
 	                                                  : request->steer.model;
 	sl_shape_members(&request->steer, &members.astrolabe, &members.nexus,

@@ -147,12 +147,26 @@ refuse_encoding(struct sl_ask *ask)
 	return true;
 }
 
-/* A path that no shape owns, or a method it does not take, of a caller who named
- * the provider. */
+/* Whether the provider that the caller named may get the request in another API, or
+ * speaks this one. */
+static bool
+fits_provider(const struct sl_ask *ask)
+{
+	const struct sl_config *config = ask->world->config;
+
+	for (size_t i = 0; ask->selection.own_shape_only && i < config->provider_count; i++)
+		if (sl_slice_eq(config->providers[i].name, ask->selection.provider))
+			return sl_provider_serves(ask->world->upstreams[i].kind, ask->shape);
+	return true;
+}
+
+/* A path that no shape owns, or a method it does not take, or one that is not the
+ * provider's, of a caller who named it. */
 static bool
 pass_through(struct sl_ask *ask)
 {
-	if (!ask->selection.any_path || (ask->shape && is_method(ask->exchange, "POST")))
+	if (!ask->selection.any_path ||
+	    (ask->shape && is_method(ask->exchange, "POST") && fits_provider(ask)))
 		return false;
 	ask->shape = &sl_shape_proxy;
 	return true;
@@ -241,7 +255,8 @@ written_model(const struct sl_ask *ask)
 static bool
 read_members(struct sl_ask *ask, struct sl_fault *fault)
 {
-	struct sl_surface_members members = { .model = written_model(ask) };
+	struct sl_surface_members members = { .model = written_model(ask),
+		                              .shape = ask->shape };
 
 	if (!ask->surface->read_members)
 		return true;

@@ -78,6 +78,14 @@ read_members(const struct sl_surface_members *members, struct sl_arena *arena,
 	struct sl_json extensions = sl_json_get(members->nexus, "ext");
 	struct sl_json_iter it = sl_json_iter(extensions);
 
+	if (sl_slice_is(members->model, "auto") &&
+	    strcmp(members->shape->operation, "embeddings") == 0) {
+		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+		             SL_SLICE("Embeddings of different models cannot be compared: name one "
+		                      "instead of 'auto'."));
+		fault->param = SL_SLICE("model");
+		return false;
+	}
 	while (extensions.type == SL_JSON_OBJECT && sl_json_next(&it))
 		if (!may_extend(it.value, arena, fault))
 			return false;

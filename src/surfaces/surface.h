@@ -61,6 +61,7 @@ struct sl_surface_members {
 	struct sl_json nexus;
 	struct sl_json sto_payload;
 	struct sl_slice model;      /* as the message or its path names it */
+	const struct sl_shape_ops *shape;
 };
 
 /* What was decided and what came of it: the one record that headers print. */

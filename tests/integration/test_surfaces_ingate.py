@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from tests.integration.gateway import provider_block
-from tests.integration.rawhttp import Connection, request_bytes
+from tests.integration.rawhttp import Connection, request_bytes, sse_frames
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
 MESSAGES = {"model": "claude-haiku-4-5", "max_tokens": 50,
@@ -246,3 +246,35 @@ def test_the_record_has_the_label(gateway, ask):
     line = next(line for line in gateway.logs().splitlines()
                 if answer.headers["X-Ingate-Request-Id"] in line)
     assert json.loads(line)["surface"] == "ingate" and "alice-7" in line
+
+
+def test_32_translate(ask, fleet):
+    answer = ask(body=dict(CHAT, model="claude-haiku-4-5"), provider="anthropic",
+                 X_Ingate_Translate="true")
+    assert answer.status == 200, answer.body
+    seen = fleet.journal.last()
+    assert seen.target == "/v1/messages" and seen.json()["max_tokens"] > 0
+    assert seen.header("x-api-key") == fleet.key("anthropic")
+    assert answer.json()["object"] == "chat.completion"
+    assert answer.json()["choices"][0]["message"]["content"].startswith("You said:")
+    # Without the wish it passes to the provider's own path as it is.
+    plain = ask(body=dict(CHAT, model="claude-haiku-4-5"), provider="anthropic")
+    assert fleet.journal.last().target == "/v1/chat/completions"
+    assert plain.status == 404 and plain.body == fleet.journal.last().reply
+
+
+def test_32_the_other_direction(ask, fleet):
+    answer = ask("/v1/messages", dict(MESSAGES, model="gpt-4o-mini"), X_Ingate_Translate="true",
+                 anthropic_version="2023-06-01")
+    assert answer.status == 200, answer.body
+    assert fleet.journal.last().target == "/v1/chat/completions"
+    assert answer.json()["type"] == "message"
+
+
+def test_43_translate_streams(ask, fleet):
+    answer = ask(body=dict(CHAT, model="claude-haiku-4-5", stream=True), provider="anthropic",
+                 X_Ingate_Translate="true")
+    assert answer.status == 200 and fleet.journal.last().target == "/v1/messages"
+    frames = [data for _, data in sse_frames(answer.body)]
+    assert frames[-1] == "[DONE]"
+    assert all(json.loads(data)["object"] == "chat.completion.chunk" for data in frames[:-1])

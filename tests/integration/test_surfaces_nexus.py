@@ -10,6 +10,12 @@ CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello 
 MESSAGES = {"model": "claude-haiku-4-5", "max_tokens": 50,
             "messages": [{"role": "user", "content": "hello there"}]}
 MODELS = """\
+  - name: smart
+    strategy: tier
+    deployments:
+      - {provider: openai, model: gpt-4o-mini, tier: simple}
+      - {provider: openai-b, model: gpt-4o-mini, tier: medium}
+      - {provider: anthropic, model: claude-haiku-4-5, tier: complex}
   - name: second-try
     strategy: priority
     deployments:
@@ -20,7 +26,7 @@ MODELS = """\
 
 @pytest.fixture(scope="module")
 def gateway_options():
-    return {"models": MODELS, "retries": 2}
+    return {"models": MODELS, "retries": 2, "router": "auto: smart"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,28 @@ def test_57_header_wins_and_the_query_is_no_carrier(gateway, key):
     assert answer.status == 200
     answer = gateway.request("POST", "/v1/chat/completions?key=" + key, CHAT, key=None)
     assert answer.status == 401 and answer.json()["error"]["code"] == "AUTH_KEY_MISSING"
+
+
+@pytest.mark.parametrize("model, provider", [("claude-haiku-4-5", "anthropic")])
+def test_58_chat_for_other_providers(gateway, key, fleet, model, provider):
+    answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, model=model), key=key)
+    assert answer.status == 200, answer.body
+    assert answer.json()["object"] == "chat.completion"
+    assert fleet.journal.last().provider == provider
+    carried(answer, provider, model)
+
+
+@pytest.mark.parametrize("provider, model", [("openai", "gpt-4o-mini"),
+                                             ("anthropic", "claude-haiku-4-5")])
+@pytest.mark.parametrize("shape", [SHAPES[name] for name in ("chat", "messages")],
+                         ids=["chat", "messages"])
+def test_59_streams_whatever_the_provider(gateway, key, shape, provider, model):
+    answer = gateway.request("POST", shape.path(model, True), shape.body(model, "hello", True),
+                             key=None, headers=dict(shape.headers(key)))
+    assert answer.status == 200, answer.body
+    assert answer.headers["X-Nexus-Routed-Provider"] == provider
+    assert shape.ended_clean(answer.body)
+    assert (b"event:" in answer.body) == (shape.name == "messages")
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -166,6 +194,34 @@ def test_65_carriers_of_the_sdks(gateway, key, carrier, path, model):
     answer = gateway.request("POST", path, shape.body(model, "hello there", False), key=None,
                              headers={carrier: key, "anthropic-version": "2023-06-01"})
     assert answer.status == 200, answer.body
+
+
+def test_62_auto(gateway, key):
+    bodies = [dict(CHAT, model="auto", messages=[{"role": "user", "content": text}])
+              for text in ("hi", "Write a Rust parser for SQL, with tests and a proof. " * 40)]
+    for body in bodies:
+        answer = gateway.request("POST", "/v1/chat/completions", body, key=key)
+        assert answer.status == 200
+        assert answer.headers["X-Nexus-Routed-Provider"] in ("openai", "openai-b", "anthropic")
+        assert answer.headers["X-Nexus-Routed-Model"] and answer.headers["X-Nexus-Attempts"] == "1"
+    answer = gateway.request("POST", "/v1/embeddings", {"model": "auto", "input": "x"}, key=key)
+    assert answer.status == 400 and answer.json()["error"]["param"] == "model"
+
+
+def test_64_estimate(gateway, key, fleet):
+    answer = gateway.request("POST", "/v1/estimate", {
+        "request": dict(CHAT, max_tokens=100),
+        "compareTargets": [{"providerId": "openai", "modelId": "gpt-4o-mini"},
+                           {"providerId": "anthropic", "modelId": "claude-haiku-4-5"}]}, key=key)
+    assert answer.status == 200, answer.body
+    targets = answer.json()["targets"]
+    assert len(targets) == 2
+    for target in targets:
+        cost = target["cost"]
+        assert cost["currency"] == "USD"
+        assert 0 < cost["low"]["total"] <= cost["expected"]["total"] <= cost["high"]["total"]
+    assert answer.json()["summary"]["successCount"] == 2
+    assert not fleet.journal.entries()
 
 
 def test_65_glm(gateway, key, fleet):
