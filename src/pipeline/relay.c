@@ -142,6 +142,7 @@ answer_fields(struct sl_ask *ask, struct sl_header *out)
 	own.count = 0;
 	ask->decision.gateway_us = ask->forward_ns / 1000;
 	ask->decision.upstream_us = ask->fetching ? 0 : ask->record.upstream_us;
+	ask->decision.warnings = warnings;
 	sl_quota_note(ask);
 	ask->surface->headers(&ask->decision, sl_ask_arena(ask), &own);
 	for (size_t i = 0; i < own.count; i++)

@@ -101,6 +101,27 @@ milliseconds(uint64_t us, struct sl_arena *arena)
 	return sl_arena_printf(arena, "%.1f", (double)us / 1000);
 }
 
+/* "/seed, /messages/0/name" of "parameter_dropped;/seed, ..." as "seed,messages.0.name". */
+static struct sl_slice
+coerced(struct sl_slice warnings, struct sl_arena *arena)
+{
+	char *out = sl_arena_alloc(arena, warnings.len + 1);
+	size_t len = 0;
+
+	while (out && warnings.len > 0) {
+		struct sl_slice place = sl_slice_trim(sl_slice_cut(&warnings, ','));
+
+		sl_slice_cut(&place, ';');
+		if (place.len < 2)
+			continue;
+		if (len > 0)
+			out[len++] = ',';
+		for (size_t i = 1; i < place.len; i++)
+			out[len++] = place.ptr[i] == '/' ? '.' : place.ptr[i];
+	}
+	return len > 0 ? sl_slice_make(out, len) : SL_SLICE_NONE;
+}
+
 static void
 headers(const struct sl_decision *decision, struct sl_arena *arena,
         struct sl_surface_headers *out)
@@ -125,6 +146,7 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	sl_surface_put(out, SL_SLICE("x-nexus-attempts"),
 	               sl_arena_u64(arena, decision->attempts > 0 ? decision->attempts : 1));
 	sl_surface_put(out, SL_SLICE("x-nexus-cache"), SL_SLICE("MISS"));
+	sl_surface_put(out, SL_SLICE("x-nexus-coerced"), coerced(decision->warnings, arena));
 	if (decision->upstream_us > 0)
 		sl_surface_put(out, SL_SLICE("server-timing"),
 		    sl_arena_printf(arena, "gw;dur=%s, upstream-ttfb;dur=%s, upstream-total;dur=%s",

@@ -90,6 +90,7 @@ struct sl_decision {
 	bool            has_estimate;
 	int64_t         estimate_nanousd; /* expected of the first choice, before it was asked */
 	struct sl_slice reason;     /* why that was the first choice */
+	struct sl_slice warnings;   /* "code;/pointer, ...": what translating changed */
 	uint32_t        attempts;
 	bool            stream;
 	bool            priced;

@@ -76,6 +76,11 @@ def test_58_chat_for_other_providers(gateway, key, fleet, model, provider):
     assert answer.json()["object"] == "chat.completion"
     assert fleet.journal.last().provider == provider
     carried(answer, provider, model)
+    assert "X-Nexus-Coerced" not in answer.headers
+    answer = gateway.request("POST", "/v1/chat/completions", dict(
+        CHAT, model=model, seed=7, logit_bias={"1": 2}), key=key)
+    assert answer.status == 200
+    assert set(answer.headers["X-Nexus-Coerced"].split(",")) == {"seed", "logit_bias"}
 
 
 @pytest.mark.parametrize("provider, model", [("openai", "gpt-4o-mini"),
