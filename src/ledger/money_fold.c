@@ -3,9 +3,11 @@
  * A batch of records becomes rows in one transaction, together with the sequence of
  * its last record: a batch is folded wholly or not at all, and never twice.
  *
- * An attempt that begins and ends within a batch (nearly all do) moves its cost from
- * the payer's credit to the cost book at once. One that is open at the end of a batch
- * moves its hold from available to held, and back when it ends:
+ * An attempt that begins and ends within a batch moves its cost from the payer's credit
+ * to the cost book at once; several of one payer do so together, in one event of the kind
+ * "settled" that says how many they are (under load nearly all are such, and their rows
+ * are all that is written for each). One that is open at the end of a batch moves its
+ * hold from available to held, and back when it ends:
  *
  *   hold      available -h   held +h
  *   settle    held -h   available +(h - charged)   cost +charged
@@ -21,6 +23,7 @@
 #include "ledger/money_fold.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +40,13 @@ struct open_attempt {
 	bool                  stored; /* has a row and entries */
 	bool                  changed;
 };
+/* What attempts of this batch cost a payer who never saw them open. */
+struct settled {
+	struct settled *next;
+	int64_t         book, charged, overrun, wall_ms;
+	unsigned        count;
+	unsigned char   id[SL_ATTEMPT_ID_SIZE]; /* of the first */
+};
 struct spent {
 	struct spent       *next;
 	struct sl_spent_row row;
@@ -46,6 +56,7 @@ struct sl_money_fold {
 	struct open_attempt *attempts[BUCKETS];
 	struct open_attempt *sums[SUM_BUCKETS]; /* of attempts that nothing limits; this batch's */
 	struct spent        *spent[BUCKETS];
+	struct settled      *settled[SUM_BUCKETS];
 	struct money_books   books;
 	bool                 loaded;   /* open attempts are those of the store */
 	uint64_t             folded;   /* as of the last run, if the store kept it */
@@ -78,6 +89,12 @@ sl_money_fold_forget(struct sl_money_fold *fold)
 			struct open_attempt *gone = fold->sums[i];
 
 			fold->sums[i] = gone->next;
+			free(gone);
+		}
+		while (i < SUM_BUCKETS && fold->settled[i]) {
+			struct settled *gone = fold->settled[i];
+
+			fold->settled[i] = gone->next;
 			free(gone);
 		}
 		while (fold->spent[i]) {
@@ -218,27 +235,83 @@ id_of(const struct sl_attempt_row *row)
 	return sl_slice_make(row->id, sizeof(row->id));
 }
 
-/* The entries of an end. */
+/* From the payer's books and the operator's to the cost book, as one event. */
 static enum sl_err
-post_end(struct sl_money_fold *fold, const struct open_attempt *attempt, const char *kind)
+post_cost(struct sl_money_fold *fold, int64_t charged, int64_t overrun, const char *kind,
+          struct sl_slice reference, int64_t wall_ms)
 {
-	const struct sl_attempt_row *row = &attempt->row;
-	int64_t wall_ms = row->end_wall_ms;
+	enum sl_err err = money_post(&fold->books, SL_BOOK_OVERRUN, -overrun, kind, reference,
+	                             wall_ms);
+
+	if (err == SL_OK)
+		err = money_post(&fold->books, SL_BOOK_COST, charged + overrun, kind, reference,
+		                 wall_ms);
+	return err;
+}
+
+/* The entries of an end whose hold was posted. */
+static enum sl_err
+post_end(struct sl_money_fold *fold, const struct sl_attempt_row *row, const char *kind)
+{
 	enum sl_err err;
 
 	fold->books.event++;
-	if (attempt->stored) {
-		err = money_post(&fold->books, payer_book(row, true), -row->held, kind, id_of(row), wall_ms);
-		if (err == SL_OK)
-			err = money_post(&fold->books, payer_book(row, false), row->held - row->charged, kind,
-			           id_of(row), wall_ms);
-	} else {
-		err = money_post(&fold->books, payer_book(row, false), -row->charged, kind, id_of(row), wall_ms);
+	err = money_post(&fold->books, payer_book(row, true), -row->held, kind, id_of(row),
+	                 row->end_wall_ms);
+	if (err == SL_OK)
+		err = money_post(&fold->books, payer_book(row, false), row->held - row->charged, kind,
+		                 id_of(row), row->end_wall_ms);
+	if (err == SL_OK)
+		err = post_cost(fold, row->charged, row->overrun, kind, id_of(row), row->end_wall_ms);
+	return err;
+}
+
+/* The end of one that was never posted: posted with its likes, at the end of the batch. */
+static enum sl_err
+add_settled(struct sl_money_fold *fold, const struct sl_attempt_row *row)
+{
+	int64_t book = payer_book(row, false);
+	struct settled **bucket = &fold->settled[(uint64_t)book % SUM_BUCKETS], *at = *bucket;
+
+	if (row->charged + row->overrun == 0)
+		return SL_OK;
+	while (at && at->book != book)
+		at = at->next;
+	if (!at) {
+		at = calloc(1, sizeof(*at));
+		if (!at)
+			return SL_ENOMEM;
+		at->next = *bucket;
+		at->book = book;
+		memcpy(at->id, row->id, sizeof(at->id));
+		*bucket = at;
 	}
+	at->count++;
+	at->wall_ms = row->end_wall_ms;
+	if (__builtin_add_overflow(at->charged, row->charged, &at->charged) ||
+	    __builtin_add_overflow(at->overrun, row->overrun, &at->overrun))
+		return SL_ELIMIT;
+	return SL_OK;
+}
+
+static enum sl_err
+post_settled(struct sl_money_fold *fold, const struct settled *settled)
+{
+	const char *kind = settled->count == 1 ? "settle" : "settled";
+	struct sl_slice reference = sl_slice_make((const char *)settled->id, sizeof(settled->id));
+	char text[32];
+	enum sl_err err;
+
+	if (settled->count > 1) {
+		snprintf(text, sizeof(text), "%u attempts", settled->count);
+		reference = sl_slice_str(text);
+	}
+	fold->books.event++;
+	err = money_post(&fold->books, settled->book, -settled->charged, kind, reference,
+	                 settled->wall_ms);
 	if (err == SL_OK)
-		err = money_post(&fold->books, SL_BOOK_OVERRUN, -row->overrun, kind, id_of(row), wall_ms);
-	if (err == SL_OK)
-		err = money_post(&fold->books, SL_BOOK_COST, row->charged + row->overrun, kind, id_of(row), wall_ms);
+		err = post_cost(fold, settled->charged, settled->overrun, kind, reference,
+		                settled->wall_ms);
 	return err;
 }
 
@@ -256,13 +329,15 @@ end_attempt(struct sl_money_fold *fold, struct open_attempt **slot, enum sl_atte
 	row->overrun = cost - row->charged;
 	row->end_wall_ms = wall_ms;
 	if (SL_PLANTED("double-settle") && cost > 0)
-		post_end(fold, attempt, "settle");
+		post_end(fold, row, "settle");
 	if (SL_PLANTED("release-after-settle") && cost > 0)
 		money_post(&fold->books, payer_book(row, false), row->held, "release", id_of(row), wall_ms);
 	err = attempt->stored ? fold->books.ops->money->attempt_update(fold->books.conn, row)
 	                      : fold->books.ops->money->attempt_add(fold->books.conn, row);
 	if (err == SL_OK)
-		err = post_end(fold, attempt, state == SL_ATTEMPT_RELEASED ? "release" : "settle");
+		err = !attempt->stored ? add_settled(fold, row)
+		                       : post_end(fold, row, state == SL_ATTEMPT_RELEASED ? "release"
+		                                                                          : "settle");
 	if (err == SL_OK)
 		err = add_spent(fold, row, row->charged);
 	if (err == SL_OK) {
@@ -482,6 +557,15 @@ flush(struct sl_money_fold *fold)
 		while (fold->sums[i] && err == SL_OK)
 			err = end_attempt(fold, &fold->sums[i], SL_ATTEMPT_SETTLED,
 			                  fold->sums[i]->row.held, fold->sums[i]->row.end_wall_ms);
+	for (size_t i = 0; i < SUM_BUCKETS && err == SL_OK; i++) {
+		while (fold->settled[i] && err == SL_OK) {
+			struct settled *gone = fold->settled[i];
+
+			err = post_settled(fold, gone);
+			fold->settled[i] = gone->next;
+			free(gone);
+		}
+	}
 	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++)
 		for (struct open_attempt *a = fold->attempts[i]; a && err == SL_OK; a = a->next)
 			err = store_open(fold, a);

@@ -24,6 +24,7 @@ enum { OPEN_MAX_MS = 24 * 3600 * 1000 + 5000 };
 struct attempt {
 	struct sl_attempt_row row;
 	int64_t               cost, held; /* by the entries */
+	bool                  posted;     /* has entries of its own */
 };
 struct book {
 	struct sl_book_row row;     /* as stored */
@@ -40,6 +41,7 @@ struct verify {
 	struct sl_spent_row   *spent;    /* by owner, window, period */
 	size_t                 spent_count, spent_size, spent_at;
 	int64_t                event, event_sum, now_wall_ms;
+	int64_t                together, unposted; /* cost posted for many; of those without entries */
 	bool                   no_memory;
 	void                  *hasher;
 };
@@ -199,6 +201,7 @@ add_to_attempt(struct verify *v, const struct sl_entry_row *row)
 
 	if (!attempt)
 		return broken(v, "I5", "entry %lld belongs to no attempt", (long long)row->id);
+	attempt->posted = true;
 	if (row->book == SL_BOOK_COST)
 		attempt->cost += row->amount;
 	else if (row->book >= SL_BOOK_PARTS && row->book % SL_BOOK_PARTS % 2 == 1)
@@ -231,6 +234,11 @@ see_entry(void *context, const struct sl_entry_row *row)
 		              (long long)v->event_sum);
 	v->event = row->event;
 	v->event_sum += row->amount;
+	if (sl_slice_is(row->kind, "settled")) {
+		if (row->book == SL_BOOK_COST)
+			v->together += row->amount;
+		return true;
+	}
 	if (is_of_attempt(row))
 		return add_to_attempt(v, row);
 	book->came_in += row->amount;
@@ -258,7 +266,9 @@ check_attempt(struct verify *v, const struct attempt *attempt)
 	if (row->held < 0 || row->charged < 0 || row->overrun < 0 || row->charged > row->held ||
 	    ((open || row->state == SL_ATTEMPT_RELEASED) && row->charged + row->overrun != 0))
 		return broken_attempt(v, "I5", attempt, "has amounts that cannot be");
-	if (attempt->cost != row->charged + row->overrun)
+	if (!attempt->posted && !open)
+		v->unposted += row->charged + row->overrun;
+	else if (attempt->cost != row->charged + row->overrun)
 		return broken_attempt(v, "I5", attempt, "is not in the cost book exactly once");
 	if (attempt->held != (open ? row->held : 0))
 		return broken_attempt(v, "I4", attempt, open ? "has no hold" : "still has a hold");
@@ -363,6 +373,9 @@ read_all(const struct sl_store_ops *ops, void *conn, struct verify *v)
 		return v->no_memory ? SL_ENOMEM : err;
 	for (size_t i = 0; i < v->attempt_count && !v->audit->broken; i++)
 		check_attempt(v, &v->attempts[i]);
+	if (!v->audit->broken && v->together != v->unposted)
+		broken(v, "I5", "attempts settled together cost %lld, their entries say %lld",
+		       (long long)v->unposted, (long long)v->together);
 	if (!v->audit->broken)
 		check_books(v);
 	merge_spent(v);
