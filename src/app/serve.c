@@ -33,6 +33,7 @@
 #include "ledger/key.h"
 #include "ledger/tenants.h"
 #include "pipeline/alerts.h"
+#include "pipeline/sticky.h"
 #include "routing/stack.h"
 #include "store/store.h"
 #include "tokens/tokens.h"
@@ -265,7 +266,8 @@ open_stacks(struct sl_app *app, const struct sl_config *config, struct sl_buf *r
 	enum sl_err err;
 
 	app->stacks = sl_stacks_new();
-	err = app->stacks ? sl_admin_load_stacks(app->stacks, app->store) : SL_ENOMEM;
+	app->sticky = sl_sticky_new();
+	err = app->stacks && app->sticky ? sl_admin_load_stacks(app->stacks, app->store) : SL_ENOMEM;
 	if (err != SL_OK)
 		sl_buf_printf(reason, "store %.*s: the stacks: %s\n", SL_ARG(config->store),
 		              sl_err_text(err));
@@ -473,6 +475,7 @@ stop(struct sl_app *app)
 	sl_board_free(app->board);
 	sl_stacks_free(app->stacks);
 	sl_token_memory_free(app->corrections);
+	sl_sticky_free(app->sticky);
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_release(&app->workers[i]);

@@ -79,6 +79,7 @@ struct sl_app {
 	struct sl_board        *board;
 	struct sl_stacks       *stacks;
 	struct sl_token_memory *corrections; /* of token estimates */
+	struct sl_sticky       *sticky;
 	struct sl_mock_thread  *mock;
 	uint16_t                mock_port;
 	struct sl_worker       *workers;

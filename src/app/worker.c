@@ -305,6 +305,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.telemetry = app->telemetry,
 		.board = app->board,
 		.stacks = app->stacks,
+		.sticky = app->sticky,
 		.money = app->money,
 		.store = app->store,
 		.answers = app->answers,

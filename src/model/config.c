@@ -23,6 +23,8 @@ static void
 provider_free(struct sl_config_provider *provider)
 {
 	sl_secret_release(&provider->api_key);
+	for (size_t i = 0; i < provider->credential_count; i++)
+		sl_secret_release(&provider->credentials[i].api_key);
 	sl_secret_release(&provider->cloud.secret_access_key);
 	sl_secret_release(&provider->cloud.session_token);
 	sl_secret_release(&provider->cloud.client_secret);

@@ -81,11 +81,18 @@ struct sl_config_header {
 	struct sl_slice value;
 };
 
+/* A further key of a provider. */
+struct sl_config_credential {
+	struct sl_secret api_key;
+};
+
 struct sl_config_provider {
 	struct sl_slice           name;
 	struct sl_slice           kind;        /* a provider kind's name, checked */
 	struct sl_slice           base_url;    /* empty: the kind's own */
 	struct sl_secret          api_key;     /* may be empty */
+	struct sl_config_credential *credentials; /* beside it */
+	size_t                    credential_count;
 	enum sl_auth_mode         auth;
 	struct sl_slice           auth_header; /* for SL_AUTH_HEADER, lower-case */
 	bool                      enabled;

@@ -21,6 +21,8 @@ struct sl_prompt {
 	size_t          text_count;
 	size_t          size_bytes; /* of all messages and instructions, as in the body */
 	size_t          turns;      /* messages of the conversation */
+	uint64_t        opening;    /* hash of what stays the same through a conversation: the
+	                             * instructions and all up to the first words of the user */
 	bool            tools;      /* functions may be called */
 	bool            schema;     /* the answer must follow a JSON schema */
 	bool            media;      /* pictures, sound or files are part of it */

@@ -2,6 +2,7 @@
 #include "pipeline/aim.h"
 
 #include "pipeline/ask.h"
+#include "pipeline/sticky.h"
 
 static bool
 serves(void *context, size_t provider)
@@ -61,6 +62,29 @@ prompt(void *context, struct sl_prompt *out)
 		return false;
 	aim->shape->read_prompt(aim->steer, aim->arena, out);
 	return true;
+}
+
+static uint64_t
+conversation_of(const struct sl_aim *aim, const struct sl_prompt *prompt_read)
+{
+	struct sl_slice tenant = aim->tenancy->key ? sl_key_id(aim->tenancy->key) : SL_SLICE_NONE;
+
+	return sl_sticky_conversation(prompt_read->opening, tenant, aim->model);
+}
+
+/* The first turn has nothing to go back to. */
+static bool
+sticky(void *context, const struct sl_prompt *prompt_read, struct sl_slice *provider,
+       struct sl_slice *model)
+{
+	const struct sl_aim *aim = context;
+	char *room;
+
+	if (!aim->sticky || prompt_read->turns < 2)
+		return false;
+	room = sl_arena_alloc(aim->arena, 2 * SL_STICKY_NAME_MAX);
+	return room && sl_sticky_get(aim->sticky, conversation_of(aim, prompt_read), room, provider,
+	                             room + SL_STICKY_NAME_MAX, model, aim->now_us);
 }
 
 /* --- which stack ------------------------------------------------------------------ */
@@ -158,6 +182,7 @@ make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_pla
 		.prompt = prompt,
 		.figures = figures,
 		.disabled = disabled,
+		.sticky = sticky,
 	};
 	bool made = sl_plan_make(&query, aim->arena, plan, fault);
 
@@ -217,6 +242,7 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.board = ask->gateway->services.board,
 		.tenancy = &ask->tenancy,
 		.stacks = ask->gateway->services.stacks,
+		.sticky = ask->gateway->services.sticky,
 		.shape = ask->shape,
 		.steer = &front->steer,
 		.selection = &ask->selection,
@@ -229,5 +255,8 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 	bool planned = sl_aim_plan(&aim, &front->plan, fault);
 
 	note_decision(ask, &front->plan);
+	/* Only where there was a choice the prompt was read. */
+	if (front->plan.has_prompt && front->plan.count > 1)
+		ask->conversation = conversation_of(&aim, &front->plan.prompt);
 	return planned;
 }

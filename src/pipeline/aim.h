@@ -23,6 +23,7 @@ struct sl_aim {
 	struct sl_board           *board;
 	const struct sl_tenancy   *tenancy; /* closed: everything is allowed */
 	struct sl_stacks          *stacks;
+	struct sl_sticky          *sticky; /* NULL: no conversation is known */
 	const struct sl_shape_ops *shape;
 	const struct sl_steer     *steer; /* as the shape read it */
 	const struct sl_selection *selection; /* what was chosen besides the message */

@@ -72,6 +72,7 @@ struct sl_ask_front {
 	struct sl_plan    plan;
 	struct sl_forward forward;
 	size_t            next_target;
+	bool              at_once;     /* the next attempt needs no pause: another key */
 	const struct sl_plan_target *target; /* of the running or last attempt */
 	struct sl_kept_error kept;
 	struct sl_verify *verify;      /* NULL: no answer was looked at yet */
@@ -130,6 +131,7 @@ struct sl_ask {
 	uint32_t                         retry_after_ms; /* as its reply says, 0: nothing */
 	bool                             sent;         /* the provider may have seen it */
 	const struct sl_upstream        *upstream;
+	uint64_t                         conversation; /* 0: not known (sticky.h) */
 	const struct sl_model_card      *card;
 	struct sl_tally                 *tally;        /* its input, counted here; often NULL */
 	const struct sl_model_card      *baseline_card; /* what costs are compared with */
@@ -139,6 +141,7 @@ struct sl_ask {
 	int                              upstream_status;
 	bool                             paused;
 	bool                             used_callers_credential;
+	size_t                           key_index;    /* of ours, among the upstream's keys */
 	bool                             maybe_bought; /* a provider may have the request */
 	bool                             finish_due;   /* complete, but bytes still wait */
 	struct sl_header                *reply_headers; /* to pass on; on the front's arena */
@@ -208,6 +211,11 @@ void sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target);
  * verdict counts). */
 void sl_attempt_content(struct sl_ask *ask);
 void sl_attempt_end(struct sl_ask *ask, enum sl_verdict verdict);
+/* The provider refused or limited the key that was used: true when the same target is
+ * next, with another one. */
+bool sl_attempt_other_key(struct sl_ask *ask);
+/* The request did not fit: true when the next target has a bigger window. */
+bool sl_attempt_bigger_window(struct sl_ask *ask);
 /* Keeps the held error reply if it tells more than the one that is kept. */
 void sl_attempt_keep_error(struct sl_ask *ask);
 

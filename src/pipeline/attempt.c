@@ -12,6 +12,7 @@
  * was sent cost the provider nothing and takes nothing from it.
  */
 #include "pipeline/ask.h"
+#include "pipeline/sticky.h"
 
 #include "base/compiler.h"
 
@@ -33,6 +34,9 @@ void
 sl_attempt_content(struct sl_ask *ask)
 {
 	sl_board_content(&ask->ticket, now_us(ask));
+	if (ask->conversation)
+		sl_sticky_put(ask->gateway->services.sticky, ask->conversation,
+		              ask->decision.provider, ask->decision.model, now_us(ask));
 }
 
 void
@@ -84,6 +88,7 @@ sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->front->target = target;
 	ask->front->ask = ask;
 	ask->front->token_waiter.on_ready = on_token;
+	ask->key_index = sl_keyset_pick(&ask->world->upstreams[target->provider].keys, now_us(ask));
 	ask->sent = false;
 	ask->retry_after_ms = 0;
 	ask->upstream_status = ask->answer_status = 0;
@@ -261,6 +266,49 @@ send_kept(struct sl_ask *ask)
 	sl_relay_error(ask);
 }
 
+/* Position of the running target in the plan, or its count. */
+static size_t
+position(const struct sl_ask_front *front)
+{
+	size_t at = 0;
+
+	while (at < front->plan.count && &front->plan.targets[at] != front->target)
+		at++;
+	return at;
+}
+
+bool
+sl_attempt_other_key(struct sl_ask *ask)
+{
+	struct sl_ask_front *front = ask->front;
+	size_t at = position(front);
+
+	if (ask->used_callers_credential || at == front->plan.count ||
+	    !sl_keyset_rest(&ask->world->upstreams[front->target->provider].keys, ask->key_index,
+	                    ask->upstream_status, ask->retry_after_ms, now_us(ask)))
+		return false;
+	front->next_target = at;
+	front->at_once = true;
+	return true;
+}
+
+bool
+sl_attempt_bigger_window(struct sl_ask *ask)
+{
+	struct sl_ask_front *front = ask->front;
+	int64_t tokens = ask->card ? ask->card->context_tokens : 0;
+
+	for (size_t i = front->next_target; i < front->plan.count; i++) {
+		const struct sl_model_card *card = front->plan.targets[i].card;
+
+		if (card && card->context_tokens > tokens) {
+			front->next_target = i;
+			return true;
+		}
+	}
+	return false;
+}
+
 /* When the first of the targets may be tried again. */
 static uint32_t
 retry_after_s(const struct sl_ask *ask)
@@ -332,6 +380,10 @@ back_off(struct sl_ask *ask, const struct sl_fault *last)
 	struct sl_ask_front *front = ask->front;
 	uint64_t most_ms = BACKOFF_MS;
 
+	if (front->at_once) {
+		front->at_once = false;
+		return false;
+	}
 	if (!front->target ||
 	    front->plan.targets[front->next_target].provider != front->target->provider)
 		return false;

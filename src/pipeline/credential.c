@@ -24,9 +24,9 @@ complain(struct sl_buf *reason, const struct sl_upstream *up, const char *why)
 /* --- at load ------------------------------------------------------------------ */
 
 static bool
-set_key(struct sl_upstream *up, struct sl_buf *reason)
+add_key(struct sl_upstream *up, const struct sl_secret *secret, struct sl_buf *reason)
 {
-	struct sl_slice key = sl_secret_reveal(&up->config->api_key);
+	struct sl_slice key = sl_secret_reveal(secret);
 	char value[KEY_MAX];
 	int len;
 	enum sl_err err;
@@ -40,9 +40,29 @@ set_key(struct sl_upstream *up, struct sl_buf *reason)
 		explicit_bzero(value, sizeof(value));
 		return complain(reason, up, "its credential cannot be sent as a header value");
 	}
-	err = sl_secret_set(&up->auth_value, sl_slice_make(value, (size_t)len));
+	err = sl_secret_set(&up->keys.slots[up->keys.count].value,
+	                    sl_slice_make(value, (size_t)len));
 	explicit_bzero(value, sizeof(value));
-	return err == SL_OK || complain(reason, up, "out of memory");
+	if (err != SL_OK)
+		return complain(reason, up, "out of memory");
+	up->keys.count++;
+	return true;
+}
+
+static bool
+set_keys(struct sl_upstream *up, struct sl_arena *arena, struct sl_buf *reason)
+{
+	const struct sl_config_provider *config = up->config;
+
+	up->keys.slots = SL_ARENA_ARRAY(arena, struct sl_key_slot, config->credential_count + 1);
+	if (!up->keys.slots)
+		return complain(reason, up, "out of memory");
+	if (!add_key(up, &config->api_key, reason))
+		return false;
+	for (size_t i = 0; i < config->credential_count; i++)
+		if (!add_key(up, &config->credentials[i].api_key, reason))
+			return false;
+	return true;
 }
 
 static bool
@@ -152,9 +172,9 @@ sl_credential_prepare(struct sl_upstream *up, struct sl_arena *arena, struct sl_
 		up->auth_header = up->config->auth_header.len > 0
 		                      ? up->config->auth_header
 		                      : sl_slice_str(up->kind->auth_header);
-		return set_key(up, reason);
+		return set_keys(up, arena, reason);
 	case SL_AUTH_BEARER:
-		return set_key(up, reason);
+		return set_keys(up, arena, reason);
 	case SL_AUTH_GOOGLE:
 	case SL_AUTH_ENTRA:
 		return set_grant(up, arena, reason);
@@ -166,7 +186,7 @@ sl_credential_prepare(struct sl_upstream *up, struct sl_arena *arena, struct sl_
 void
 sl_credential_release(struct sl_upstream *up)
 {
-	sl_secret_release(&up->auth_value);
+	sl_keyset_release(&up->keys);
 	if (up->grant) {
 		sl_oauth_account_release(&up->grant->account);
 		sl_tls_unref(up->grant->origin.tls);

@@ -165,9 +165,9 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 	}
 	if (ask->lane)
 		count = add(out, count, max, SL_SLICE("content-type"), SL_SLICE("application/json"));
-	if (!sl_secret_empty(&upstream->auth_value))
+	if (ask->key_index < upstream->keys.count)
 		count = add(out, count, max, upstream->auth_header,
-		            sl_secret_reveal(&upstream->auth_value));
+		            sl_secret_reveal(&upstream->keys.slots[ask->key_index].value));
 	else if (ask->selection.upstream_key.len > 0 && upstream->auth != SL_AUTH_NONE &&
 	         !*used_callers_credential) {
 		*used_callers_credential = true;

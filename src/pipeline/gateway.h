@@ -21,6 +21,7 @@ struct sl_keyring;
 struct sl_money;
 struct sl_stacks;
 struct sl_store;
+struct sl_sticky;
 struct sl_telemetry;
 struct sl_token_memory;
 struct sl_tenants;
@@ -50,6 +51,7 @@ struct sl_services {
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
 	struct sl_stacks    *stacks;
+	struct sl_sticky    *sticky;
 	struct sl_money     *money;
 	struct sl_store     *store;
 	struct sl_answers   *answers;

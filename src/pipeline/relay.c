@@ -285,21 +285,27 @@ fail_reported(struct sl_ask *ask)
 	         : say(ask, "answered with something that is no reply of its API."));
 }
 
-/* Our credential never comes back to a caller, whatever a provider echoes. */
 static void
-scrub(struct sl_ask *ask)
+scrub_secret(struct sl_ask *ask, const struct sl_secret *own)
 {
-	struct sl_slice secret = sl_secret_reveal(&ask->upstream->config->api_key);
+	struct sl_slice secret = sl_secret_reveal(own);
+	ptrdiff_t at;
 
 	if (secret.len < 8)
 		return;
-	for (;;) {
-		ptrdiff_t at = sl_slice_search(sl_buf_slice(&ask->held), secret);
-
-		if (at < 0)
-			break;
+	while ((at = sl_slice_search(sl_buf_slice(&ask->held), secret)) >= 0)
 		memset(ask->held.ptr + at, '*', secret.len);
-	}
+}
+
+/* Our credentials never come back to a caller, whatever a provider echoes. */
+static void
+scrub(struct sl_ask *ask)
+{
+	const struct sl_config_provider *config = ask->upstream->config;
+
+	scrub_secret(ask, &config->api_key);
+	for (size_t i = 0; i < config->credential_count; i++)
+		scrub_secret(ask, &config->credentials[i].api_key);
 }
 
 /* Bytes of the reply could not be kept: what follows would hide the gap. */
@@ -351,16 +357,38 @@ worth_another(int status)
 	return status == 408 || status == 429 || status >= 500;
 }
 
+/* What providers say when a conversation is longer than the model's window. */
+static bool
+says_too_long(struct sl_ask *ask)
+{
+	static const char *const words[] = {
+		"context_length_exceeded", "maximum context length", "prompt is too long",
+		"exceeds the maximum number of tokens", "input is too long", "context window",
+		"too many input tokens",
+	};
+
+	if (ask->upstream_status != 400 && ask->upstream_status != 413)
+		return false;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (sl_slice_search(sl_buf_slice(&ask->held), sl_slice_str(words[i])) >= 0)
+			return true;
+	return false;
+}
+
 static void
 finish_error(struct sl_ask *ask)
 {
 	int status = ask->upstream_status;
 	bool ours = !ask->used_callers_credential && (status == 401 || status == 402 ||
 	                                              status == 403);
+	bool another;
 
 	ask->finished_upstream = true;
 	if (status == 401 && ask->upstream->grant)
 		sl_token_refused(ask->gateway->tokens, ask->upstream->grant);
+	/* Of one key nothing follows for the target. */
+	if ((ours || status == 429) && sl_attempt_other_key(ask))
+		sl_attempt_end(ask, SL_VERDICT_NONE);
 	sl_attempt_end(ask, status == 429                  ? SL_VERDICT_LIMITED
 	                    : ours || worth_another(status) ? SL_VERDICT_FAILED
 	                                                    : SL_VERDICT_OK);
@@ -370,9 +398,10 @@ finish_error(struct sl_ask *ask)
 		              "gateway's operator must correct it."));
 		return;
 	}
+	another = worth_another(status) || (says_too_long(ask) && sl_attempt_bigger_window(ask));
 	if (ask->lane)
 		ask->answer_status = sl_lane_error(ask);
-	if (!worth_another(status)) {
+	if (!another) {
 		sl_relay_error(ask);
 		return;
 	}

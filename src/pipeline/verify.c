@@ -36,6 +36,7 @@ struct sl_verify {
 	struct sl_stream_state reply;
 	/* The request, while another question is asked. */
 	struct sl_steer        steer;
+	struct sl_translation *translation;
 };
 
 /* --- checks ------------------------------------------------------------------------- */
@@ -236,7 +237,9 @@ turn_to_question(struct sl_ask *ask, struct sl_slice answer)
 	    !ask->shape->read_request(&input, &ask->front->arena, &steer, &fault))
 		return false;
 	verify->steer = ask->front->steer;
+	verify->translation = ask->front->translation;
 	ask->front->steer = steer;
+	ask->front->translation = NULL;
 	return true;
 }
 
@@ -291,6 +294,7 @@ read_judgement(struct sl_ask *ask, const struct sl_gist *answer)
 	ptrdiff_t fail = sl_slice_search(answer->text, SL_SLICE("FAIL"));
 
 	ask->front->steer = verify->steer;
+	ask->front->translation = verify->translation;
 	if (fail >= 0 && pass < 0)
 		return escalate(ask, "a second model says that it does not do what was asked");
 	bring_back(ask, pass >= 0 && fail < 0 ? "passed" : "unverified");
@@ -324,7 +328,7 @@ sl_verify_answer(struct sl_ask *ask)
 	struct sl_gist answer = { .acts = false };
 	const char *problem;
 
-	if (mode <= SL_VERIFY_OFF || !ask->shape->read_gist || ask->drain)
+	if (mode <= SL_VERIFY_OFF || !ask->shape->read_gist || ask->stream || ask->drain)
 		return false;
 	if (!front->verify)
 		front->verify = SL_ARENA_NEW(&front->arena, struct sl_verify);

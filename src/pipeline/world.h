@@ -13,6 +13,7 @@
 #include "model/config.h"
 #include "net/client.h"
 #include "pipeline/gateway.h"
+#include "pipeline/keyset.h"
 #include "providers/oauth.h"
 #include "providers/provider.h"
 
@@ -38,7 +39,7 @@ struct sl_upstream {
 	struct sl_origin                 origin;
 	enum sl_auth_mode                auth;        /* never SL_AUTH_DEFAULT */
 	struct sl_slice                  auth_header; /* lower-case name */
-	struct sl_secret                 auth_value;  /* as it goes on the wire; may be empty */
+	struct sl_keyset                 keys;        /* as they go on the wire */
 	struct sl_token_grant           *grant;       /* NULL: it takes no token */
 	struct sl_slice                  project;     /* Google: configured, or the account's */
 };

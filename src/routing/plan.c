@@ -493,15 +493,17 @@ drop_dear(const struct sl_plan_query *query, struct sl_plan *plan)
 static void
 prefer_sticky(const struct sl_plan_query *query, struct sl_plan *plan)
 {
-	size_t at = 0;
+	struct sl_slice provider, model;
 	struct sl_plan_target moving;
+	size_t at = 0;
 
-	if (query->sticky_provider.len == 0)
+	if (plan->count < 2 || !query->sticky || !sl_judge_prompt(query, plan) ||
+	    !query->sticky(query->context, &plan->prompt, &provider, &model))
 		return;
 	while (at < plan->count &&
 	       !(sl_slice_eq(query->config->providers[plan->targets[at].provider].name,
-	                     query->sticky_provider) &&
-	         sl_slice_eq(plan->targets[at].model, query->sticky_model)))
+	                     provider) &&
+	         sl_slice_eq(plan->targets[at].model, model)))
 		at++;
 	if (at == 0 || at == plan->count || plan->targets[at].ejected)
 		return;

@@ -99,9 +99,6 @@ struct sl_plan_query {
 	/* Of the request; max_output_tokens -1: not given. */
 	int64_t                  body_bytes, max_output_tokens, choices;
 	bool                     explain;  /* judge every target, also where nothing goes by it */
-	/* Where the conversation has its prompt cache: tried first while it is well.
-	 * Empty: nowhere. */
-	struct sl_slice          sticky_provider, sticky_model;
 	void                    *context;
 	/* Whether the provider speaks the request's shape. */
 	bool (*serves)(void *context, size_t provider);
@@ -115,6 +112,10 @@ struct sl_plan_query {
 	/* How the target is doing. NULL: nothing is known of any. */
 	void (*figures)(void *context, size_t provider, struct sl_slice model,
 	                struct sl_health_figures *out);
+	/* Where the conversation has its prompt cache, which is then tried first while it
+	 * is well. Asked where there is a choice; false, or NULL: nowhere. */
+	bool (*sticky)(void *context, const struct sl_prompt *prompt, struct sl_slice *provider,
+	               struct sl_slice *model);
 	/* Whether an operator switched it off; deployment is empty for a target that
 	 * was named as provider/model. NULL: none is. */
 	bool (*disabled)(void *context, size_t provider, struct sl_slice model,

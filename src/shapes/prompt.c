@@ -17,6 +17,7 @@ enum {
 	/* One excerpt may come in two parts. */
 	TEXTS_KEPT = SL_PROMPT_TEXTS_MAX - 1,
 	TURNS_KEPT = 2,
+	OPENING_BYTES = 1024,
 	/* Below this an excerpt says nothing. */
 	EXCERPT_MIN = 64,
 };
@@ -32,7 +33,25 @@ struct prompt_reading {
 	size_t            count; /* texts seen; the ring holds the last of them */
 	size_t            turn;  /* user turns with text */
 	bool              turn_has_text;
+	bool              opened;  /* the opening is complete */
 };
+
+static void
+add_opening(struct prompt_reading *reading, struct sl_slice raw)
+{
+	uint64_t hash = reading->out->opening ? reading->out->opening : 0xcbf29ce484222325u;
+
+	/* Instructions can be long; two conversations that differ do so early, late or in
+	 * length. */
+	if (raw.len > 2 * OPENING_BYTES) {
+		add_opening(reading, sl_slice_upto(raw, OPENING_BYTES));
+		hash = reading->out->opening ^ raw.len;
+		raw = sl_slice_from(raw, raw.len - OPENING_BYTES);
+	}
+	for (size_t i = 0; i < raw.len; i++)
+		hash = (hash ^ (unsigned char)raw.ptr[i]) * 0x100000001b3u;
+	reading->out->opening = hash;
+}
 
 static bool
 is_any(struct sl_slice name, const char *const *list)
@@ -153,6 +172,7 @@ read_messages(struct prompt_reading *reading, struct sl_json list)
 	reading->turn_has_text = false;
 	if (list.type == SL_JSON_STRING) {
 		reading->out->turns++;
+		add_opening(reading, list.raw);
 		keep_text(reading, list);
 		return;
 	}
@@ -162,6 +182,9 @@ read_messages(struct prompt_reading *reading, struct sl_json list)
 		reading->out->turns++;
 		reading->turn_has_text = false;
 		keep_text(reading, it.value); /* completions: a list of prompts */
+		if (!reading->opened)
+			add_opening(reading, it.value.raw);
+		reading->opened = reading->opened || is_users(it.value);
 		if (!is_users(it.value))
 			continue;
 		read_content(reading, sl_json_get(it.value, "content"));
@@ -198,6 +221,13 @@ is_filled_array(struct sl_json value)
 }
 
 static void
+read_instructions(struct prompt_reading *reading, struct sl_slice raw)
+{
+	reading->out->size_bytes += raw.len;
+	add_opening(reading, raw);
+}
+
+static void
 read_member(struct prompt_reading *reading, struct sl_slice member, struct sl_json value)
 {
 	static const char *const lists[] = { "messages", "input", "contents", "prompt", NULL };
@@ -209,7 +239,7 @@ read_member(struct prompt_reading *reading, struct sl_slice member, struct sl_js
 	if (is_any(member, lists))
 		read_messages(reading, value);
 	else if (is_any(member, instructions))
-		reading->out->size_bytes += value.raw.len;
+		read_instructions(reading, value.raw);
 	else if (is_any(member, tools) && is_filled_array(value))
 		reading->out->tools = true;
 	else if (asks_for_schema(member, value))
