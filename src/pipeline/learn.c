@@ -44,10 +44,12 @@ sl_learn_note(struct sl_ask *ask)
 {
 	const struct sl_usage *usage = &ask->reply.facts.usage;
 	struct sl_slice model = ask->decision.model;
-	const struct sl_token_family *family = sl_token_family_of(model);
+	const struct sl_token_family *family;
 
-	if (!ask->tally || !ask->finished_upstream || !sl_usage_has(usage, SL_USAGE_INPUT) ||
-	    ask->tally->encoding != family->encoding || !is_estimated(model))
+	if (!ask->tally || !ask->finished_upstream || !sl_usage_has(usage, SL_USAGE_INPUT))
+		return;
+	family = sl_token_family_of(model);
+	if (ask->tally->encoding != family->encoding || !is_estimated(model))
 		return;
 	sl_token_memory_note(ask->gateway->services.corrections, ask->decision.provider, model,
 	                     sl_tally_total(ask->tally, family, SL_TOKEN_RATIO_ONE).tokens,

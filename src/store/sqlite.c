@@ -556,37 +556,63 @@ add_to_sums(struct conn *conn, const struct sl_record_row *row)
 	return SL_OK;
 }
 
+/* Rows that follow one another are much alike: only what differs from `bound`, the row
+ * before, is bound. All text stays where it is until the last row of the source. */
 static void
-bind_record(sqlite3_stmt *stmt, const struct sl_record_row *row)
+bind_record(sqlite3_stmt *stmt, const struct sl_record_row *row, struct sl_record_row *bound)
 {
 	int at = 2;
 
-	/* What is not bound is NULL. */
-	sqlite3_clear_bindings(stmt);
+#define BIND_INT(member)                                                               \
+	if (row->member != bound->member) {                                            \
+		if (row->member != SL_RECORD_NULL)                                     \
+			sqlite3_bind_int64(stmt, at, row->member);                     \
+		else                                                                   \
+			sqlite3_bind_null(stmt, at);                                   \
+	}                                                                              \
+	at++;
 #define SL_RECORD_TEXT(name, max_size)                                                 \
-	if (row->name.len)                                                             \
-		sqlite3_bind_text(stmt, at, row->name.ptr, (int)row->name.len,         \
-		                  SQLITE_STATIC);                                      \
+	if (!sl_slice_eq(row->name, bound->name)) {                                    \
+		if (row->name.len)                                                     \
+			sqlite3_bind_text(stmt, at, row->name.ptr, (int)row->name.len, \
+			                  SQLITE_STATIC);                              \
+		else                                                                   \
+			sqlite3_bind_null(stmt, at);                                   \
+	}                                                                              \
 	at++;
-#define SL_RECORD_INT(name)                                                            \
-	if (row->name != SL_RECORD_NULL)                                               \
-		sqlite3_bind_int64(stmt, at, row->name);                               \
-	at++;
+#define SL_RECORD_INT(name) BIND_INT(name)
 #include "store/records.def"
 #undef SL_RECORD_TEXT
 #undef SL_RECORD_INT
-	for (int i = 0; i < SL_USAGE_COUNT; i++, at++)
-		if (row->usage[i] != SL_RECORD_NULL)
-			sqlite3_bind_int64(stmt, at, row->usage[i]);
+	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+		BIND_INT(usage[i])
+	}
+#undef BIND_INT
+	*bound = *row;
+}
+
+/* Nothing is bound: every column is NULL. */
+static void
+bind_nothing(sqlite3_stmt *stmt, struct sl_record_row *bound)
+{
+	sqlite3_clear_bindings(stmt);
+#define SL_RECORD_TEXT(name, max_size) bound->name = SL_SLICE_NONE;
+#define SL_RECORD_INT(name)            bound->name = SL_RECORD_NULL;
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		bound->usage[i] = SL_RECORD_NULL;
 }
 
 static enum sl_err
-insert_record(struct conn *conn, sqlite3_stmt *stmt, const struct sl_record_row *row)
+insert_record(struct conn *conn, sqlite3_stmt *stmt, const struct sl_record_row *row,
+              struct sl_record_row *bound)
 {
 	int64_t id_ms = clamp_wall_ms(row->end_wall_ms) << ID_SHIFT;
 	int rc = SQLITE_CONSTRAINT;
 
-	bind_record(stmt, row);
+	bind_record(stmt, row, bound);
 	/* An id is taken only when the clock was set back to a time of an earlier
 	 * run, and then hardly ever. */
 	for (int i = 0; i < ID_TRIES && rc == SQLITE_CONSTRAINT; i++) {
@@ -603,19 +629,21 @@ sqlite_records_append(void *conn, struct sl_record_source *source)
 {
 	struct conn *c = conn;
 	sqlite3_stmt *stmt = statement(c, STATEMENT_RECORD);
-	struct sl_record_row row;
+	struct sl_record_row row, bound;
 	enum sl_err err = SL_OK;
 
 	if (!stmt)
 		return sl_sqlite_error(sqlite3_errcode(c->db));
+	bind_nothing(stmt, &bound);
 	while (err == SL_OK && source->next(source, &row)) {
-		err = insert_record(c, stmt, &row);
+		err = insert_record(c, stmt, &row, &bound);
 		if (err == SL_OK)
 			err = add_to_sums(c, &row);
 	}
 	if (err == SL_OK)
 		err = write_sums(c);
 	clear_sums(c);
+	bind_nothing(stmt, &bound); /* the text is about to go */
 	return err;
 }
 
