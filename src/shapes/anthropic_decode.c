@@ -153,12 +153,21 @@ decode_block(struct decoding *d, struct sl_json block, struct sl_part *part, int
 		NAME("name"), NAME("input"), NAME("tool_use_id"), NAME("content"),
 		NAME("is_error"), NAME("cache_control"), NAME("caller"),
 	};
+	static const struct sl_slice types[] = {
+		NAME("\"text\""), NAME("\"image\""), NAME("\"document\""), NAME("\"tool_use\""),
+		NAME("\"tool_result\""), NAME("\"thinking\""), NAME("\"redacted_thinking\""),
+	};
 	struct sl_json type = sl_json_get(block, "type");
 
 	if (block.type != SL_JSON_OBJECT || type.type != SL_JSON_STRING)
 		return refuse_type(d, &part->where, "must be an object with a type.");
 	if (depth > 3)
 		return refuse_type(d, &part->where, "is nested too deeply.");
+	if (sl_codec_find(type.raw, types, COUNT(types)) < 0) {
+		part->kind = SL_PART_OPAQUE;
+		part->raw = block.raw;
+		return true;
+	}
 	part->cache = sl_codec_cache(sl_json_get(block, "cache_control"));
 	sl_codec_rest(d->dialog, block, &part->where, known, COUNT(known));
 	if (sl_json_is(type, "text")) {
@@ -177,11 +186,7 @@ decode_block(struct decoding *d, struct sl_json block, struct sl_part *part, int
 		return decode_call(d, block, part);
 	if (sl_json_is(type, "tool_result"))
 		return decode_result(d, block, part, depth);
-	if (sl_json_is(type, "thinking") || sl_json_is(type, "redacted_thinking"))
-		return decode_thinking(d, block, part, sl_json_is(type, "redacted_thinking"));
-	part->kind = SL_PART_OPAQUE;
-	part->raw = block.raw;
-	return true;
+	return decode_thinking(d, block, part, sl_json_is(type, "redacted_thinking"));
 }
 
 /* --- messages ------------------------------------------------------------------------- */

@@ -104,6 +104,10 @@ decode_part(struct decoding *d, struct sl_json value, struct sl_part *part)
 		NAME("type"), NAME("text"), NAME("image_url"), NAME("input_audio"), NAME("file"),
 		NAME("refusal"), NAME("cache_control"), NAME("prompt_cache_breakpoint"),
 	};
+	static const struct sl_slice types[] = {
+		NAME("\"text\""), NAME("\"image_url\""), NAME("\"input_audio\""),
+		NAME("\"file\""), NAME("\"refusal\""),
+	};
 	struct sl_json type = sl_json_get(value, "type");
 
 	if (value.type == SL_JSON_STRING) {
@@ -112,6 +116,11 @@ decode_part(struct decoding *d, struct sl_json value, struct sl_part *part)
 	}
 	if (value.type != SL_JSON_OBJECT || type.type != SL_JSON_STRING)
 		return refuse_type(d, &part->where, "must be an object with a type.");
+	if (sl_codec_find(type.raw, types, COUNT(types)) < 0) {
+		part->kind = SL_PART_OPAQUE;
+		part->raw = value.raw;
+		return true;
+	}
 	part->cache = sl_codec_cache(sl_json_get(value, "cache_control"));
 	if (part->cache == SL_CACHE_NONE &&
 	    !sl_codec_says_nothing(sl_json_get(value, "prompt_cache_breakpoint")))
@@ -127,13 +136,8 @@ decode_part(struct decoding *d, struct sl_json value, struct sl_part *part)
 		return decode_audio(d, value, part);
 	if (sl_json_is(type, "file"))
 		return decode_file(d, value, part);
-	if (sl_json_is(type, "refusal")) {
-		part->kind = SL_PART_REFUSAL;
-		part->text = sl_text_json(sl_json_get(value, "refusal"));
-		return true;
-	}
-	part->kind = SL_PART_OPAQUE;
-	part->raw = value.raw;
+	part->kind = SL_PART_REFUSAL;
+	part->text = sl_text_json(sl_json_get(value, "refusal"));
 	return true;
 }
 
