@@ -2,6 +2,7 @@
  * https://platform.openai.com/docs/api-reference/completions
  */
 #include "shapes/openai.h"
+#include "shapes/openai_chat_codec.h"
 #include "shapes/prompt.h"
 
 enum {
@@ -63,6 +64,7 @@ const struct sl_shape_ops sl_shape_openai_completions = {
 	.operation = "text_completion",
 	.paths = paths,
 	.upstream_path = "/completions",
+	.codec = &sl_openai_completions_codec,
 	.takes_limit = true,
 	.read_request = read_request,
 	.read_prompt = sl_prompt_read,

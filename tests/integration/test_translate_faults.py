@@ -1,0 +1,138 @@
+"""Providers of another API that misbehave, failover between APIs, and reasoning
+that comes back, also after a restart.
+
+The caller sees its own API's errors and nothing else.
+"""
+import json
+
+import pytest
+
+from tests.integration import grammar
+from tests.integration.gateway import Gateway
+from tests.integration.rawhttp import Connection
+from tests.integration.shapes import SHAPES
+from tests.integration.test_faults import BEFORE, BROKEN_BODY, WHOLE_STATUS, check_told
+
+CROSSINGS = [("chat", "anthropic"), ("messages", "openai")]
+MODELS = """\
+  - name: either
+    strategy: priority
+    deployments:
+      - {provider: anthropic, model: fault-500, priority: 1}
+      - {provider: openai, model: gpt-4o-mini, priority: 2}
+"""
+
+
+@pytest.fixture(scope="module")
+def gateway_options():
+    return {"extra": "limits:\n  sse_event_bytes: 1048576\n  reply_bytes: 4194304\n",
+            "models": MODELS, "retries": 1}
+
+
+def send(gateway, shape, key, model, stream, **extra):
+    with Connection(gateway.connect()) as connection:
+        connection.send(shape.ask(key, model=model, stream=stream, extra=extra))
+        return connection.read()
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name, provider", CROSSINGS)
+class TestFaults:
+    @pytest.mark.parametrize("fault", [f for f in BEFORE if f not in ("hang", "hanghead")])
+    def test_before_content(self, gateway, key, name, provider, stream, fault):
+        response = send(gateway, SHAPES[name], key, "%s/fault-%s" % (provider, fault), stream)
+        statuses = BEFORE[fault] | ({529} if 503 in BEFORE[fault] else set())
+        check_told(SHAPES[name], response, statuses, stream)
+        assert response.status != 200
+        if fault == "429ra":
+            assert response.header("retry-after") == "7"
+        assert gateway.healthy()
+
+    @pytest.mark.parametrize("fault", BROKEN_BODY)
+    def test_broken_body(self, gateway, key, name, provider, stream, fault):
+        response = send(gateway, SHAPES[name], key, "%s/fault-%s" % (provider, fault), stream)
+        statuses = WHOLE_STATUS.get(fault, {502}) | {503, 529}
+        check_told(SHAPES[name], response, statuses, stream)
+        if response.status == 200:
+            answer = grammar.check_stream(name, response.body)
+            assert answer.error
+        assert gateway.healthy()
+
+    def test_harmless(self, gateway, key, name, provider, stream):
+        for fault in ("drip", "nousage", "dupusage", "zerousage"):
+            response = send(gateway, SHAPES[name], key, "%s/fault-%s" % (provider, fault),
+                            stream)
+            assert response.status == 200 and response.complete
+            check = grammar.check_stream if stream else grammar.check_reply
+            body = response.body if stream else json.loads(response.body)
+            assert "said" in check(name, body).text
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", ["chat", "messages"])
+def test_failover_to_another_api(gateway, key, fleet, name, stream):
+    response = send(gateway, SHAPES[name], key, "either", stream)
+    assert response.status == 200
+    assert b"said" in response.body
+    asked = [entry.target for entry in fleet.journal.entries()][-2:]
+    assert asked == ["/v1/messages", "/v1/chat/completions"]
+
+
+def test_strict_key_policy(gateway):
+    key = gateway.new_key(name="strict", strict=True)["key"]
+    response = send(gateway, SHAPES["chat"], key, "claude-haiku-4-5", False, seed=1)
+    assert response.status == 400
+    assert json.loads(response.body)["error"]["param"] == "seed"
+
+
+# -- reasoning --------------------------------------------------------------------------
+def talk(gateway, key, messages):
+    body = {"model": "claude-haiku-4-5", "max_tokens": 4000, "reasoning_effort": "low",
+            "messages": messages, "tools": [{"type": "function", "function": {
+                "name": "look", "parameters": {"type": "object"}}}]}
+    answer = gateway.request("POST", "/v1/chat/completions", body, key=key)
+    assert answer.status == 200, answer.body
+    return answer, answer.json()["choices"][0]["message"]
+
+
+def answers(message):
+    return [{"role": "tool", "tool_call_id": call["id"], "content": "ok"}
+            for call in message["tool_calls"]]
+
+
+def thoughts(fleet):
+    return [block for message in json.loads(fleet.journal.last().body)["messages"]
+            for block in message["content"] if block["type"] == "thinking"]
+
+
+def test_reasoning_outlives_a_restart(binary, fleet, tmp_path):
+    gateway = Gateway(tmp_path, fleet)
+    gateway.start()
+    key = gateway.new_key()["key"]
+    messages = [{"role": "user", "content": "go @turns=2 @calls=1"}]
+    _, message = talk(gateway, key, messages)
+    token = message["reasoning_details"][0]["signature"]
+    assert token.startswith("sluicev1")
+    gateway.stop()
+    gateway.start()
+    _, second = talk(gateway, key, messages + [message] + answers(message))
+    # The emulator refuses a thought that it did not mint: this one came through.
+    assert len(thoughts(fleet)) == 1
+    # One that somebody changed proves nothing, and is not shown to the provider.
+    message["reasoning_details"][0]["signature"] = token[:-8] + "AAAAAAAA"
+    answer, _ = talk(gateway, key, messages + [message] + answers(message))
+    assert thoughts(fleet) == []
+    assert "reasoning_stripped" in answer.headers["x-gateway-translation-warnings"]
+    gateway.stop()
+
+
+def test_sealed_reasoning_stays_at_home(gateway, key, fleet):
+    """What one provider thought is never shown to another, whatever the lane."""
+    thought = {"type": "thinking", "thinking": "hm", "signature": "sluicev1" + "A" * 64}
+    body = {"model": "claude-haiku-4-5", "max_tokens": 50, "messages": [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": [thought, {"type": "text", "text": "yes"}]},
+        {"role": "user", "content": "more"}]}
+    answer = gateway.request("POST", "/v1/messages", body, key=key)
+    assert answer.status == 200, answer.body
+    assert b"sluicev1" not in fleet.journal.last().body
