@@ -80,6 +80,8 @@ verify(struct reader *reader, bool json)
 	struct sl_audit_check log = { 0 };
 	enum sl_err err = sl_money_verify(reader->ops, reader->conn, sl_clock_wall_ms(), &audit);
 
+	if (err == SL_OK && !audit.broken)
+		err = sl_money_compare(reader->ops, reader->conn, &audit);
 	if (err == SL_OK)
 		err = sl_audit_verify(reader->ops, reader->conn, &log);
 	if (err != SL_OK) {

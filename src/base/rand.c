@@ -87,3 +87,17 @@ sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE])
 	}
 	return at == SL_ULID_SIZE;
 }
+
+void
+sl_ulid_text(const unsigned char bytes[SL_ULID_SIZE], char out[SL_ULID_LEN + 1])
+{
+	unsigned bits = 2, value = 0; /* 130 bits of text: the first two are zeros */
+	size_t at = 0;
+
+	for (size_t i = 0; i < SL_ULID_SIZE; i++) {
+		value = (value << 8 | bytes[i]) & 0xfff;
+		for (bits += 8; bits >= 5; bits -= 5)
+			out[at++] = alphabet[value >> (bits - 5) & 31];
+	}
+	out[at] = '\0';
+}

@@ -20,5 +20,7 @@ void sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms);
 /* Its 128 bits. False: text is no ULID. */
 enum { SL_ULID_SIZE = 16 };
 bool sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE]);
+/* The other way; NUL-terminated. */
+void sl_ulid_text(const unsigned char bytes[SL_ULID_SIZE], char out[SL_ULID_LEN + 1]);
 
 #endif

@@ -229,5 +229,11 @@ struct sl_money_audit {
 /* I1-I8 on a reading connection; one read transaction. */
 enum sl_err sl_money_verify(const struct sl_store_ops *ops, void *conn, int64_t now_wall_ms,
                             struct sl_money_audit *audit);
+/* The other half of I7: what each request's record says it cost is what its attempts were
+ * charged, so that totals by provider, model and day are the same in both. Requests whose
+ * record or end a crash took are left out. On a reading connection; fills broken and where
+ * when it does not hold. */
+enum sl_err sl_money_compare(const struct sl_store_ops *ops, void *conn,
+                             struct sl_money_audit *audit);
 
 #endif

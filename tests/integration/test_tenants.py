@@ -473,3 +473,21 @@ def test_budget_alerts_are_signed_and_sent_once(fleet, tmp_path):
     assert len(receiver.posts) == 3
     gateway.stop()
     receiver.shutdown()
+
+
+def test_a_record_that_says_another_cost_is_noticed(fleet, tmp_path):
+    gateway = Gateway(tmp_path, fleet).start()
+    key = gateway.new_key(daily_budget_usd=1)["key"]
+    ids = [chat(gateway, key, max_tokens=5).headers["x-gateway-request-id"] for _ in range(3)]
+    books.settled(gateway)
+    gateway.stop()
+    books.verify(gateway)
+    store = sqlite3.connect(tmp_path / "sluice.db")
+    store.execute("UPDATE records SET cost_nanousd = cost_nanousd + 1 WHERE request_id = ?",
+                  (ids[1],))
+    store.commit()
+    store.close()
+    done = subprocess.run([str(BINARY), "ledger", "verify", "--config", str(gateway.config)],
+                          capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "I7" in done.stdout and ids[1] in done.stdout and "gpt-4o-mini" in done.stdout
