@@ -89,17 +89,12 @@ static bool
 read_number(struct admin_call *call, const char *name, int64_t *value, bool *given)
 {
 	struct sl_slice text;
-	struct sl_fault fault;
 
 	*given = admin_query(call, name, &text);
 	if (!*given || (sl_slice_i64(text, value) && *value >= 0))
 		return true;
-	sl_fault_set(&fault, SL_FAULT_BAD_REQUEST,
-	             SL_SLICE("limit, after and before are whole numbers; after and before are ids "
-	                      "of rows."));
-	fault.param = sl_slice_str(name);
-	admin_answer_fault(call, &fault);
-	return false;
+	return admin_refuse(call, name, "limit, after and before are whole numbers; after and "
+	                                "before are ids of rows.");
 }
 
 void

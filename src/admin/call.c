@@ -201,6 +201,17 @@ admin_answer_fault_text(struct admin_call *call, enum sl_fault_kind kind, const 
 	answer_fault_with(call, &fault, SL_SLICE_NONE);
 }
 
+bool
+admin_refuse(struct admin_call *call, const char *param, const char *message)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, SL_FAULT_BAD_REQUEST, sl_slice_str(message));
+	fault.param = sl_slice_str(param);
+	admin_answer_fault(call, &fault);
+	return false;
+}
+
 void
 admin_answer_method(struct admin_call *call, struct sl_slice allow)
 {

@@ -84,6 +84,8 @@ void admin_answer_empty(struct admin_call *call, int status);
 void admin_answer_fault(struct admin_call *call, const struct sl_fault *fault);
 void admin_answer_fault_text(struct admin_call *call, enum sl_fault_kind kind,
                              const char *message);
+/* 400 that names the parameter; false, for those who return it. */
+bool admin_refuse(struct admin_call *call, const char *param, const char *message);
 /* 405, with the path's methods. */
 void admin_answer_method(struct admin_call *call, struct sl_slice allow);
 /* What a failed store job means to the caller: never 401, 403 or 404. */

@@ -57,17 +57,6 @@ drop(struct work *work)
 	admin_call_unref(call);
 }
 
-static bool
-refuse(struct admin_call *call, const char *param, const char *message)
-{
-	struct sl_fault fault;
-
-	sl_fault_set(&fault, SL_FAULT_BAD_REQUEST, sl_slice_str(message));
-	fault.param = sl_slice_str(param);
-	admin_answer_fault(call, &fault);
-	return false;
-}
-
 /* --- what stands ------------------------------------------------------------------ */
 
 static void
@@ -134,17 +123,17 @@ read_credit(struct work *work, struct sl_json body)
 
 	if (!sl_json_nanousd(sl_json_get(body, "amount_usd"), &credit->amount) ||
 	    credit->amount == 0)
-		return refuse(work->call, "amount_usd", "amount_usd must be an amount of US dollars "
+		return admin_refuse(work->call, "amount_usd", "amount_usd must be an amount of US dollars "
 		              "with at most nine decimal places; a negative one is a correction.");
 	if (!sl_json_string(sl_json_get(body, "external_id"), &work->arena, &text) ||
 	    text.len == 0 || text.len > EXTERNAL_ID_MAX)
-		return refuse(work->call, "external_id", "external_id must be a text of 1 to 128 bytes "
+		return admin_refuse(work->call, "external_id", "external_id must be a text of 1 to 128 bytes "
 		              "that names the payment: it is applied only once.");
 	credit->external_id = sl_arena_dup(&work->arena, text);
 	text = SL_SLICE_NONE;
 	if (note.type != SL_JSON_NONE && note.type != SL_JSON_NULL &&
 	    (!sl_json_string(note, &work->arena, &text) || text.len > NOTE_MAX))
-		return refuse(work->call, "note", "note must be a text of at most 512 bytes.");
+		return admin_refuse(work->call, "note", "note must be a text of at most 512 bytes.");
 	sl_json_writer_init(&w, &work->after);
 	sl_json_obj(&w);
 	sl_json_usd(&w, "amount_usd", credit->amount);
@@ -241,14 +230,14 @@ read_voucher(struct work *work, struct sl_json body)
 
 	if (!sl_json_nanousd(sl_json_get(body, "amount_usd"), &voucher->amount) ||
 	    voucher->amount <= 0)
-		return refuse(work->call, "amount_usd", "amount_usd must be more than 0 US dollars with "
+		return admin_refuse(work->call, "amount_usd", "amount_usd must be more than 0 US dollars with "
 		              "at most nine decimal places.");
 	if (expires.type == SL_JSON_STRING && !sl_json_string(expires, &work->arena, &text))
-		return refuse(work->call, "expires_at", "Out of memory.");
+		return admin_refuse(work->call, "expires_at", "Out of memory.");
 	if (expires.type != SL_JSON_NONE && expires.type != SL_JSON_NULL &&
 	    (!sl_timestamp_parse(text, &voucher->expires_wall_ms) ||
 	     voucher->expires_wall_ms <= sl_clock_wall_ms()))
-		return refuse(work->call, "expires_at", "expires_at must be a time in the future such as "
+		return admin_refuse(work->call, "expires_at", "expires_at must be a time in the future such as "
 		              "\"2027-01-31T23:59:59Z\"; null means never.");
 	sl_json_writer_init(&w, &work->after);
 	sl_json_obj(&w);
@@ -340,11 +329,11 @@ admin_vouchers_redeem(struct admin_call *call)
 		return;
 	if (!sl_json_string(sl_json_get(body, "code"), &call->exchange->arena, &code) ||
 	    code.len == 0) {
-		refuse(call, "code", "code must be the voucher's code.");
+		admin_refuse(call, "code", "code must be the voucher's code.");
 		return;
 	}
 	if (workspace.len == 0) {
-		refuse(call, "code", "This key belongs to no workspace, so there is no balance that the "
+		admin_refuse(call, "code", "This key belongs to no workspace, so there is no balance that the "
 		                     "voucher could be added to.");
 		return;
 	}

@@ -315,17 +315,6 @@ query_done(struct sl_store_job *job)
 }
 
 static bool
-refuse(struct admin_call *call, const char *param, const char *message)
-{
-	struct sl_fault fault;
-
-	sl_fault_set(&fault, SL_FAULT_BAD_REQUEST, sl_slice_str(message));
-	fault.param = sl_slice_str(param);
-	admin_answer_fault(call, &fault);
-	return false;
-}
-
-static bool
 read_groups(struct admin_call *call, unsigned *wanted)
 {
 	struct sl_slice rest;
@@ -342,7 +331,7 @@ read_groups(struct admin_call *call, unsigned *wanted)
 			if (sl_slice_is(name, groups[i].name))
 				bit = 1u << i;
 		if (!bit)
-			return refuse(call, "by", "by is a list of key, team, workspace, model, "
+			return admin_refuse(call, "by", "by is a list of key, team, workspace, model, "
 			                          "provider and tag, separated by commas.");
 		*wanted |= bit;
 	}
@@ -357,7 +346,7 @@ read_time(struct admin_call *call, const char *name, bool *given, int64_t *wall_
 	*given = admin_query(call, name, &text) && text.len > 0;
 	if (!*given || sl_timestamp_parse(text, wall_ms))
 		return true;
-	return refuse(call, name, "Times are written as 2027-01-31T23:59:59Z, as 2027-01-31 or as "
+	return admin_refuse(call, name, "Times are written as 2027-01-31T23:59:59Z, as 2027-01-31 or as "
 	                          "seconds since 1970.");
 }
 
@@ -373,7 +362,7 @@ read_interval(struct admin_call *call, enum interval *interval)
 		if (sl_slice_is(text, interval_names[i]))
 			*interval = (enum interval)i;
 	return *interval != INTERVAL_NONE ||
-	       refuse(call, "interval", "interval is hour, day or month.");
+	       admin_refuse(call, "interval", "interval is hour, day or month.");
 }
 
 static bool
@@ -386,7 +375,7 @@ read_format(struct admin_call *call, bool *csv)
 		return true;
 	*csv = sl_slice_is(text, "csv");
 	return *csv || sl_slice_is(text, "json") ||
-	       refuse(call, "format", "format is json or csv.");
+	       admin_refuse(call, "format", "format is json or csv.");
 }
 
 static bool
@@ -399,7 +388,7 @@ read_query(struct admin_call *call, struct query *query)
 	    !read_time(call, "until", &query->has_until, &query->until_wall_ms))
 		return false;
 	return query->since_wall_ms <= query->until_wall_ms ||
-	       refuse(call, "until", "until is before since.");
+	       admin_refuse(call, "until", "until is before since.");
 }
 
 static void

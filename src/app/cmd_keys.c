@@ -11,7 +11,8 @@ enum { ANSWER_MAX = 64 * 1024 * 1024, ARGUMENTS_MAX = 2 };
 
 struct keys_flags {
 	const char *url, *master_key;
-	const char *name, *models, *team, *rpm, *expires_at;
+	const char *name, *models, *team, *workspace, *rpm, *tpm, *daily, *monthly, *total,
+	    *expires_at;
 	bool        json;
 };
 
@@ -168,17 +169,34 @@ list(const struct keys_flags *flags)
 	return perform(&call, flags, print_list);
 }
 
+/* As JSON writes one; what it may be, the gateway says. */
+static bool
+is_number(struct sl_slice text)
+{
+	return sl_json_validate(text, &sl_json_limits_default, NULL) == SL_OK &&
+	       sl_json_parse(text).type == SL_JSON_NUMBER;
+}
+
 static int
 create(const struct sl_command *command, const struct keys_flags *flags)
 {
 	struct sl_admin_call call = { .method = "POST", .path = SL_SLICE("/admin/keys") };
 	struct sl_json_writer json;
 	struct sl_buf body;
-	int64_t rpm = 0;
+	const struct { const char *flag, *member, *value; } numbers[] = {
+		{ "--rpm", "rpm", flags->rpm },
+		{ "--tpm", "tpm", flags->tpm },
+		{ "--daily-budget", "daily_budget_usd", flags->daily },
+		{ "--monthly-budget", "monthly_budget_usd", flags->monthly },
+		{ "--total-budget", "total_budget_usd", flags->total },
+	};
+	enum { NUMBERS = sizeof(numbers) / sizeof(numbers[0]) };
 	int status;
 
-	if (flags->rpm && (!sl_slice_i64(sl_slice_str(flags->rpm), &rpm) || rpm < 1))
-		return sl_cli_mistake(command, "--rpm %s is not a number of requests", flags->rpm);
+	for (size_t i = 0; i < NUMBERS; i++)
+		if (numbers[i].value && !is_number(sl_slice_str(numbers[i].value)))
+			return sl_cli_mistake(command, "%s %s is not a number", numbers[i].flag,
+			                      numbers[i].value);
 	sl_buf_init(&body, 64 * 1024);
 	sl_json_writer_init(&json, &body);
 	sl_json_obj(&json);
@@ -188,8 +206,13 @@ create(const struct sl_command *command, const struct keys_flags *flags)
 		sl_json_str(&json, "team", sl_slice_str(flags->team));
 	if (flags->expires_at)
 		sl_json_str(&json, "expires_at", sl_slice_str(flags->expires_at));
-	if (rpm)
-		sl_json_int(&json, "rpm", rpm);
+	if (flags->workspace)
+		sl_json_str(&json, "workspace", sl_slice_str(flags->workspace));
+	for (size_t i = 0; i < NUMBERS; i++)
+		if (numbers[i].value) {
+			sl_json_key(&json, numbers[i].member);
+			sl_json_put_raw(&json, sl_slice_str(numbers[i].value));
+		}
 	if (flags->models) {
 		struct sl_slice rest = sl_slice_str(flags->models);
 
@@ -243,6 +266,11 @@ run(const struct sl_command *command, int argc, char **argv)
 		{ "--models", "A,B", &values.models, NULL,
 		  "create: the models it may use; provider/* allows all of one" },
 		{ "--rpm", "N", &values.rpm, NULL, "create: requests per minute" },
+		{ "--workspace", "TEXT", &values.workspace, NULL, "create: the workspace it belongs to" },
+		{ "--tpm", "N", &values.tpm, NULL, "create: tokens per minute" },
+		{ "--daily-budget", "USD", &values.daily, NULL, "create: US dollars a day" },
+		{ "--monthly-budget", "USD", &values.monthly, NULL, "create: US dollars a month" },
+		{ "--total-budget", "USD", &values.total, NULL, "create: US dollars altogether" },
 		{ "--expires-at", "TIME", &values.expires_at, NULL,
 		  "create: end, such as 2030-01-31T00:00:00Z" },
 	};

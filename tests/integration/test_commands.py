@@ -118,11 +118,16 @@ def test_keys_commands(gateway):
         done = run("keys", *arguments, "--url", gateway.url, env=where, cwd=gateway.directory)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-    made = keys("create", "--name", "from the shell", "--rpm", "60", "--models", "gpt-4o-mini")
+    made = keys("create", "--name", "from the shell", "--rpm", "60", "--models", "gpt-4o-mini",
+                "--tpm", "90000", "--daily-budget", "2.5", "--workspace", "acme")
     secret = re.search(r"gw_virt_[0-9a-f]{32,}", made).group(0)
     ident = re.search(r"vk_[0-9A-Za-z]+", made).group(0)
     listed = keys("list")
     assert ident in listed and "from the shell" in listed and secret not in listed
+    shown = gateway.request("GET", "/admin/keys/" + ident).json()
+    assert shown["tpm"] == 90000 and shown["daily_budget_usd"] == 2.5
+    assert shown["workspace"] == "acme"
+    assert run("keys", "create", "--tpm", "many", env=where).returncode == 2
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}]}
     assert gateway.request("POST", "/v1/chat/completions", body, key=secret).status == 200
     keys("revoke", ident)

@@ -194,7 +194,9 @@ def test_bad_key_requests(gateway, body, param):
 @pytest.mark.parametrize("method,path", [
     ("GET", "/admin/keys"), ("POST", "/admin/keys"), ("GET", "/admin/keys/vk_1"),
     ("PATCH", "/admin/keys/vk_1"), ("DELETE", "/admin/keys/vk_1"), ("GET", "/admin/spend"),
-    ("POST", "/admin/reload"),
+    ("POST", "/admin/reload"), ("GET", "/admin/audit"), ("POST", "/admin/teams"),
+    ("PATCH", "/admin/workspaces/acme"), ("POST", "/admin/workspaces/acme/credits"),
+    ("POST", "/admin/vouchers"),
 ])
 def test_admin_is_for_the_master_key(gateway, key, method, path):
     body = {} if method in ("POST", "PATCH") else None

@@ -175,6 +175,42 @@ marks_survive_the_wrap_of_their_low_bits(void **state)
 	sl_rate_release(&rate);
 }
 
+static void
+amounts_are_taken_whole_and_given_back(void **state)
+{
+	struct sl_rate_state told;
+	struct sl_rate rate;
+
+	(void)state;
+	sl_rate_init(&rate);
+	assert_true(sl_rate_fits(&rate, 100, 100, 0, &told));
+	sl_rate_add(&rate, 100, 70, 0);
+	sl_rate_add(&rate, 100, 20, 1000);
+	assert_false(sl_rate_fits(&rate, 100, 11, 2000, &told));
+	assert_int_equal(told.remaining, 10);
+	assert_int_equal(told.wait_ms, 58000);
+	assert_false(sl_rate_fits(&rate, 100, 90, 2000, &told));
+	assert_int_equal(told.wait_ms, 59000);
+	/* No wait helps what exceeds the limit alone. */
+	assert_false(sl_rate_fits(&rate, 100, 101, 2000, &told));
+	assert_int_equal(told.wait_ms, 0);
+	sl_rate_undo(&rate, 50, 0, 2000);
+	assert_true(sl_rate_fits(&rate, 100, 60, 2000, &told));
+	sl_rate_undo(&rate, 500, 1000, 2000);
+	assert_int_equal(rate.used, 20);
+	/* More than the limit, when more was used than asked for. */
+	sl_rate_add(&rate, 100, 200, 3000);
+	sl_rate_look(&rate, 100, 3000, &told);
+	assert_int_equal(told.remaining, 0);
+	assert_false(sl_rate_fits(&rate, 100, 1, 62999, &told));
+	assert_true(sl_rate_fits(&rate, 100, 100, 63000, &told));
+	/* What has left the window cannot be given back. */
+	sl_rate_add(&rate, 100, 5, 63000);
+	sl_rate_undo(&rate, 200, 3000, 63000);
+	assert_int_equal(rate.used, 5);
+	sl_rate_release(&rate);
+}
+
 int
 main(void)
 {
@@ -185,6 +221,7 @@ main(void)
 		cmocka_unit_test(high_limits_are_used_to_the_full),
 		cmocka_unit_test(a_changed_limit_keeps_what_was_used),
 		cmocka_unit_test(a_clock_that_steps_back_gives_nothing_away),
+		cmocka_unit_test(amounts_are_taken_whole_and_given_back),
 		cmocka_unit_test(marks_survive_the_wrap_of_their_low_bits),
 	};
 
