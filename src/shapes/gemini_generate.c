@@ -7,6 +7,7 @@
  * blocked prompt) is the proper end, which end_stream decides.
  */
 #include "shapes/gemini.h"
+#include "shapes/gemini_codec.h"
 #include "shapes/prompt.h"
 
 /* The protocol's JSON form takes member names in both spellings. */
@@ -216,6 +217,7 @@ const struct sl_shape_ops sl_shape_gemini_generate = {
 	.operation = "generate_content",
 	.paths = paths,
 	.upstream_path = "/v1beta/models/{model}:{verb}",
+	.codec = &sl_gemini_codec,
 	.takes_limit = true,
 	.read_request = read_request,
 	.read_prompt = sl_prompt_read,

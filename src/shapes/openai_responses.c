@@ -8,6 +8,7 @@
  * creation time and the next sequence number.
  */
 #include "shapes/openai.h"
+#include "shapes/responses_codec.h"
 #include "shapes/prompt.h"
 
 enum { MAX_OUTPUT_TOKENS = SL_WANT_OWN, SAFETY_IDENTIFIER, USER, WANTS };
@@ -235,7 +236,6 @@ put_failed_response(struct sl_json_writer *w, const struct sl_stream_state *stat
 	sl_json_arr_end(w);
 	put_null(w, "temperature");
 	put_null(w, "top_p");
-	put_null(w, "usage");
 	sl_json_obj_end(w);
 }
 
@@ -270,6 +270,7 @@ const struct sl_shape_ops sl_shape_openai_responses = {
 	.operation = "chat",
 	.paths = paths,
 	.upstream_path = "/responses",
+	.codec = &sl_responses_codec,
 	.takes_limit = true,
 	.read_request = read_request,
 	.read_prompt = sl_prompt_read,

@@ -64,7 +64,9 @@ def known(value, members, where):
 
 
 def call_text(call):
-    return json.dumps([call.get("name"), call.get("args") or {}], sort_keys=True)
+    """What a signature is minted for; JavaScript callers round large numbers."""
+    args = {k: v for k, v in (call.get("args") or {}).items() if isinstance(v, str)}
+    return json.dumps([call.get("name"), args], sort_keys=True)
 
 
 def is_gen3(model):

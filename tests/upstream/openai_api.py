@@ -68,8 +68,9 @@ CONTENT_TYPES = {
 }
 
 
-MESSAGE_MEMBERS = set("role content name tool_calls tool_call_id refusal audio "
-                      "function_call".split())
+# What answers have may come back, and what the Node SDK adds to them.
+MESSAGE_MEMBERS = set("role content name tool_calls tool_call_id refusal audio function_call "
+                      "annotations parsed".split())
 # Models of other houses that speak this API; they think aloud and want it back.
 ECHOING = ("deepseek-", "kimi-")
 
@@ -215,7 +216,7 @@ def vector(text, size):
 class OpenAI(Provider):
     name = "openai"
     models = ("gpt-", "o1", "o3", "o4", "text-embedding-", "omni-moderation", "dall-e",
-              "whisper-", "tts-", "chatgpt-")
+              "whisper-", "tts-", "chatgpt-") + ECHOING
 
     def missing_key(self):
         return ("You didn't provide an API key. You need to provide your API key in an "
@@ -379,7 +380,8 @@ class OpenAI(Provider):
                                         "refusal": None}))
             events += [chunk(index, {"reasoning_content": word + " "})
                        for word in (thought or "").split()]
-            said = [] if silent else script.remark.split(" ") if script.calls else words
+            said = [script.remark[:9], script.remark[9:]] if script.calls else words
+            said = [] if silent else said
             events += [chunk(index, {"content": word}) for word in said]
             events += [chunk(index, {"tool_calls": [delta]})
                        for delta in self.call_deltas(script.calls)]
@@ -565,7 +567,7 @@ class OpenAI(Provider):
                 "store": body.get("store", True), "temperature": body.get("temperature", 1.0),
                 "text": {"format": {"type": "text"}}, "tool_choice": body.get("tool_choice", "auto"),
                 "tools": body.get("tools", []), "top_p": body.get("top_p", 1.0),
-                "truncation": "disabled", "usage": None, "user": None,
+                "truncation": "disabled",
                 "metadata": body.get("metadata") or {}}
 
     def output(self, body, words, script):

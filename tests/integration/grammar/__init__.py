@@ -12,6 +12,7 @@ with a whole reply and one API with another.
 Both raise Wrong. A stream that ends with its API's own error is legal; its
 answer has `error` set.
 """
+from . import common
 from .chat import chat_reply, chat_stream
 from .common import Answer, Call, Wrong
 from .gemini import gemini_reply, gemini_stream
@@ -23,7 +24,7 @@ STREAMS = {"chat": chat_stream, "responses": responses_stream, "messages": messa
 REPLIES = {"chat": chat_reply, "responses": responses_reply, "messages": messages_reply,
            "gemini": gemini_reply}
 
-__all__ = ["Answer", "Call", "Wrong", "check_reply", "check_stream"]
+__all__ = ["common", "Answer", "Call", "Wrong", "check_reply", "check_stream"]
 
 
 def check_stream(grammar, body, **options):

@@ -5,6 +5,8 @@
 with pings anywhere behind the first event. Indices count up from 0, one block
 is open at a time, and a delta is of its block's kind.
 """
+import json
+
 from .common import Answer, Call, count_in, end_of_calls, frames_of, members, parse, text_in, want
 
 STOP_REASONS = ("end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal",

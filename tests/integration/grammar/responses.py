@@ -304,5 +304,9 @@ def responses_stream(body):
     for event, data in frames:
         want(event, "an event without a name: %.80r", data)
         stream.take(event, parse(data))
+    if stream.state == "open" and stream.error:
+        answer = Answer()          # providers may leave it at that
+        answer.error = stream.error
+        return answer
     want(stream.state == "end", "the stream ends in state %s", stream.state)
     return fold_response(stream.final)
