@@ -13,6 +13,7 @@
 
 #include "admin/call.h"
 #include "base/log.h"
+#include "base/percent.h"
 #include "ledger/key.h"
 #include "surfaces/surface.h"
 
@@ -64,7 +65,7 @@ match(const char *pattern, struct sl_slice path, char id[ADMIN_ID_MAX + 1])
 		}
 		if (have.len == 0 || have.len > sizeof(decoded))
 			return false;
-		len = sl_http_decode_segment(have, decoded);
+		len = sl_percent_decode(have, decoded);
 		if (len <= 0 || len > ADMIN_ID_MAX)
 			return false;
 		memcpy(id, decoded, (size_t)len);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/percent.h"
 #include "ledger/audit.h"
 #include "store/store.h"
 
@@ -76,7 +77,7 @@ admin_query(struct admin_call *call, const char *name, struct sl_slice *value)
 		if (!sl_slice_is(key, name))
 			continue;
 		decoded = sl_arena_alloc(&call->exchange->arena, pair.len + 1);
-		len = decoded ? sl_http_decode_segment(pair, decoded) : -1;
+		len = decoded ? sl_percent_decode(pair, decoded) : -1;
 		*value = len < 0 ? pair : sl_slice_make(decoded, (size_t)len);
 		return true;
 	}

@@ -144,3 +144,38 @@ sl_timestamp_parse(struct sl_slice text, int64_t *wall_ms)
 	*wall_ms = second * 1000 + ms;
 	return true;
 }
+
+/* Takes one of the names, of three letters each, that stand in a row. */
+static bool
+named(struct sl_slice *rest, const char *names, int64_t *out)
+{
+	*out = 0;
+	for (; rest->len >= 3 && names[*out * 3]; ++*out) {
+		if (memcmp(rest->ptr, names + *out * 3, 3) != 0)
+			continue;
+		*rest = sl_slice_from(*rest, 3);
+		return true;
+	}
+	return false;
+}
+
+bool
+sl_timestamp_parse_http(struct sl_slice text, int64_t *wall_ms)
+{
+	int64_t weekday, year, month, day, hour, minute, second;
+	struct sl_slice rest = text;
+
+	if (!named(&rest, "SunMonTueWedThuFriSat", &weekday) || !one_of(&rest, ",") ||
+	    !one_of(&rest, " ") || !digits(&rest, 2, &day) || !one_of(&rest, " ") ||
+	    !named(&rest, "JanFebMarAprMayJunJulAugSepOctNovDec", &month) || !one_of(&rest, " ") ||
+	    !digits(&rest, 4, &year) || !one_of(&rest, " ") || !digits(&rest, 2, &hour) ||
+	    !one_of(&rest, ":") || !digits(&rest, 2, &minute) || !one_of(&rest, ":") ||
+	    !digits(&rest, 2, &second) || !sl_slice_is(rest, " GMT"))
+		return false;
+	if (year < 1970 || day < 1 || day > days_in_month(year, month + 1) || hour > 23 ||
+	    minute > 59 || second > 60)
+		return false;
+	second += days_from_civil(year, month + 1, day) * DAY_S + hour * 3600 + minute * 60;
+	*wall_ms = second * 1000;
+	return true;
+}

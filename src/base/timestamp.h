@@ -17,5 +17,8 @@ size_t sl_timestamp_format(int64_t wall_ms, char out[SL_TIMESTAMP_LEN + 1]);
  * "2026-01-31" (midnight UTC), or seconds since the epoch ("1767225600").
  * A leap second counts as the second after it. False: none of these. */
 bool sl_timestamp_parse(struct sl_slice text, int64_t *wall_ms);
+/* "Sun, 06 Nov 1994 08:49:37 GMT", as HTTP writes dates (RFC 9110 5.6.7; the two obsolete
+ * forms are not read). False: it is none. */
+bool sl_timestamp_parse_http(struct sl_slice text, int64_t *wall_ms);
 
 #endif

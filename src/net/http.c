@@ -1,42 +1,6 @@
 /* http.c - what is true of HTTP messages in every version. */
 #include "net/http.h"
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-ptrdiff_t
-sl_http_decode_segment(struct sl_slice segment, char *out)
-{
-	ptrdiff_t len = 0;
-
-	for (size_t i = 0; i < segment.len; i++) {
-		int high, low;
-
-		if (segment.ptr[i] != '%') {
-			out[len++] = segment.ptr[i];
-			continue;
-		}
-		if (segment.len - i < 3)
-			return SL_ESYNTAX;
-		high = hex_value(segment.ptr[i + 1]);
-		low = hex_value(segment.ptr[i + 2]);
-		if (high < 0 || low < 0 || (high == 0 && low == 0))
-			return SL_ESYNTAX;
-		out[len++] = (char)(high * 16 + low);
-		i += 2;
-	}
-	return len;
-}
-
 const char *
 sl_http_reason(int status)
 {

@@ -14,10 +14,6 @@
 #include "base/headers.h"
 #include "base/slice.h"
 
-/* Percent-decodes one path segment into out (at least segment.len bytes);
- * returns the length, or SL_ESYNTAX for a broken escape or an encoded NUL. */
-ptrdiff_t sl_http_decode_segment(struct sl_slice segment, char *out);
-
 /* "Not Found" for 404; never NULL. */
 const char *sl_http_reason(int status);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "base/percent.h"
 #include "base/timestamp.h"
 
 enum { LIST_BYTES_MAX = 4 * 1024 * 1024 };
@@ -285,7 +286,7 @@ answer_one(struct sl_ask *ask, struct sl_slice segment, enum dialect dialect,
 {
 	struct search search = { .dialect = dialect };
 	char *id = sl_arena_alloc(&ask->exchange->arena, segment.len + 1);
-	ptrdiff_t len = id ? sl_http_decode_segment(segment, id) : SL_ENOMEM;
+	ptrdiff_t len = id ? sl_percent_decode(segment, id) : SL_ENOMEM;
 
 	if (len >= 0) {
 		search.id = sl_slice_make(id, (size_t)len);

@@ -16,6 +16,7 @@
  */
 #include "base/compiler.h"
 #include "base/log.h"
+#include "base/timestamp.h"
 #include "pipeline/ask.h"
 
 enum {
@@ -320,18 +321,21 @@ lost_bytes(struct sl_ask *ask)
 	return true;
 }
 
-/* RFC 9110 10.2.3 also allows a date; providers of models send numbers. */
+/* Seconds, or a date; RFC 9110 10.2.3. retry-after-ms is what OpenAI adds. */
 static uint32_t
-retry_after_ms(const struct sl_headers *headers)
+retry_after_ms(const struct sl_headers *headers, int64_t now_wall_ms)
 {
 	struct sl_slice text = sl_headers_get(headers, "retry-after-ms");
 	int64_t value;
 
 	if (text.len == 0 || !sl_slice_i64(text, &value)) {
 		text = sl_headers_get(headers, "retry-after");
-		if (text.len == 0 || !sl_slice_i64(text, &value) || value < 0)
+		if (sl_timestamp_parse_http(text, &value))
+			value -= now_wall_ms;
+		else if (sl_slice_i64(text, &value) && value >= 0)
+			value = value < SL_HEALTH_RETRY_AFTER_MAX_MS ? value * 1000 : value;
+		else
 			return 0;
-		value = value < SL_HEALTH_RETRY_AFTER_MAX_MS ? value * 1000 : value;
 	}
 	if (value < 0)
 		return 0;
@@ -674,7 +678,7 @@ on_head(struct sl_fetch *fetch, int status, const struct sl_headers *headers,
 	ask->sent = true;
 	ask->decision.first_byte_us = (ask->entered_ns - ask->attempt_ns) / 1000;
 	if (status >= 400)
-		ask->retry_after_ms = retry_after_ms(headers);
+		ask->retry_after_ms = retry_after_ms(headers, sl_loop_wall_ms(ask->gateway->loop));
 	ask->maybe_bought = ask->maybe_bought || status < 400;
 	if (status >= 300 && status < 400) {
 		fail(ask, SL_FAULT_UPSTREAM_BROKEN,

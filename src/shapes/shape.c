@@ -8,6 +8,8 @@
  */
 #include "shapes/shape.h"
 
+#include "base/percent.h"
+
 #define MODEL "{model}"
 
 static const struct sl_shape_ops *const shapes[] = {
@@ -37,40 +39,19 @@ sl_shape_by_name(struct sl_slice name)
 	return NULL;
 }
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Percent-decodes a model id. Refuses broken escapes and control characters:
  * a model id is printed in headers and logs. */
 static bool
 decode_segment(struct sl_slice raw, struct sl_arena *arena, struct sl_slice *out)
 {
 	char *text = sl_arena_alloc(arena, raw.len);
-	size_t len = 0;
+	ptrdiff_t len = text ? sl_percent_decode(raw, text) : SL_ENOMEM;
 
-	if (!text)
-		return false;
-	for (size_t i = 0; i < raw.len; i++) {
-		int c = (unsigned char)raw.ptr[i];
-
-		if (c == '%') {
-			if (raw.len - i < 3 || hex(raw.ptr[i + 1]) < 0 || hex(raw.ptr[i + 2]) < 0)
-				return false;
-			c = hex(raw.ptr[i + 1]) * 16 + hex(raw.ptr[i + 2]);
-			i += 2;
-		}
-		if (c < 0x20 || c == 0x7f)
+	for (ptrdiff_t i = 0; i < len; i++)
+		if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
 			return false;
-		text[len++] = (char)c;
-	}
-	*out = sl_slice_make(text, len);
-	return true;
+	*out = sl_slice_make(text, len > 0 ? (size_t)len : 0);
+	return len >= 0;
 }
 
 static bool

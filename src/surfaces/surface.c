@@ -2,6 +2,7 @@
  * how values of headers are written. */
 #include "surfaces/surface.h"
 
+#include "base/percent.h"
 #include "base/text.h"
 #include "base/timestamp.h"
 
@@ -95,16 +96,6 @@ sl_surface_prefixed(const struct sl_headers *headers, struct sl_slice prefix)
 	return value;
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
-		return (c | 0x20) - 'a' + 10;
-	return -1;
-}
-
 bool
 sl_surface_keeps_shape(const struct sl_surface_request *request, struct sl_slice responses,
                        struct sl_arena *arena)
@@ -127,31 +118,17 @@ sl_surface_query(struct sl_slice query, const char *name)
 	return SL_SLICE_NONE;
 }
 
-/* The value of `key` in a query string, percent-decoded. */
+/* The value of `key` in a query string, percent-decoded where it can be. */
 static struct sl_slice
 query_key(struct sl_slice query, struct sl_arena *arena)
 {
 	struct sl_slice raw = sl_surface_query(query, "key");
 	char *out = sl_arena_alloc(arena, raw.len + 1);
-	size_t len = 0;
+	ptrdiff_t len = out ? sl_percent_decode(raw, out) : 0;
 
 	if (!out)
 		return SL_SLICE_NONE;
-	for (size_t i = 0; i < raw.len; i++) {
-		int high = -1, low = -1;
-
-		if (raw.ptr[i] == '%' && i + 2 < raw.len) {
-			high = hex_digit(raw.ptr[i + 1]);
-			low = hex_digit(raw.ptr[i + 2]);
-		}
-		if (high >= 0 && low >= 0) {
-			out[len++] = (char)(high * 16 + low);
-			i += 2;
-		} else {
-			out[len++] = raw.ptr[i];
-		}
-	}
-	return sl_slice_make(out, len);
+	return len < 0 ? raw : sl_slice_make(out, (size_t)len);
 }
 
 struct sl_slice

@@ -25,8 +25,8 @@ PAIR = """\
 
 # First the target that fails, then one that works; one alias and model for each
 # fault and kind of reply, so that no test meets another's breaker or cool-down.
-RETRIED = ("429", "429ra", "500", "503", "529", "empty", "badstatus", "fin-40", "rst-40", "html",
-           "302", "401", "402", "gzip", "errorevent-1")
+RETRIED = ("429", "429ra", "429date", "500", "503", "529", "empty", "badstatus", "fin-40",
+           "rst-40", "html", "302", "401", "402", "gzip", "errorevent-1")
 # May have been bought: one attempt, whatever else could be tried.
 ONCE = ("hang",)
 
@@ -104,7 +104,7 @@ class TestAttempts:
         assert response.header("x-gateway-retries") == "1"
         assert response.header("x-gateway-decision") == "openai-b/gpt-4o-mini"
         # The provider asked for quiet: it is not asked again for that long.
-        if fault == "429ra":
+        if fault in ("429ra", "429date"):
             assert is_whole(ask(gateway, key, model, stream), stream)
             assert asked(fleet)[2:] == ["openai-b"]
 

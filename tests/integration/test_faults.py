@@ -21,7 +21,8 @@ from tests.upstream import faults
 BEFORE = {
     "hang": {504}, "hanghead": {502, 504}, "badstatus": {502}, "empty": {502}, "headerflood": {502},
     "informational": {502, 504}, "clte": {502}, "302": {502}, "html": {502}, "gzip": {502},
-    "401": {502}, "402": {402, 502}, "429": {429}, "429ra": {429}, "500": {500, 502},
+    "401": {502}, "402": {402, 502}, "429": {429}, "429ra": {429}, "429date": {429},
+    "500": {500, 502},
     "503": {503, 502}, "529": {529, 503, 502}, "fin-40": {502}, "rst-40": {502},
 }
 FINE = ("drip", "nousage", "zerousage", "dupusage", "badusage")

@@ -75,6 +75,26 @@ forms_that_are_refused(void **state)
 	}
 }
 
+static void
+dates_of_http(void **state)
+{
+	static const char *const wrong[] = {
+		"", "7", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 UTC",
+		"Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
+		"Sun, 31 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT",
+		"Sun, 06 Nov 1994 08:49:37 GMTx", "Sun, 06 Nix 1994 08:49:37 GMT",
+	};
+	int64_t wall_ms;
+
+	(void)state;
+	assert_true(sl_timestamp_parse_http(SL_SLICE("Sun, 06 Nov 1994 08:49:37 GMT"), &wall_ms));
+	assert_int_equal(wall_ms, 784111777000);
+	assert_true(sl_timestamp_parse_http(SL_SLICE("Thu, 29 Feb 2024 23:59:59 GMT"), &wall_ms));
+	assert_int_equal(wall_ms, 1709251199000);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_false(sl_timestamp_parse_http(sl_slice_str(wrong[i]), &wall_ms));
+}
+
 int
 main(void)
 {
@@ -82,6 +102,7 @@ main(void)
 		cmocka_unit_test(every_day_of_four_centuries_agrees_with_gmtime),
 		cmocka_unit_test(forms_that_are_taken),
 		cmocka_unit_test(forms_that_are_refused),
+		cmocka_unit_test(dates_of_http),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,8 @@ refused.
 """
 import asyncio
 import threading
+import time
+from email.utils import formatdate
 
 from .wire import Reply, write_reply
 
@@ -26,6 +28,7 @@ NAMES = {
     "noterminal": "ends cleanly without the terminal event, or with an empty body",
     "errorevent": "an error in a 200, after N events or in the middle",
     "429": "rate limit, without Retry-After", "429ra": "rate limit, Retry-After: 7",
+    "429date": "rate limit, Retry-After: a date",
     "500": "server error", "503": "unavailable", "529": "overloaded",
     "401": "rejects the gateway's key", "402": "wants money",
     "302": "redirects", "html": "a page with status 200",
@@ -87,6 +90,8 @@ class Plan:
 STATUS_FAULTS = {
     "429": (429, "Rate limit reached. Please slow down.", []),
     "429ra": (429, "Rate limit reached. Please slow down.", [("Retry-After", "7")]),
+    "429date": (429, "Rate limit reached. Please slow down.",
+                [("Retry-After", formatdate(time.time() + 3600, usegmt=True))]),
     "500": (500, "The server had an error.", []),
     "503": (503, "The engine is currently unavailable.", []),
     "529": (529, "Overloaded", []),
