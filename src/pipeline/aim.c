@@ -64,6 +64,32 @@ prompt(void *context, struct sl_prompt *out)
 	return true;
 }
 
+static void
+count(void *context, size_t provider, struct sl_slice model, int64_t *low, int64_t *tokens,
+      int64_t *high)
+{
+	struct sl_aim *aim = context;
+	const struct sl_token_family *family = sl_token_family_of(model);
+	struct sl_tally **tally = &aim->tallies[family->encoding];
+	struct sl_token_count counted;
+	int64_t ratio = SL_TOKEN_RATIO_ONE;
+
+	if (!*tally) {
+		*tally = SL_ARENA_NEW(aim->arena, struct sl_tally);
+		if (!*tally)
+			return;
+		sl_tally_init(*tally, family->encoding);
+		sl_tally_request(*tally, aim->steer->input.body);
+	}
+	if (aim->corrections)
+		ratio = sl_token_memory_ratio(aim->corrections,
+		                              aim->world->config->providers[provider].name, model);
+	counted = sl_tally_total(*tally, family, ratio);
+	*low = counted.low;
+	*tokens = counted.tokens;
+	*high = counted.high;
+}
+
 static uint64_t
 conversation_of(const struct sl_aim *aim, const struct sl_prompt *prompt_read)
 {
@@ -181,6 +207,7 @@ make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_pla
 		.accepts_any = accepts_any,
 		.prompt = prompt,
 		.figures = figures,
+		.count = aim->shape->read_prompt ? count : NULL,
 		.disabled = disabled,
 		.sticky = sticky,
 	};
@@ -243,6 +270,7 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.tenancy = &ask->tenancy,
 		.stacks = ask->gateway->services.stacks,
 		.sticky = ask->gateway->services.sticky,
+		.corrections = ask->gateway->services.corrections,
 		.shape = ask->shape,
 		.steer = &front->steer,
 		.selection = &ask->selection,

@@ -13,6 +13,7 @@
 #include "routing/plan.h"
 #include "routing/stack.h"
 #include "shapes/shape.h"
+#include "shapes/tally.h"
 #include "surfaces/surface.h"
 
 struct sl_ask;
@@ -32,6 +33,8 @@ struct sl_aim {
 	uint64_t                   now_us;
 	bool                       explain; /* judge every target */
 	struct sl_arena           *arena; /* as long as the plan */
+	const struct sl_token_memory *corrections; /* NULL: none */
+	struct sl_tally           *tallies[SL_ENCODINGS]; /* private; NULL: not made yet */
 };
 
 /* The model that is meant: what the contract chose, else what was written. */

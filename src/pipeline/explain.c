@@ -208,6 +208,7 @@ put_target(const struct sl_world *world, const struct sl_plan *plan,
 		return;
 	put_ratio(w, "expected_quality", target->quality);
 	sl_json_bool(w, "passes_quality", target->passes);
+	sl_json_int(w, "input_tokens", target->tokens.input);
 	put_usd(w, "expected_cost_usd", target->cost.known, target->cost.expected_nanousd);
 	put_usd(w, "low_cost_usd", target->cost.known, target->cost.low_nanousd);
 	put_usd(w, "high_cost_usd", target->cost.known, target->cost.high_nanousd);

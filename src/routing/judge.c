@@ -113,6 +113,31 @@ sl_judge_boundary(const struct sl_plan_query *query, const struct sl_plan_target
 
 /* --- fitness ------------------------------------------------------------------------ */
 
+static void
+count_input(const struct sl_plan_query *query, const struct sl_plan_target *target,
+            struct sl_tokens *tokens)
+{
+	if (query->count)
+		query->count(query->context, target->provider, target->model, &tokens->input_low,
+		             &tokens->input, &tokens->input_high);
+}
+
+/* Counted only where the length alone does not tell. */
+static bool
+fits_window(const struct sl_plan_query *query, const struct sl_plan *plan,
+            const struct sl_plan_target *target, int64_t output)
+{
+	int64_t window = target->card->context_tokens;
+	struct sl_tokens tokens = plan->tokens;
+
+	if (window == 0 || tokens.input_high + output <= window)
+		return true;
+	if (tokens.input_low + output > window)
+		return false;
+	count_input(query, target, &tokens);
+	return tokens.input + output <= window;
+}
+
 const char *
 sl_judge_fitness(const struct sl_plan_query *query, struct sl_plan *plan,
                  const struct sl_plan_target *target)
@@ -133,9 +158,7 @@ sl_judge_fitness(const struct sl_plan_query *query, struct sl_plan *plan,
 		return "does not take this kind of input";
 	if (plan->tokens.input == 0)
 		guess_tokens(query, plan);
-	if (card->context_tokens > 0 && plan->tokens.input + output > card->context_tokens)
-		return "context window too small";
-	return NULL;
+	return fits_window(query, plan, target, output) ? NULL : "context window too small";
 }
 
 /* --- cost and quality --------------------------------------------------------------- */
@@ -173,7 +196,8 @@ qualities(const struct sl_plan *plan, double out[SL_BUCKETS])
 }
 
 static void
-judge(const struct sl_plan *plan, const double quality[SL_BUCKETS], struct sl_plan_target *target)
+judge(const struct sl_plan_query *query, const struct sl_plan *plan,
+      const double quality[SL_BUCKETS], struct sl_plan_target *target)
 {
 	static const double shares[SL_QUALITY_COUNT] = {
 		[SL_QUALITY_UNSET] = 0.85, [SL_QUALITY_DRAFT] = 0.70,
@@ -182,7 +206,10 @@ judge(const struct sl_plan *plan, const double quality[SL_BUCKETS], struct sl_pl
 
 	target->quality = quality[target->tier];
 	target->passes = target->quality >= shares[plan->quality] * quality[SL_BUCKETS - 1];
-	sl_cost_of(target->card, &plan->tokens, &target->cost);
+	target->tokens = plan->tokens;
+	if (query->explain)
+		count_input(query, target, &target->tokens);
+	sl_cost_of(target->card, &target->tokens, &target->cost);
 }
 
 static const struct sl_model_card *
@@ -222,9 +249,9 @@ sl_judge_plan(const struct sl_plan_query *query, struct sl_plan *plan)
 	guess_tokens(query, plan);
 	qualities(plan, quality);
 	for (size_t i = 0; i < plan->count; i++)
-		judge(plan, quality, &plan->targets[i]);
+		judge(query, plan, quality, &plan->targets[i]);
 	for (size_t i = 0; i < plan->drop_count; i++)
-		judge(plan, quality, &plan->drops[i]);
+		judge(query, plan, quality, &plan->drops[i]);
 	plan->baseline_card = find_baseline(query);
 	sl_cost_of(plan->baseline_card, &plan->tokens, &plan->baseline);
 	if (plan->baseline_card)

@@ -45,6 +45,7 @@ struct sl_plan_target {
 	bool                        passes;     /* good enough for the quality asked for */
 	double                      quality;    /* expected of the answer, 0-1 */
 	uint64_t                    latency_us; /* to the first content; 0: unknown */
+	struct sl_tokens            tokens;     /* by its own tokenizer where that was asked */
 	struct sl_cost              cost;
 };
 
@@ -109,6 +110,10 @@ struct sl_plan_query {
 	/* What the request asks, called at most once and only when a policy goes by
 	 * it. False, or NULL: it holds no prompt, the default bucket stands. */
 	bool (*prompt)(void *context, struct sl_prompt *out);
+	/* Input tokens of the request by the model's own tokenizer. Costs the length of the
+	 * body, so it is asked where a guess would not do. NULL: guesses have to. */
+	void (*count)(void *context, size_t provider, struct sl_slice model, int64_t *low,
+	              int64_t *tokens, int64_t *high);
 	/* How the target is doing. NULL: nothing is known of any. */
 	void (*figures)(void *context, size_t provider, struct sl_slice model,
 	                struct sl_health_figures *out);

@@ -22,10 +22,11 @@ def error(message="no", kind="server_error", code=None):
 
 
 class Reply:
-    """What a model answers: a body, or a dropped connection (status 0)."""
+    """What a model answers: a body, its bytes (raw), or a dropped connection (status 0)."""
 
-    def __init__(self, body=None, status=200, headers=None, delay=0.0):
+    def __init__(self, body=None, status=200, headers=None, delay=0.0, raw=None):
         self.body = body
+        self.raw = raw
         self.status = status
         self.headers = headers or {}
         self.delay = delay
@@ -62,12 +63,14 @@ class Scripted:
                     self.close_connection = True
                     self.connection.close()
                     return
-                if body and body.get("stream") and reply.status == 200:
+                if body and body.get("stream") and reply.status == 200 and reply.raw is None:
                     self.stream(reply)
                     return
-                data = json.dumps(reply.body).encode()
+                data = json.dumps(reply.body).encode() if reply.raw is None else reply.raw
+                streams = bool(body and body.get("stream") and reply.status == 200)
                 self.send_response(reply.status)
-                for name, value in dict({"content-type": "application/json",
+                for name, value in dict({"content-type": "text/event-stream" if streams
+                                         else "application/json",
                                          "content-length": str(len(data))},
                                         **reply.headers).items():
                     self.send_header(name, value)

@@ -109,7 +109,7 @@ class TestExplain:
         tokens = plan["tokens"]
         for entry, (inward, outward) in zip(plan["plan"], ((0.1, 0.4), (1, 4), (5, 20))):
             assert entry["expected_cost_usd"] == pytest.approx(
-                (tokens["input"] * inward + tokens["output"] * outward) / 1e6)
+                (entry["input_tokens"] * inward + tokens["output"] * outward) / 1e6)
         assert tokens["output_high"] == 10 and tokens["output"] <= 10
 
     def test_key_and_switch(self, gateway):
