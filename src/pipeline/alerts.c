@@ -22,6 +22,7 @@
 enum {
 	LOOK_MS = 500,
 	TOUCHED_MAX = 1024,     /* levels between two looks; more wait for their next request */
+	TOUCHED_SLOTS = 2048,   /* a power of two */
 	KNOWN_MAX = 16384,      /* marks remembered, so that the store is not asked again */
 	POSTS_MAX = 64,         /* alerts under way */
 	TRIES_MAX = 5,
@@ -46,7 +47,9 @@ struct sl_alerts {
 	size_t                  post_count;
 	uint64_t                known[KNOWN_MAX]; /* hashes of ids; 0: free */
 	size_t                  known_count;
+	atomic_bool             wanted; /* there is a webhook */
 	pthread_mutex_t         lock; /* guards what follows */
+	uint16_t                slots[TOUCHED_SLOTS]; /* index in touched, from 1; 0: free */
 	struct touched          touched[TOUCHED_MAX];
 	size_t                  touched_count;
 };
@@ -114,6 +117,7 @@ sl_alerts_start(struct sl_alerts *alerts, struct sl_loop *loop, struct sl_client
 	alerts->client = client;
 	alerts->sources = *sources;
 	alerts->timer.on_due = look;
+	atomic_store(&alerts->wanted, sources->world(sources->context)->alert.target.len > 0);
 	sl_timer_set(loop, &alerts->timer, LOOK_MS);
 }
 
@@ -135,29 +139,45 @@ sl_alerts_stop(struct sl_alerts *alerts)
 	alerts->loop = NULL;
 }
 
+/* Never 0. */
+static uint64_t
+hash_of(struct sl_slice text, unsigned kind)
+{
+	uint64_t hash = 0xcbf29ce484222325u ^ kind;
+
+	for (size_t i = 0; i < text.len; i++)
+		hash = (hash ^ (unsigned char)text.ptr[i]) * 0x100000001b3u;
+	hash ^= hash >> 32;
+	return hash ? hash : 1;
+}
+
 /* --- what was touched --------------------------------------------------------------------- */
 
 static void
 touch(struct sl_alerts *alerts, const struct sl_level *level)
 {
-	struct touched *at = alerts->touched;
+	size_t slot = hash_of(level->name, level->kind) % TOUCHED_SLOTS;
+	struct touched *at;
 
-	for (size_t i = 0; i < alerts->touched_count; i++, at++)
+	for (; alerts->slots[slot]; slot = (slot + 1) % TOUCHED_SLOTS) {
+		at = &alerts->touched[alerts->slots[slot] - 1];
 		if (at->kind == level->kind &&
 		    sl_slice_eq(sl_slice_make(at->name, at->len), level->name))
 			return;
+	}
+	at = &alerts->touched[alerts->touched_count];
 	if (alerts->touched_count == TOUCHED_MAX || level->name.len > sizeof(at->name))
 		return;
 	at->kind = level->kind;
 	at->len = level->name.len;
 	memcpy(at->name, level->name.ptr, level->name.len);
-	alerts->touched_count++;
+	alerts->slots[slot] = (uint16_t)++alerts->touched_count;
 }
 
 void
 sl_alerts_touch(struct sl_alerts *alerts, const struct sl_tenancy *tenancy)
 {
-	if (!alerts)
+	if (!alerts || !atomic_load_explicit(&alerts->wanted, memory_order_relaxed))
 		return;
 	for (size_t i = 0; i < tenancy->count; i++) {
 		const struct sl_level *level = &tenancy->levels[i];
@@ -172,21 +192,11 @@ sl_alerts_touch(struct sl_alerts *alerts, const struct sl_tenancy *tenancy)
 
 /* --- marks -------------------------------------------------------------------------------- */
 
-static uint64_t
-hash_of(const char *id)
-{
-	uint64_t hash = 0xcbf29ce484222325u;
-
-	for (; *id; id++)
-		hash = (hash ^ (unsigned char)*id) * 0x100000001b3u;
-	return hash ? hash : 1;
-}
-
 /* Where the hash is, or would be. */
 static uint64_t *
 known_slot(struct sl_alerts *alerts, uint64_t hash)
 {
-	size_t at = (size_t)(hash ^ hash >> 32) % KNOWN_MAX;
+	size_t at = (size_t)hash % KNOWN_MAX;
 
 	while (alerts->known[at] && alerts->known[at] != hash)
 		at = (at + 1) % KNOWN_MAX;
@@ -196,7 +206,7 @@ known_slot(struct sl_alerts *alerts, uint64_t hash)
 static void
 remember(struct sl_alerts *alerts, const char *id)
 {
-	uint64_t hash = hash_of(id), *slot;
+	uint64_t hash = hash_of(sl_slice_str(id), 0), *slot;
 
 	/* Forgetting costs a question to the store, not an alert. */
 	if (alerts->known_count >= KNOWN_MAX / 2) {
@@ -385,7 +395,7 @@ cross(struct sl_alerts *alerts, const struct reading *reading, unsigned percent)
 	snprintf(id, sizeof(id), "%s/%.*s/%s/%d/%u", sl_scope_kind_name(reading->kind),
 	         SL_ARG(reading->name), window_names[reading->window], (int)reading->period,
 	         percent);
-	if (*known_slot(alerts, hash_of(id)) || alerts->post_count >= POSTS_MAX)
+	if (*known_slot(alerts, hash_of(sl_slice_str(id), 0)) || alerts->post_count >= POSTS_MAX)
 		return;
 	for (struct sl_list *at = alerts->posts.next; at != &alerts->posts; at = at->next)
 		if (strcmp(SL_CONTAINER(at, struct post, node)->id, id) == 0)
@@ -472,12 +482,15 @@ look(struct sl_timer *timer)
 	size_t count = 0;
 
 	pthread_mutex_lock(&alerts->lock);
+	atomic_store(&alerts->wanted, world->alert.target.len > 0);
 	if (alerts->touched_count && world->alert.target.len)
 		touched = malloc(alerts->touched_count * sizeof(*touched));
 	if (touched) {
 		count = alerts->touched_count;
 		memcpy(touched, alerts->touched, count * sizeof(*touched));
 	}
+	if (alerts->touched_count)
+		memset(alerts->slots, 0, sizeof(alerts->slots));
 	alerts->touched_count = 0;
 	pthread_mutex_unlock(&alerts->lock);
 	for (size_t i = 0; i < count; i++)
