@@ -188,6 +188,7 @@ crossing_stream(struct crossing *c, struct sl_slice bytes, size_t size, size_t s
 	enum sl_err err = SL_MORE;
 	struct sl_sse_frame frame = { .raw = SL_SLICE_NONE };
 
+	c->fold.borrow = false; /* frames do not stay */
 	sl_sse_reader_init(&sse, 1 << 20);
 	sl_json_array_init(&array, 1 << 20);
 	sl_event_reader_init(&events, 1 << 20);
