@@ -270,8 +270,9 @@ class Bench:
         config = self.write("sluice.yaml", SLUICE_CONFIG, port)
         path = "/v1/chat/completions"
         proxy = Proxy("sluice", [str(SLUICE), "serve", "--config", config], port,
-                      {"plain": path, "secure": path},
-                      {"plain": "plain/bench", "secure": "secure/bench"})
+                      {"plain": path, "secure": path, "translated": "/v1/messages"},
+                      {"plain": "plain/bench", "secure": "secure/bench",
+                       "translated": "plain/bench"})
         child = self.start(proxy.command, PROXY_CORE, port)
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/admin/keys", method="POST",
