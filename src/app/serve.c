@@ -32,6 +32,7 @@
 #include "ledger/answers.h"
 #include "ledger/key.h"
 #include "ledger/tenants.h"
+#include "pipeline/agent_book.h"
 #include "pipeline/alerts.h"
 #include "pipeline/sticky.h"
 #include "routing/stack.h"
@@ -367,7 +368,9 @@ start(struct sl_app *app, struct sl_buf *reason)
 		sl_buf_append_str(reason, "out of memory\n");
 		goto out;
 	}
-	app->corrections = sl_token_memory_new(); /* without, estimates stay as they are */
+	/* Without memory for these, estimates stay as they are and agents new. */
+	app->corrections = sl_token_memory_new();
+	app->agents = sl_agent_book_new();
 	if (!open_board(app, config, reason) || !open_stacks(app, config, reason) ||
 	    !open_workers(app, reason))
 		goto out;
@@ -476,6 +479,7 @@ stop(struct sl_app *app)
 	sl_stacks_free(app->stacks);
 	sl_token_memory_free(app->corrections);
 	sl_sticky_free(app->sticky);
+	sl_agent_book_free(app->agents);
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_release(&app->workers[i]);

@@ -310,6 +310,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.store = app->store,
 		.answers = app->answers,
 		.corrections = app->corrections,
+		.agents = app->agents,
 		.draining = is_draining,
 		.context = worker,
 		.site = sl_admin_handler(worker->admin),

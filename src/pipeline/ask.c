@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "base/text.h"
+#include "pipeline/bidding.h"
 #include "pipeline/learn.h"
 #include "telemetry/telemetry.h"
 
@@ -321,6 +322,7 @@ write_record(struct sl_ask *ask)
 
 	sl_ask_settle(ask);
 	sl_learn_note(ask);
+	sl_bidding_note(ask);
 	record = (struct sl_record){
 		.request_id = ask->decision.request_id,
 		.client_request_id = begun->client_request_id,

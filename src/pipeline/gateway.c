@@ -12,6 +12,7 @@
 
 #include "pipeline/aim.h"
 #include "pipeline/ask.h"
+#include "pipeline/bidding.h"
 #include "pipeline/estimate.h"
 #include "pipeline/learn.h"
 #include "telemetry/telemetry.h"
@@ -287,13 +288,18 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->input.body = sl_buf_slice(&exchange->body);
-	if (!ask->shape->read_request(&ask->input, &ask->front->arena, &ask->front->steer, &fault) ||
-	    !sl_route_apply(ask, &fault)) {
+	if (!ask->shape->read_request(&ask->input, &ask->front->arena, &ask->front->steer, &fault)) {
 		sl_ask_refuse(ask, &fault);
 		return;
 	}
 	if (ask->shape == &sl_shape_estimate) {
 		sl_estimate_answer(ask);
+		return;
+	}
+	if (!sl_bidding_apply(ask))
+		return;
+	if (!sl_route_apply(ask, &fault)) {
+		sl_ask_refuse(ask, &fault);
 		return;
 	}
 	ask->stream = ask->front->steer.stream;

@@ -16,6 +16,7 @@
 #include "net/server.h"
 
 struct sl_answers;
+struct sl_agent_book;
 struct sl_board;
 struct sl_keyring;
 struct sl_money;
@@ -56,6 +57,7 @@ struct sl_services {
 	struct sl_store     *store;
 	struct sl_answers   *answers;
 	struct sl_token_memory *corrections; /* of token estimates; NULL: none */
+	struct sl_agent_book *agents; /* NULL: all are newcomers */
 	bool (*draining)(void *context); /* the process is shutting down */
 	void *context;
 	/* Another handler on the same port: the admin room (/admin, /metrics,

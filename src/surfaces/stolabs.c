@@ -155,6 +155,41 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	sl_surface_put(out, SL_SLICE("x-gateway-request-id"), decision->request_id);
 }
 
+/* The winner's completion, and beside its members where it came from: two shapes that
+ * clients of the contract read. */
+static bool
+rewrite(const struct sl_decision *decision, const struct sl_shape_ops *shape,
+        struct sl_slice body, struct sl_arena *arena, struct sl_buf *out)
+{
+	struct sl_slice trimmed = sl_slice_trim(body);
+	struct sl_json_iter members = sl_json_iter(sl_json_parse(trimmed));
+	struct sl_json_writer w;
+
+	(void)shape;
+	(void)arena;
+	if (decision->agent.len == 0 || !sl_json_next(&members) ||
+	    trimmed.ptr[trimmed.len - 1] != '}')
+		return false;
+	sl_buf_append(out, sl_slice_upto(trimmed, trimmed.len - 1));
+	sl_buf_append_str(out, ",\"message\":");
+	sl_json_writer_init(&w, out);
+	sl_json_obj(&w);
+	sl_json_key(&w, "endpoint");
+	sl_json_obj(&w);
+	sl_json_str(&w, "route_name", decision->agent);
+	sl_json_usd(&w, "bid_price", decision->bid_nanousd);
+	sl_json_usd(&w, "price", decision->paid_nanousd);
+	sl_json_str(&w, "category", decision->agent_category);
+	sl_json_key(&w, "reputation_score");
+	sl_json_put_f64(&w, decision->agent_quality);
+	sl_json_obj_end(&w);
+	sl_json_key(&w, "result");
+	sl_json_put_raw(&w, trimmed);
+	sl_json_obj_end(&w);
+	sl_buf_append_str(out, "}");
+	return true;
+}
+
 static int
 fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
       const struct sl_fault *refused, struct sl_arena *arena, struct sl_buf *out,
@@ -188,6 +223,7 @@ const struct sl_surface_ops sl_surface_stolabs = {
 	.select = choose,
 	.pages = pages,
 	.headers = headers,
+	.rewrite = rewrite,
 	.fault = fault,
 	.owns_header = owns_header,
 };

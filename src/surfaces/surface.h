@@ -90,6 +90,10 @@ struct sl_decision {
 	bool            has_estimate;
 	int64_t         estimate_nanousd; /* expected of the first choice, before it was asked */
 	struct sl_slice reason;     /* why that was the first choice */
+	struct sl_slice agent;      /* route that won an auction; empty: there was none */
+	struct sl_slice agent_category;
+	double          agent_quality;             /* as measured, 0-1 */
+	int64_t         bid_nanousd, paid_nanousd; /* of a million tokens */
 	struct sl_slice warnings;   /* "code;/pointer, ...": what translating changed */
 	uint32_t        attempts;
 	bool            stream;
