@@ -110,7 +110,8 @@ bool
 sl_admin_owns(struct sl_slice path)
 {
 	static const char *const exact[] = { "/", "/health", "/ready", "/metrics", "/admin",
-		                             "/v1/credits", "/v1/vouchers/redeem" };
+		                             "/v1/credits", "/v1/vouchers/redeem",
+		                             "/openapi.json" };
 
 	for (size_t i = 0; i < sizeof(exact) / sizeof(exact[0]); i++)
 		if (sl_slice_is(path, exact[i]))
