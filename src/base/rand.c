@@ -1,11 +1,26 @@
 /* rand.c - buffered random bytes and ULIDs. */
 #include "base/rand.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-enum { POOL_SIZE = 256 };
+enum { POOL_SIZE = 2048 };
+
+/* A signal may cut a call short that asks for more than 256 bytes: getrandom(2). */
+static void
+fill(unsigned char pool[POOL_SIZE])
+{
+	for (size_t got = 0; got < POOL_SIZE;) {
+		ssize_t more = getrandom(pool + got, POOL_SIZE - got, 0);
+
+		if (more > 0)
+			got += (size_t)more;
+		else if (errno != EINTR)
+			abort();
+	}
+}
 
 void
 sl_rand_bytes(void *out, size_t size)
@@ -18,10 +33,7 @@ sl_rand_bytes(void *out, size_t size)
 		size_t take;
 
 		if (left == 0) {
-			/* Requests of up to 256 bytes are never cut short
-			 * once the generator is seeded: getrandom(2). */
-			if (getrandom(pool, POOL_SIZE, 0) != POOL_SIZE)
-				abort();
+			fill(pool);
 			left = POOL_SIZE;
 		}
 		take = size < left ? size : left;

@@ -88,7 +88,7 @@ struct sl_money_request {
 	uint32_t               attempt_no;
 	uint32_t               price_version;  /* 20260702: date of the price list */
 	/* Nothing limits any of the scopes: amount is not looked at, whatever it costs is
-	 * charged, and nothing is recorded before the end, or up to 20 ms after it. */
+	 * charged, and nothing is recorded before the end, or up to 100 ms after it. */
 	bool                   unlimited;
 	enum sl_unknown_policy policy;
 	/* For SL_AGAIN: called once the hold may be dispatched (SL_OK), or when it never

@@ -132,8 +132,8 @@ bool money_room(const struct sl_money *money, size_t records);
 /* money_tally.c: under the lock. */
 void money_tally_add(struct sl_money *money, const struct sl_hold *hold,
                      const struct sl_money_settlement *settlement);
-/* Writes them, as far as there is room. */
-void money_tally_flush(struct sl_money *money);
+/* Writes them when it is time, or all, as far as there is room. */
+void money_tally_flush(struct sl_money *money, bool all);
 
 /* money_open.c: the sink of the journal. */
 void money_advanced(void *context, uint64_t written, uint64_t synced);

@@ -77,7 +77,7 @@ money_advanced(void *context, uint64_t written, uint64_t synced)
 	pthread_mutex_lock(&money->lock);
 	money->synced = synced;
 	money_wake_waiting(money, SL_OK);
-	money_tally_flush(money);
+	money_tally_flush(money, false);
 	pthread_mutex_unlock(&money->lock);
 	submit_fold(money, written);
 }
@@ -413,7 +413,7 @@ sl_money_close(struct sl_money *money)
 		struct timespec due;
 
 		pthread_mutex_lock(&money->lock);
-		money_tally_flush(money);
+		money_tally_flush(money, true);
 		pthread_mutex_unlock(&money->lock);
 		appended = sl_journal_appended(money->journal);
 		if (atomic_load(&money->folded) == appended && !atomic_load(&money->folding))

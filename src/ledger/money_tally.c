@@ -6,15 +6,16 @@
  *   settle --first in a while--> record
  *     '----soon after one------> tally --log thread's next turn, or another--> record
  *
- * The log thread goes on turning for IDLE_TURNS after a record, so a tally is written
- * within milliseconds; kill -9 loses at most those of FRESH_MS. All under the lock.
+ * The log thread goes on turning for 200 ms after a record, so a tally is written when it
+ * is FRESH_MS old; kill -9 loses no more than that. Each record makes the store fold and
+ * sync, which is why they are not written at every turn. All under the lock.
  */
 #include <string.h>
 
 #include "base/clock.h"
 #include "ledger/money_internal.h"
 
-enum { FRESH_MS = 20 };
+enum { FRESH_MS = 100 };
 #define COST_MAX (INT64_MAX / 16384) /* of one record: a batch of them fits into a sum */
 
 static void
@@ -74,11 +75,17 @@ money_tally_add(struct sl_money *money, const struct sl_hold *hold,
 }
 
 void
-money_tally_flush(struct sl_money *money)
+money_tally_flush(struct sl_money *money, bool all)
 {
+	int64_t now_wall_ms, age_ms;
+
 	if (money->tallies_open == 0)
 		return;
-	money->tally_wall_ms = sl_clock_wall_ms();
+	now_wall_ms = sl_clock_wall_ms();
+	age_ms = now_wall_ms - money->tally_wall_ms;
+	if (!all && age_ms >= 0 && age_ms < FRESH_MS)
+		return;
+	money->tally_wall_ms = now_wall_ms;
 	for (size_t i = 0; i < MONEY_TALLIES && money_room(money, 1); i++)
 		if (money->tallies[i].spent.count > 0)
 			write_tally(money, &money->tallies[i]);
