@@ -229,7 +229,8 @@ offset_by_rule(const struct sl_zone *zone, int64_t wall_s)
 	civil_from_days(floor_div(wall_s + zone->standard_s, DAY_S), &year, &month);
 	begin = rule_at(&zone->begin, year) - zone->standard_s;
 	end = rule_at(&zone->end, year) - zone->daylight_s;
-	summer = begin < end ? wall_s >= begin && wall_s < end : wall_s >= begin || wall_s < end;
+	summer = begin < end ? wall_s >= begin && wall_s < end
+	                          : wall_s >= begin || wall_s < end;
 	return summer ? zone->daylight_s : zone->standard_s;
 }
 
