@@ -22,6 +22,10 @@ routes:
     model: claude-haiku-4-5
     system: Write one detailed paragraph.
     auction: {{category: summarization, price_min: 0.30, price_max: 2.00, quality: 0.95}}
+  stolabs/tldr-bot:
+    model: gpt-4o-mini
+    system: One sentence.
+    auction: {{category: summarization, price_min: 0.20, price_max: 2.00, quality: 0.9}}
 """
 
 
@@ -119,6 +123,44 @@ def test_8_streams_pass_as_they_are(ask, fleet):
     assert sse_frames(answer.body)[-1][1] == "[DONE]"
 
 
+def auction(ask, body=None, **core):
+    core = dict({"category": "summarization", "price_unit": "1million_token"}, **core)
+    payload = {"stoAuction": {"core": core, "constraints": {}, "preferences": {}}}
+    return ask("stolabs/stoAuction", dict(body or {"messages": CHAT["messages"]},
+                                          stoPayload=payload), Authorization=None)
+
+
+@pytest.mark.parametrize("mode", [{"auction_mode": "aix"}, {}], ids=["9_named", "10_by_default"])
+def test_9_10_the_lowest_bid_executes(ask, fleet, mode):
+    answer = auction(ask, reserve_price=0.5, **mode)
+    assert answer.status == 200, answer.body
+    body = answer.json()
+    assert body["choices"][0]["message"]["content"]
+    endpoint = body["message"]["endpoint"]
+    assert endpoint["route_name"] == "stolabs/bullet-bot" and endpoint["bid_price"] == 0.1
+    assert body["message"]["result"]["choices"] == body["choices"]
+    assert len(fleet.journal.entries()) == 1
+    assert "stoPayload" not in fleet.journal.last().json()
+
+
+def test_11_a_ranking_executes_nothing(ask, fleet):
+    answer = auction(ask, auction_mode="air", top_k=2)
+    assert answer.status == 200, answer.body
+    found = answer.json()["message"]["candidates"]
+    assert [one["rank"] for one in found] == [1, 2]
+    prices = [one["price"] for one in found]
+    assert prices == sorted(prices)
+    assert [one["route_name"] for one in found] == ["stolabs/bullet-bot", "stolabs/tldr-bot"]
+    assert {"bid_price", "reputation_score", "category"} <= set(found[0])
+    assert len(answer.json()["candidates"]) == 2 and not fleet.journal.entries()
+
+
+def test_12_nobody_under_the_reserve_price(ask, fleet):
+    refused(auction(ask, reserve_price=0.01), 404, "no_eligible_agents")
+    refused(auction(ask, category="nothing-like-it"), 404, "no_eligible_agents")
+    assert not fleet.journal.entries()
+
+
 def test_13_the_registry(gateway):
     def read(path):
         answer = gateway.request("GET", "/api/aiendpoint/" + path, key=None)
@@ -127,15 +169,15 @@ def test_13_the_registry(gateway):
 
     everything = read("public")
     assert set(everything) == {"myorg/openai-gpt4o", "myorg/azure-agent", "stolabs/bullet-bot",
-                               "stolabs/deep-read"}
+                               "stolabs/deep-read", "stolabs/tldr-bot"}
     bot = everything["stolabs/bullet-bot"]
     assert bot["name"] == "bullet-bot" and bot["route_type"] == "agent"
     assert bot["agent"]["category"] == "summarization" and bot["agent"]["quality_score"] == 0.8
     assert bot["auction"] == {"enabled": True, "bid_strategy": "minimum", "price_min": 0.1,
                               "price_max": 0.6, "currency": "USD", "unit": "1million_token"}
     assert everything["myorg/openai-gpt4o"]["auction"] == {"enabled": False}
-    assert set(read("discover?category=summarization")) == {"stolabs/bullet-bot",
-                                                            "stolabs/deep-read"}
+    assert set(read("discover?category=summarization")) == {
+        "stolabs/bullet-bot", "stolabs/deep-read", "stolabs/tldr-bot"}
     assert set(read("discover?category=summarization&query=deep")) == {"stolabs/deep-read"}
     assert set(read("discover?route_type=model&category=")) == {"myorg/openai-gpt4o",
                                                                 "myorg/azure-agent"}
