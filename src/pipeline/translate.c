@@ -13,6 +13,7 @@ enum {
 	BODY_ROOM = 1024 * 1024,     /* and so much more */
 	OUT_MAX = 64 * 1024 * 1024,  /* bytes that one piece of a reply may become */
 	FRAME_CHUNK = 1024,
+	LANE_CHUNK = 4096,
 };
 
 static const struct sl_json_limits reply_limits = { .max_depth = 512, .max_members = 1 << 20 };
@@ -72,12 +73,14 @@ on_event(void *context, const struct sl_event *event)
 static bool
 open_lane(struct sl_ask *ask, const struct sl_shape_ops *via)
 {
-	struct sl_arena *arena = &ask->exchange->arena;
 	const struct sl_codec_ops *from = ask->shape->codec, *codec = via->codec;
-	struct sl_lane *lane = SL_ARENA_NEW(arena, struct sl_lane);
+	struct sl_lane *lane = SL_ARENA_NEW(&ask->exchange->arena, struct sl_lane);
+	struct sl_arena *arena;
 
 	if (!lane)
 		return false;
+	arena = &lane->arena;
+	sl_arena_init(arena, LANE_CHUNK, 0);
 	lane->from = ask->shape;
 	lane->via = via;
 	lane->framing = codec->stream_framing;
@@ -135,6 +138,7 @@ sl_lane_close(struct sl_ask *ask)
 	sl_flow_release(&lane->flow);
 	sl_fold_release(&lane->fold);
 	sl_arena_release(&lane->frame);
+	sl_arena_release(&lane->arena);
 	sl_buf_release(&lane->out);
 }
 
@@ -249,7 +253,7 @@ encode_body(struct sl_ask *ask, const struct sl_shape_target *shape_target, stru
 
 	lane->notes = translation->notes;
 	if (!sl_tool_names_make(&lane->names, encode.dialog, codec->target_names, &lane->notes,
-	                        &ask->exchange->arena))
+	                        &lane->arena))
 		return SL_ENOMEM;
 	err = codec->encode_request(&encode);
 	if (err == SL_OK)
@@ -268,7 +272,7 @@ open_flow(struct sl_ask *ask)
 	const struct sl_codec_ops *from = lane->from->codec, *codec = lane->via->codec;
 	const struct sl_flow_setup setup = {
 		.sink = { on_event, lane },
-		.arena = &ask->exchange->arena,
+		.arena = &lane->arena,
 		.names = &lane->names,
 		.call_ids = from->caller_ids,
 		.sealer = &ask->gateway->sealer,

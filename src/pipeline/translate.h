@@ -37,12 +37,14 @@ struct sl_lane {
 	struct sl_codec_caller caller;
 	struct sl_tool_names   names;
 	struct sl_notes        notes;    /* their places are on the front */
+	/* Not the exchange's, which moves when its caller leaves (drain.h). */
+	struct sl_arena        arena;
 	struct sl_arena        frame;    /* of one frame, emptied behind it */
 	void                  *reader, *writer;
 	struct sl_buf          out;      /* what is to go to the caller */
 	bool                   streaming;
 	int64_t                text_bytes;
-	struct sl_slice        error;    /* of the flow, on the exchange's arena */
+	struct sl_slice        error;    /* of the flow, on the arena */
 	enum sl_fault_kind     error_kind;
 };
 

@@ -136,3 +136,20 @@ def test_sealed_reasoning_stays_at_home(gateway, key, fleet):
     answer = gateway.request("POST", "/v1/messages", body, key=key)
     assert answer.status == 200, answer.body
     assert b"sluicev1" not in fleet.journal.last().body
+
+
+@pytest.mark.parametrize("name, model", [("chat", "claude-haiku-4-5"),
+                                         ("messages", "gpt-4o-mini")])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_callers_who_leave(gateway, key, name, model, stream):
+    """The answer is read to its end for the bill, while others are served."""
+    shape = SHAPES[name]
+    for _ in range(10):
+        with Connection(gateway.connect()) as connection:
+            connection.send(shape.ask(key, model=model, stream=stream,
+                                      prompt="hi @words=30 @pause=0.01 @first=0.05"))
+            if stream:
+                connection.sock.recv(100)
+        response = send(gateway, shape, key, model, False)
+        assert response.status == 200 and b"said" in response.body
+    assert gateway.healthy()
