@@ -3,6 +3,8 @@
  * https://docs.anthropic.com/en/api/messages-count-tokens
  */
 #include "shapes/anthropic.h"
+#include "shapes/anthropic_codec.h"
+#include "shapes/codec_task.h"
 
 static const struct sl_json_want wants[] = { SL_WANTS_COMMON };
 
@@ -37,11 +39,78 @@ read_reply(const struct sl_steer *steer, struct sl_slice body, struct sl_arena *
 	facts->finished = true;
 }
 
+/* --- translation ------------------------------------------------------------------- */
+
+/* The request for an answer, without what only matters for answering. */
+static enum sl_err
+encode(struct sl_encode *e)
+{
+	static const struct sl_slice gone[] = {
+		SL_SLICE_INIT("max_tokens"), SL_SLICE_INIT("stream"), SL_SLICE_INIT("temperature"),
+		SL_SLICE_INIT("top_p"), SL_SLICE_INIT("top_k"), SL_SLICE_INIT("stop_sequences"),
+		SL_SLICE_INIT("metadata"), SL_SLICE_INIT("service_tier"),
+	};
+	struct sl_buf *out = e->out, whole;
+	struct sl_json_writer w;
+	enum sl_err err;
+
+	sl_buf_init(&whole, out->max_size);
+	e->out = &whole;
+	err = sl_anthropic_encode(e);
+	e->out = out;
+	sl_json_writer_init(&w, out);
+	sl_json_obj(&w);
+	if (err == SL_OK && !whole.failed)
+		for (struct sl_json_iter it = sl_json_iter(sl_json_parse(sl_buf_slice(&whole)));
+		     sl_json_next(&it);) {
+			if (sl_codec_find(it.key, gone, sizeof(gone) / sizeof(gone[0])) >= 0)
+				continue;
+			sl_json_key_slice(&w, it.key);
+			sl_json_put_raw(&w, it.value.raw);
+		}
+	sl_json_obj_end(&w);
+	out->failed |= whole.failed;
+	sl_buf_release(&whole);
+	return err;
+}
+
+static void
+read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
+{
+	int64_t count;
+
+	if (sl_json_i64(sl_json_get(sl_task_reply(flow, body, arena), "input_tokens"), &count))
+		sl_task_end(flow, count);
+	else
+		sl_flow_end(flow);
+}
+
+static void
+write_whole(const struct sl_completion *answer, const struct sl_codec_caller *caller,
+            struct sl_buf *out)
+{
+	(void)caller;
+	sl_buf_printf(out, "{\"input_tokens\":%lld}",
+	              (long long)sl_usage_get(&answer->usage, SL_USAGE_INPUT));
+}
+
+static const struct sl_codec_ops codec = {
+	.task = SL_CODEC_COUNT,
+	.decode_request = sl_anthropic_decode,
+	.write_whole = write_whole,
+	.encode_request = encode,
+	.read_whole = read_whole,
+	.target_ids = &(const struct sl_id_rule){ .also = "_-" },
+	.target_names = &(const struct sl_name_rule){ .also = "_-", .max_len = 128 },
+	.issuer = "anthropic",
+};
+
 const struct sl_shape_ops sl_shape_anthropic_count_tokens = {
 	.name = "anthropic_count_tokens",
 	.family = "anthropic",
 	.operation = "count_tokens",
 	.paths = paths,
+	.codec = &codec,
 	.upstream_path = "/v1/messages/count_tokens",
 	.read_request = read_request,
 	.forward = sl_steer_forward,

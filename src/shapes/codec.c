@@ -4,8 +4,9 @@
 bool
 sl_codec_can(const struct sl_shape_ops *from, const struct sl_shape_ops *via)
 {
-	return from->codec && via->codec && from->codec->decode_request &&
-	       from->codec->write_event && via->codec->encode_request && via->codec->read_frame;
+	return from->codec && via->codec && from->codec->task == via->codec->task &&
+	       from->codec->decode_request && from->codec->write_whole &&
+	       via->codec->encode_request && via->codec->read_whole;
 }
 
 /* --- decoders --------------------------------------------------------------------- */

@@ -4,8 +4,8 @@
  * It may be one-way: a NULL member means "cannot", and the lane chooser looks at
  * exactly these four:
  *
- *   decode_request && write_event    callers may speak it (ingress)
- *   encode_request && read_frame     providers may speak it (egress)
+ *   decode_request && write_whole    callers may speak it (ingress)
+ *   encode_request && read_whole     providers may speak it (egress)
  *
  * How to write one (take anthropic_codec.c as the example):
  *
@@ -101,7 +101,15 @@ struct sl_codec_caller {
 	struct sl_notes *notes;
 };
 
+/* What a codec's requests ask for; only the same can serve the same. */
+enum sl_codec_task {
+	SL_CODEC_GENERATE,
+	SL_CODEC_COUNT, /* tokens of a request */
+	SL_CODEC_EMBED,
+};
+
 struct sl_codec_ops {
+	enum sl_codec_task task;
 	/* Ingress. out is zeroed but for its arena; sl_dialog_init it first. */
 	bool (*decode_request)(const struct sl_codec_input *in, struct sl_dialog *out,
 	                       struct sl_fault *fault);

@@ -5,7 +5,9 @@
  * The request to be counted may be embedded, and then it names its model again
  * ("models/ID"), which must be the target's.
  */
+#include "shapes/codec_task.h"
 #include "shapes/gemini.h"
+#include "shapes/gemini_codec.h"
 
 enum { INNER_MODEL = SL_WANT_OWN, INNER_MODEL_SNAKE, WANTS };
 
@@ -59,11 +61,92 @@ read_reply(const struct sl_steer *steer, struct sl_slice body, struct sl_arena *
 	facts->finished = true;
 }
 
+/* --- translation ------------------------------------------------------------------- */
+
+/* The whole request may stand inside. */
+static bool
+decode(const struct sl_codec_input *in, struct sl_dialog *out, struct sl_fault *fault)
+{
+	struct sl_json body = sl_json_parse(in->input->body);
+	struct sl_json inner = sl_json_get(body, "generateContentRequest");
+	struct sl_shape_input input = *in->input;
+	struct sl_codec_input within = *in;
+
+	if (inner.type == SL_JSON_NONE)
+		inner = sl_json_get(body, "generate_content_request");
+	if (inner.type == SL_JSON_OBJECT)
+		input.body = inner.raw;
+	within.input = &input;
+	return sl_gemini_decode(&within, out, fault);
+}
+
+static enum sl_err
+encode(struct sl_encode *e)
+{
+	struct sl_buf *out = e->out, whole;
+	struct sl_json_writer w;
+	enum sl_err err;
+
+	sl_buf_init(&whole, out->max_size);
+	e->out = &whole;
+	err = sl_gemini_encode(e);
+	e->out = out;
+	sl_json_writer_init(&w, out);
+	sl_json_obj(&w);
+	sl_json_key(&w, "generateContentRequest");
+	sl_json_obj(&w);
+	sl_json_str(&w, "model",
+	            sl_arena_printf(e->arena, "models/%.*s", SL_ARG(e->target->model)));
+	if (err == SL_OK && !whole.failed)
+		for (struct sl_json_iter it = sl_json_iter(sl_json_parse(sl_buf_slice(&whole)));
+		     sl_json_next(&it);) {
+			sl_json_key_slice(&w, it.key);
+			sl_json_put_raw(&w, it.value.raw);
+		}
+	sl_json_obj_end(&w);
+	sl_json_obj_end(&w);
+	out->failed |= whole.failed;
+	sl_buf_release(&whole);
+	return err;
+}
+
+static void
+read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
+{
+	int64_t count;
+
+	if (sl_json_i64(sl_json_get(sl_task_reply(flow, body, arena), "totalTokens"), &count))
+		sl_task_end(flow, count);
+	else
+		sl_flow_end(flow);
+}
+
+static void
+write_whole(const struct sl_completion *answer, const struct sl_codec_caller *caller,
+            struct sl_buf *out)
+{
+	(void)caller;
+	sl_buf_printf(out, "{\"totalTokens\":%lld}",
+	              (long long)sl_usage_get(&answer->usage, SL_USAGE_INPUT));
+}
+
+static const struct sl_codec_ops codec = {
+	.task = SL_CODEC_COUNT,
+	.decode_request = decode,
+	.write_whole = write_whole,
+	.encode_request = encode,
+	.read_whole = read_whole,
+	.verb = "countTokens",
+	.target_names = &(const struct sl_name_rule){ "_.:-", 128, true },
+	.issuer = "gemini",
+};
+
 const struct sl_shape_ops sl_shape_gemini_count_tokens = {
 	.name = "gemini_count_tokens",
 	.family = "gemini",
 	.operation = "count_tokens",
 	.paths = paths,
+	.codec = &codec,
 	.upstream_path = "/v1beta/models/{model}:{verb}",
 	.read_request = read_request,
 	.forward = forward,

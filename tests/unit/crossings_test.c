@@ -1,6 +1,6 @@
-/* translate_vectors_test.c - recorded translations of requests, replies and streams.
+/* crossings_test.c - recorded translations between Responses, Gemini and the others.
  *
- * tests/vectors/translate/ has one file for each case:
+ * tests/vectors/crossings/ has one file for each case:
  *
  *   what it shows, in one line
  *   CALLED_SHAPE -> PROVIDERS_SHAPE MODEL [stream] [array]
@@ -31,7 +31,7 @@
 #include "base/sse.h"
 #include "shapes/codec.h"
 
-#define ROOT "tests/vectors/translate"
+#define ROOT "tests/vectors/crossings"
 enum { FILE_MAX = 1 << 20, PATH_SIZE = 512, CASES_MAX = 512, SECTIONS_MAX = 12,
        OUT_MAX = 16 << 20 };
 
@@ -456,5 +456,5 @@ main(void)
 	if (dir)
 		closedir(dir);
 	qsort(names, name_count, sizeof(names[0]), order);
-	return name_count ? cmocka_run_group_tests_name("translate_vectors", tests, NULL, NULL) : 1;
+	return name_count ? cmocka_run_group_tests_name("crossings", tests, NULL, NULL) : 1;
 }

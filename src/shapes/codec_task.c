@@ -1,0 +1,61 @@
+/* codec_task.c - counts and embeddings on the lane of conversations. */
+#include "shapes/codec_task.h"
+
+struct sl_json
+sl_task_reply(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
+{
+	static const struct sl_json none = { .type = SL_JSON_NONE };
+	struct sl_json reply, error;
+	struct sl_fault fault;
+
+	if (sl_json_validate(body, NULL, NULL) != SL_OK) {
+		sl_fault_set(&fault, SL_FAULT_UPSTREAM_BROKEN,
+		             SL_SLICE("The provider's answer is no JSON."));
+		sl_flow_fail(flow, &fault);
+		return none;
+	}
+	reply = sl_json_parse(body);
+	error = sl_json_get(reply, "error");
+	if (error.type <= SL_JSON_NULL)
+		return reply;
+	sl_codec_read_error_value(error, arena, &fault);
+	sl_flow_fail(flow, &fault);
+	return none;
+}
+
+void
+sl_task_end(struct sl_flow *flow, int64_t input_tokens)
+{
+	struct sl_usage usage = { .source = SL_USAGE_REPORTED };
+
+	if (input_tokens >= 0) {
+		sl_usage_set(&usage, SL_USAGE_INPUT, input_tokens);
+		sl_flow_usage(flow, &usage);
+	}
+	sl_flow_stop(flow, 0, SL_STOP_END, SL_TEXT_NONE);
+	sl_flow_end(flow);
+}
+
+void
+sl_task_add_text(struct sl_dialog *dialog, struct sl_slice literal, struct sl_where where)
+{
+	struct sl_turn *turn = dialog->turns_last;
+
+	if (!turn)
+		turn = sl_dialog_turn(dialog, SL_ROLE_USER, where);
+	sl_turn_part(dialog, turn, SL_PART_OPAQUE, where)->raw = literal;
+}
+
+const struct sl_part *
+sl_task_texts(const struct sl_dialog *dialog)
+{
+	const struct sl_part *part = dialog->turns ? dialog->turns->parts : NULL;
+
+	return part && part->kind == SL_PART_OPAQUE ? part : NULL;
+}
+
+void
+sl_task_tell_vector(struct sl_flow *flow, struct sl_slice raw)
+{
+	sl_flow_part(flow, 0, &(struct sl_part){ .kind = SL_PART_OPAQUE, .raw = raw });
+}

@@ -1,0 +1,96 @@
+"""Embeddings between OpenAI and Gemini, token counts between Anthropic and Gemini."""
+import base64
+import json
+import struct
+
+import pytest
+
+openai = pytest.importorskip("openai", reason="Python package openai is not installed")
+anthropic = pytest.importorskip("anthropic", reason="Python package anthropic is not installed")
+pytest.importorskip("google.genai", reason="Python package google-genai is not installed")
+from google import genai  # noqa: E402
+from google.genai import types  # noqa: E402
+
+from tests.integration import openapi  # noqa: E402
+from tests.upstream.openai_api import vector  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def gateway_options():
+    return {"models": "\n".join(
+        "  - name: %s\n    deployments: [{provider: %s, model: %s}]" % (name, provider, name)
+        for name, provider in (("gemini-embedding-001", "gemini"),
+                               ("text-embedding-3-small", "openai")))}
+
+
+@pytest.fixture
+def client(gateway, key):
+    with openai.OpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0,
+                       timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def google(gateway, key):
+    with genai.Client(api_key=key, http_options=types.HttpOptions(
+            base_url=gateway.url, timeout=20000,
+            retry_options=types.HttpRetryOptions(attempts=1))) as client:
+        yield client
+
+
+@pytest.mark.parametrize("form", ["float", "base64", None])
+def test_openai_embeds_with_gemini(client, gateway, key, form):
+    more = {} if form is None else {"encoding_format": form}
+    answer = client.embeddings.create(model="gemini-embedding-001", input=["b", "a c"],
+                                      dimensions=7, **more)
+    for index, text in enumerate(("b", "a c")):
+        got = answer.data[index].embedding
+        if isinstance(got, str):
+            got = list(struct.unpack("<7f", base64.b64decode(got)))
+        assert answer.data[index].index == index and got == vector(text, 7)
+    body = gateway.request("POST", "/v1/embeddings", {
+        "model": "gemini-embedding-001", "input": "x"}, key=key).json()
+    openapi.judge_reply("embeddings", body)
+
+
+@pytest.mark.parametrize("given", [[1, 2], [[1, 2], [3]]])
+def test_token_numbers_are_refused(client, given):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="gemini-embedding-001", input=given)
+    assert caught.value.param == "input" and "Send text" in str(caught.value)
+
+
+def test_google_embeds_with_openai(google, gateway, key):
+    answer = google.models.embed_content(
+        model="text-embedding-3-small", contents=["b", "a c"],
+        config=types.EmbedContentConfig(output_dimensionality=7))
+    assert [e.values for e in answer.embeddings] == [vector("b", 7), vector("a c", 7)]
+    one = gateway.request("POST", "/v1beta/models/text-embedding-3-small:embedContent", {
+        "content": {"parts": [{"text": "b"}]}, "taskType": "RETRIEVAL_QUERY"}, key=None,
+        headers={"x-goog-api-key": key})
+    assert one.json() == {"embedding": {"values": vector("b", 16)}}
+    assert one.headers["x-gateway-translation-warnings"] == "unknown_member;/content/taskType"
+
+
+def test_anthropic_counts_with_gemini(gateway, key, fleet):
+    with anthropic.Anthropic(base_url=gateway.url, api_key=key, max_retries=0,
+                             timeout=20) as client:
+        answer = client.messages.count_tokens(
+            model="gemini-2.5-flash", messages=[{"role": "user", "content": "one two three"}],
+            system="be kind", tools=[{"name": "f", "input_schema": {"type": "object"}}])
+    assert answer.input_tokens == 6
+    sent = json.loads(fleet.journal.last().body)["generateContentRequest"]
+    assert sent["model"] == "models/gemini-2.5-flash" and sent["tools"]
+
+
+def test_google_counts_with_anthropic(google, fleet):
+    answer = google.models.count_tokens(model="claude-haiku-4-5", contents="one two three")
+    assert answer.total_tokens == 6
+    assert "max_tokens" not in json.loads(fleet.journal.last().body)
+
+
+def test_only_the_same_task_serves(gateway, key):
+    """OpenAI has no way to count tokens of a request: nobody else's answer comes."""
+    refused = gateway.request("POST", "/v1/messages/count_tokens", {
+        "model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}]}, key=key)
+    assert refused.status in (400, 404) and refused.json()["type"] == "error"
