@@ -37,6 +37,8 @@ struct sl_worker_gauges {
 };
 
 /* One event loop. owner: its thread, except where it says otherwise. */
+struct sl_prober;
+
 struct sl_worker {
 	struct sl_app       *app;
 	unsigned             index;
@@ -48,6 +50,7 @@ struct sl_worker {
 	struct sl_gateway   *gateway;
 	struct sl_server    *server;
 	struct sl_services   services;
+	struct sl_prober    *prober; /* the first worker's */
 	struct sl_admin_services admin_services;
 	struct sl_world     *world;    /* a reference */
 	/* Under app->lock: the world to change to, and whether swap_task is queued

@@ -10,6 +10,7 @@
 #include "ledger/key.h"
 #include "ledger/money.h"
 #include "pipeline/alerts.h"
+#include "pipeline/probe.h"
 
 enum {
 	GAUGE_PERIOD_MS = 1000,
@@ -327,6 +328,12 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 			                .store = app->store, .money = app->money,
 			                .keyring = app->keyring, .tenants = app->tenants,
 			                .world = world_of, .context = worker });
+	if (index == 0) {
+		worker->prober = sl_prober_new(worker->loop, worker->client, app->board, world_of,
+		                               worker);
+		if (!worker->prober)
+			goto fail;
+	}
 	worker->server = sl_server_new(worker->loop, &limits, sl_gateway_handler(worker->gateway));
 	if (!worker->server)
 		goto fail;
@@ -371,6 +378,7 @@ sl_worker_close(struct sl_worker *worker)
 		sl_server_free(worker->server);
 	if (worker->gateway)
 		sl_gateway_free(worker->gateway);
+	sl_prober_free(worker->prober);
 	if (worker->admin)
 		sl_admin_free(worker->admin);
 	if (worker->index == 0 && worker->app)
@@ -381,6 +389,7 @@ sl_worker_close(struct sl_worker *worker)
 	sl_world_unref(worker->next_world);
 	worker->server = NULL;
 	worker->gateway = NULL;
+	worker->prober = NULL;
 	worker->admin = NULL;
 	worker->client = NULL;
 	worker->world = worker->next_world = NULL;

@@ -206,6 +206,7 @@ struct sl_config {
 	struct sl_slice              router_auto;
 	struct sl_slice              router_baseline; /* what savings are told against */
 	uint64_t                     router_retries;
+	uint64_t                     router_probe_interval_ms; /* 0: no probes */
 	struct sl_slice              auction_payment;
 	int64_t                      auction_quality_nanousd; /* of a million tokens */
 	struct sl_config_route      *routes;

@@ -241,6 +241,40 @@ sl_board_end(struct sl_board_ticket *ticket, enum sl_verdict verdict, uint64_t r
 	tell_change(target, before, after);
 }
 
+bool
+sl_board_is_open(struct sl_board *board, struct sl_slice provider)
+{
+	bool open = false;
+
+	for (size_t i = 0; i < SLOTS && !open; i++) {
+		struct sl_board_target *target =
+		    atomic_load_explicit(&board->slots[i], memory_order_acquire);
+
+		if (!target || !sl_slice_eq(target->provider, provider))
+			continue;
+		pthread_mutex_lock(&target->lock);
+		open = target->health.breaker == SL_BREAKER_OPEN;
+		pthread_mutex_unlock(&target->lock);
+	}
+	return open;
+}
+
+void
+sl_board_hint(struct sl_board *board, struct sl_slice provider, bool alive, uint64_t now_us,
+              uint64_t until_us)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct sl_board_target *target =
+		    atomic_load_explicit(&board->slots[i], memory_order_acquire);
+
+		if (!target || !sl_slice_eq(target->provider, provider))
+			continue;
+		pthread_mutex_lock(&target->lock);
+		sl_health_hint(&target->health, alive, now_us, until_us);
+		pthread_mutex_unlock(&target->lock);
+	}
+}
+
 void
 sl_board_request(struct sl_board *board, uint64_t now_us)
 {

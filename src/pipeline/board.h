@@ -57,6 +57,12 @@ void sl_board_content(struct sl_board_ticket *ticket, uint64_t now_us);
 void sl_board_end(struct sl_board_ticket *ticket, enum sl_verdict verdict,
                   uint64_t retry_after_ms, uint64_t now_us);
 
+/* Whether the breaker of any of the provider's targets is open. */
+bool sl_board_is_open(struct sl_board *board, struct sl_slice provider);
+/* A probe of the provider was answered, or not: sl_health_hint of each such target. */
+void sl_board_hint(struct sl_board *board, struct sl_slice provider, bool alive,
+                   uint64_t now_us, uint64_t until_us);
+
 /* A request came / wants a further attempt: false when the budget is spent. */
 void sl_board_request(struct sl_board *board, uint64_t now_us);
 bool sl_board_retry(struct sl_board *board, uint64_t now_us);

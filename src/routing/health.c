@@ -286,6 +286,17 @@ budget_slot(struct sl_retry_budget *budget, uint64_t now_us)
 }
 
 void
+sl_health_hint(struct sl_health *health, bool alive, uint64_t now_us, uint64_t until_us)
+{
+	if (health->breaker != SL_BREAKER_OPEN)
+		return;
+	if (!alive && health->open_until_us < until_us)
+		health->open_until_us = until_us;
+	else if (alive && health->trips <= 1 && health->open_until_us > now_us)
+		health->open_until_us = now_us;
+}
+
+void
 sl_retry_request(struct sl_retry_budget *budget, uint64_t now_us)
 {
 	budget->window[budget_slot(budget, now_us)].requests++;

@@ -92,6 +92,10 @@ void sl_health_end(struct sl_health *health, const struct sl_health_ticket *tick
                    enum sl_verdict verdict, uint64_t retry_after_ms, uint64_t now_us,
                    uint64_t chance);
 
+/* Of a probe that cost nothing. alive: an open breaker takes its one attempt at once, but
+ * not again when that failed; else it takes none before until_us. Others are left alone. */
+void sl_health_hint(struct sl_health *health, bool alive, uint64_t now_us, uint64_t until_us);
+
 /* How many further attempts all requests together may make: a tenth of the
  * requests of the last ten seconds, at least SL_RETRY_FLOOR. A provider that is
  * down for everybody is not asked three times by each. */

@@ -35,7 +35,7 @@ class Reply:
 class Scripted:
     """replies[model] is a Reply, a text, or a list of them to be used up (the last stays)."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.replies = {}
         self.asked = []  # (model, credential, body)
         self.paths = []  # of everything, GET as well
@@ -49,7 +49,7 @@ class Scripted:
                 pass
 
             def do_GET(self):
-                outer.paths.append(("GET", self.path))
+                outer.paths.append(("GET", self.path, self.headers.get("authorization")))
                 self.answer(outer.replies.get("GET", Reply({"object": "list", "data": []})))
 
             def do_POST(self):
@@ -96,7 +96,7 @@ class Scripted:
             daemon_threads = True
             request_queue_size = 128
 
-        self.server = Server(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", port), Handler)
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
 
     @property

@@ -483,6 +483,36 @@ failing_targets_cost_little(void **state)
 		simulate(with_seed * 0x9e3779b97f4a7c15u);
 }
 
+static void
+probes_hint_once(void **state)
+{
+	struct sl_health health = { 0 };
+	struct sl_health_ticket ticket;
+	uint64_t now = 1000000;
+
+	(void)state;
+	/* Of what works a probe says nothing. */
+	sl_health_hint(&health, false, now, now + 5000000);
+	assert_int_equal(health.breaker, SL_BREAKER_CLOSED);
+	for (int i = 0; i < SL_HEALTH_CONSECUTIVE; i++) {
+		assert_true(sl_health_begin(&health, false, false, now, &ticket));
+		sl_health_end(&health, &ticket, SL_VERDICT_FAILED, 0, now, 7);
+	}
+	assert_int_equal(health.breaker, SL_BREAKER_OPEN);
+	/* Silence keeps it shut beyond its cool-down. */
+	sl_health_hint(&health, false, now, now + 60000000);
+	assert_false(sl_health_begin(&health, false, false, now + 50000000, &ticket));
+	/* A sign of life lets one attempt through at once. */
+	sl_health_hint(&health, true, now, now);
+	assert_true(sl_health_begin(&health, false, false, now, &ticket));
+	assert_int_equal(health.breaker, SL_BREAKER_HALF_OPEN);
+	sl_health_end(&health, &ticket, SL_VERDICT_FAILED, 0, now, 7);
+	assert_int_equal(health.breaker, SL_BREAKER_OPEN);
+	/* The list of models answers, the models do not: callers are not tried on it. */
+	sl_health_hint(&health, true, now, now);
+	assert_false(sl_health_begin(&health, false, false, now, &ticket));
+}
+
 int
 main(void)
 {
@@ -501,6 +531,7 @@ main(void)
 		cmocka_unit_test(errors_are_remembered_for_a_while),
 		cmocka_unit_test(retries_stay_a_tenth),
 		cmocka_unit_test(failing_targets_cost_little),
+		cmocka_unit_test(probes_hint_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
