@@ -28,7 +28,7 @@ enum { SPARE_SIZE = 8 * 1024, SPARE_STEP = 64, SPARE_KEPT = 32 };
 
 static _Thread_local struct {
 	struct sl_arena_chunk *first;
-	unsigned               count;
+	int                    count;
 } spares[SPARE_SIZE / SPARE_STEP + 1];
 
 static struct sl_arena_chunk *

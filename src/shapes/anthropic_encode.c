@@ -403,37 +403,11 @@ put_system(struct encoding *e)
 
 /* --- tools -------------------------------------------------------------------------------- */
 
-/* The API wants "type":"object" at the top. */
-static void
-put_schema(struct encoding *e, const struct sl_tool *tool)
-{
-	struct sl_json schema = sl_json_parse(tool->schema);
-	struct sl_slice inner;
-
-	if (tool->schema.len == 0) {
-		sl_json_put_raw(&e->w, SL_SLICE("{\"type\":\"object\",\"properties\":{}}"));
-		return;
-	}
-	if (sl_json_is(sl_json_get(schema, "type"), "object")) {
-		sl_json_put_raw(&e->w, tool->schema);
-		return;
-	}
-	if (sl_json_get(schema, "type").type != SL_JSON_NONE) {
-		refuse(e, &tool->where, "the parameters of a function must be an object.");
-		return;
-	}
-	sl_note(e->encode->notes, SL_NOTE_tool_schema_changed, &tool->where);
-	inner = sl_slice_trim(sl_slice_make(tool->schema.ptr + 1, tool->schema.len - 2));
-	sl_json_put_raw(&e->w, inner.len == 0
-	                           ? SL_SLICE("{\"type\":\"object\",\"properties\":{}}")
-	                           : sl_arena_join(e->encode->arena, (struct sl_slice[]){
-	                                 SL_SLICE("{\"type\":\"object\","), inner,
-	                                 SL_SLICE("}") }, 3));
-}
-
 static void
 put_tool(struct encoding *e, const struct sl_tool *tool)
 {
+	struct sl_slice schema;
+
 	if (tool->kind == SL_TOOL_HOSTED) {
 		if (e->own)
 			sl_json_put_raw(&e->w, tool->raw);
@@ -445,6 +419,10 @@ put_tool(struct encoding *e, const struct sl_tool *tool)
 		refuse(e, &tool->where, "this API has no tools with a grammar.");
 		return;
 	}
+	if (!sl_encode_schema(e->encode, tool, &schema)) {
+		e->err = SL_EUNSUPPORTED;
+		return;
+	}
 	sl_json_obj(&e->w);
 	sl_json_str(&e->w, "name", sl_encode_name(e->encode, tool->name));
 	if (!sl_text_empty(tool->description)) {
@@ -452,13 +430,7 @@ put_tool(struct encoding *e, const struct sl_tool *tool)
 		sl_text_put(&e->w, tool->description);
 	}
 	sl_json_key(&e->w, "input_schema");
-	if (tool->kind == SL_TOOL_CUSTOM) {
-		sl_note(e->encode->notes, SL_NOTE_custom_tool_emulated, &tool->where);
-		sl_json_put_raw(&e->w, SL_SLICE("{\"type\":\"object\",\"properties\":{\"input\":"
-		                                "{\"type\":\"string\"}},\"required\":[\"input\"]}"));
-	} else {
-		put_schema(e, tool);
-	}
+	sl_json_put_raw(&e->w, schema);
 	if (tool->strict == SL_YES && has_rule(e, SL_RULE_JSON_SCHEMA))
 		sl_json_bool(&e->w, "strict", true);
 	else if (tool->strict == SL_YES)

@@ -7,6 +7,7 @@
  */
 #include "base/eventstream.h"
 #include "shapes/bedrock.h"
+#include "shapes/bedrock_codec.h"
 #include "shapes/prompt.h"
 #include "shapes/reply.h"
 #include "shapes/steer.h"
@@ -286,4 +287,5 @@ const struct sl_shape_ops sl_shape_bedrock_converse = {
 	.end_stream = end_stream,
 	.write_fault = write_fault,
 	.write_stream_fault = write_stream_fault,
+	.codec = &sl_bedrock_codec,
 };

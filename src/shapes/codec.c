@@ -262,6 +262,40 @@ sl_encode_no_cache(struct sl_encode *encode, enum sl_cache cache, const struct s
 	sl_note(encode->notes, SL_NOTE_cache_marker_dropped, where);
 }
 
+bool
+sl_encode_schema(struct sl_encode *encode, const struct sl_tool *tool, struct sl_slice *out)
+{
+	struct sl_json type = sl_json_get(sl_json_parse(tool->schema), "type");
+	struct sl_slice inner;
+
+	*out = tool->schema;
+	if (tool->kind == SL_TOOL_CUSTOM) {
+		sl_note(encode->notes, SL_NOTE_custom_tool_emulated, &tool->where);
+		*out = SL_SLICE("{\"type\":\"object\",\"properties\":{\"input\":"
+		                "{\"type\":\"string\"}},\"required\":[\"input\"]}");
+		return true;
+	}
+	if (sl_json_is(type, "object"))
+		return true;
+	if (type.type != SL_JSON_NONE) {
+		sl_encode_refuse(encode, &tool->where,
+		                 "the parameters of a function must be an object.");
+		return false;
+	}
+	inner = sl_slice_trim(sl_slice_make(tool->schema.ptr + 1,
+	                                    tool->schema.len ? tool->schema.len - 2 : 0));
+	if (inner.len == 0) {
+		*out = SL_SLICE("{\"type\":\"object\",\"properties\":{}}");
+		return true;
+	}
+	sl_note(encode->notes, SL_NOTE_tool_schema_changed, &tool->where);
+	*out = sl_arena_join(encode->arena, (struct sl_slice[]){
+	    SL_SLICE("{\"type\":\"object\","), inner, SL_SLICE("}") }, 3);
+	if (!out->ptr)
+		encode->out->failed = true;
+	return true;
+}
+
 struct sl_slice
 sl_encode_format_words(struct sl_encode *encode)
 {

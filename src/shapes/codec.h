@@ -194,6 +194,11 @@ int64_t sl_encode_max_tokens(struct sl_encode *encode, bool needed);
 /* A cache marker that goes nowhere: the first one is noted. */
 void sl_encode_no_cache(struct sl_encode *encode, enum sl_cache cache,
                         const struct sl_where *where);
+/* The schema of a tool's input with "type":"object" at its top, which some targets
+ * insist on: put in (noted) where it is missing, made up for a free-form tool (noted)
+ * and one without parameters. False: it cannot be, *fault is set. */
+bool sl_encode_schema(struct sl_encode *encode, const struct sl_tool *tool,
+                      struct sl_slice *out);
 /* "Answer with JSON only ..." for targets without a native format; noted. */
 struct sl_slice sl_encode_format_words(struct sl_encode *encode);
 /* Arguments as a JSON object: "" and null are {}, what is no object is wrapped as

@@ -134,7 +134,9 @@ struct sl_shape_ops {
 	const char                 *name;     /* "openai_chat": records, metrics, config */
 	const char                 *family;   /* "openai", "anthropic", "gemini" */
 	const char                 *operation;/* OTel gen_ai.operation.name: "chat", "embeddings", ... */
-	const struct sl_shape_path *paths;    /* ends with a NULL pattern; all POST */
+	/* Ends with a NULL pattern; all POST. None: no caller speaks it, providers are
+	 * spoken to in it by translation, and of the functions below it needs none. */
+	const struct sl_shape_path *paths;
 	/* Path on a provider of the same family, below its base URL:
 	 * "/chat/completions", "/v1/messages", "/v1beta/models/{model}:{verb}". */
 	const char                 *upstream_path;

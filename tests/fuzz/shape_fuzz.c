@@ -90,6 +90,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	shape = sl_shape_at(data[0] % sl_shape_count());
+	if (!shape->paths->pattern)
+		return 0;
 	input.body = sl_slice_make(data + 2, size - 2);
 	if (data[1] & 4)
 		input.path_model = SL_SLICE("old");

@@ -57,7 +57,8 @@ def test_converse(client, target, fleet, model):
 
 
 def test_stream_of_parallel_calls(client, fleet):
-    events = list(client.converse_stream(modelId=MODEL, messages=HELLO,
+    asked = [{"role": "user", "content": [{"text": "go @turns=1 @calls=2"}]}]
+    events = list(client.converse_stream(modelId=MODEL, messages=asked,
                                          toolConfig=TOOLS)["stream"])
     starts = [e["contentBlockStart"]["start"] for e in events if "contentBlockStart" in e]
     assert [s["toolUse"]["name"] for s in starts] == ["get_weather", "get_weather"]

@@ -17,7 +17,8 @@ import urllib.parse
 from . import rules
 from .app import Provider, dump, parse_object
 from .openai_api import spoil_numbers
-from .rules import Broken, Directives, expect, number, one_of, typed
+from .rules import Broken, Directives, expect, number, typed
+from .script import Script, mint, minted
 from .wire import Reply
 
 ACCESS_KEY_ID = "AKIDEMULATED00000000"
@@ -146,11 +147,9 @@ def check_block(block, role, where):
                 expect(isinstance(inner["json"], dict), where + ": json must be an object", where)
     elif kind == "reasoningContent":
         text = value.get("reasoningText")
-        expect(text is None or text.get("signature") in (None, SIGNATURE),
+        expect(text is None or "signature" not in text
+               or minted("bedrock", text["text"], text["signature"]),
                "%s: The signature is invalid" % where, where)
-
-
-SIGNATURE = "c2lnbmVkLWJ5LWJlZHJvY2s="
 
 
 def check_messages(body):
@@ -213,6 +212,22 @@ def text_of(content):
         for inner in block.get("toolResult", {}).get("content", []):
             found += [inner["text"]] if "text" in inner else []
     return " ".join(found)
+
+
+def result_text(block):
+    return " ".join(inner.get("text", "") for inner in block["toolResult"]["content"])
+
+
+def loop_of(messages):
+    """(turns with calls, texts of their results) since the last words of the user."""
+    done, results = 0, []
+    for message in messages:
+        kinds = [next(iter(block)) for block in message["content"]]
+        if message["role"] == "user" and set(kinds) - {"toolResult", "cachePoint"}:
+            done, results = 0, []
+        done += message["role"] == "assistant" and "toolUse" in kinds
+        results += [result_text(b) for b in message["content"] if "toolResult" in b]
+    return done, results
 
 
 class Bedrock(Provider):
@@ -280,11 +295,14 @@ class Bedrock(Provider):
         return self.converse(body, entry)
 
     def converse(self, body, entry):
-        directives = Directives(text_of(body["messages"][-1]["content"]))
-        words = rules.answer_words(directives)
+        asked = [" ".join(b["text"] for b in m["content"] if "text" in b)
+                 for m in body["messages"] if m["role"] == "user"]
+        directives = Directives(([a for a in asked if a.strip()] or [""])[-1])
+        script = self.script(body, directives)
+        words = script.words(rules.answer_words(directives))
         prompt = " ".join(text_of(m["content"]) for m in body["messages"])
         entry.usage = usage = self.usage(directives, prompt, words)
-        blocks = self.blocks(body, words)
+        blocks = self.blocks(body, script, words)
         reason = "tool_use" if "toolUse" in blocks[-1] else "end_turn"
         if not entry.stream:
             return self.json_reply(entry, {
@@ -303,23 +321,26 @@ class Bedrock(Provider):
                 "cacheWriteInputTokens": written,
                 "totalTokens": told + out + cached + written}
 
-    def blocks(self, body, words):
+    @staticmethod
+    def script(body, directives):
+        config = body.get("toolConfig") or {}
+        tools = [t["toolSpec"]["name"] for t in config.get("tools", []) if "toolSpec" in t]
+        named = config.get("toolChoice", {}).get("tool")
+        done, results = loop_of(body["messages"])
+        return Script(directives, tools, [named["name"]] if named else "auto", done, results)
+
+    def blocks(self, body, script, words):
         blocks = []
         thinking = (body.get("additionalModelRequestFields") or {}).get("thinking") or {}
         if thinking.get("type") in ("enabled", "adaptive"):
             blocks.append({"reasoningContent": {"reasoningText": {
-                "text": "Let me think about it.", "signature": SIGNATURE}}})
-        config = body.get("toolConfig") or {}
-        tools = [t["toolSpec"]["name"] for t in config.get("tools", []) if "toolSpec" in t]
-        answering = any("toolResult" in b for b in body["messages"][-1]["content"])
-        if tools and not answering:
-            name = (config.get("toolChoice", {}).get("tool") or {}).get("name") or tools[0]
-            blocks.append({"text": "Looking it up."})
-            for place in ("Paris", "Oslo"):
-                blocks.append({"toolUse": {
-                    "toolUseId": self.new_id("tooluse_"), "name": name,
-                    "input": {"location": place, "count": 9007199254740993}}})
-        else:
+                "text": script.thought, "signature": mint("bedrock", script.thought)}}})
+        if script.calls:
+            blocks.append({"text": script.remark})
+        for name, arguments in script.calls:
+            blocks.append({"toolUse": {"toolUseId": self.new_id("tooluse_"), "name": name,
+                                       "input": arguments}})
+        if not script.calls:
             blocks.append({"text": "".join(words)})
         return blocks
 

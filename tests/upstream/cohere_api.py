@@ -10,6 +10,7 @@ from . import rules
 from .app import Provider, dump, parse_object
 from .openai_api import spoil_members
 from .rules import Broken, Directives, expect, number, one_of, typed
+from .script import Script
 from .wire import Reply
 
 TEXT, ANY = typed(str), None
@@ -163,12 +164,13 @@ class Cohere(Provider):
             "meta": dict({"api_version": {"version": "2"}}, **usage)}, usage)
 
     def chat(self, body, entry):
-        users = [m for m in body["messages"] if m["role"] == "user"]
-        directives = Directives(text_of(users[-1].get("content")) if users else "")
-        words = rules.answer_words(directives)
+        asked = [text_of(m.get("content")) for m in body["messages"] if m["role"] == "user"]
+        directives = Directives(asked[-1] if asked else "")
+        script = self.script(body, directives)
+        words = script.words(rules.answer_words(directives))
         prompt = " ".join(text_of(m.get("content")) for m in body["messages"])
         usage = self.usage(directives, prompt, words)
-        message, reason = self.message(body, words)
+        message, reason = self.message(body, script, words)
         if not entry.stream:
             return self.json_reply(entry, {"id": self.new_id("coh-"), "message": message,
                                            "finish_reason": reason, "usage": usage}, usage)
@@ -185,20 +187,29 @@ class Cohere(Provider):
                 "tokens": {"input_tokens": told, "output_tokens": out},
                 "cached_tokens": directives.number("cached", 0)}
 
-    def message(self, body, words):
-        tools = body.get("tools") or []
-        answering = body["messages"][-1]["role"] == "tool"
+    @staticmethod
+    def script(body, directives):
+        tools = [t["function"]["name"] for t in body.get("tools") or []]
+        done, results = 0, []
+        for message in body["messages"]:
+            if message["role"] == "user":
+                done, results = 0, []
+            done += bool(message.get("tool_calls"))
+            results += [text_of(message["content"])] if message["role"] == "tool" else []
+        return Script(directives, tools, "none" if body.get("tool_choice") == "NONE" else "auto",
+                      done, results)
+
+    def message(self, body, script, words):
         message = {"role": "assistant"}
         content = []
         if (body.get("thinking") or {}).get("type") == "enabled":
-            content.append({"type": "thinking", "thinking": "Let me think about it."})
-        if tools and not answering and body.get("tool_choice") != "NONE":
-            message["tool_plan"] = "Looking it up."
+            content.append({"type": "thinking", "thinking": script.thought})
+        if script.calls:
+            message["tool_plan"] = script.remark
             message["tool_calls"] = [
-                {"id": self.new_id("weather_"), "type": "function", "function": {
-                    "name": tools[0]["function"]["name"],
-                    "arguments": dump({"location": place, "count": 9007199254740993}).decode()}}
-                for place in ("Paris", "Oslo")]
+                {"id": self.new_id(name + "_"), "type": "function", "function": {
+                    "name": name, "arguments": dump(arguments).decode()}}
+                for name, arguments in script.calls]
             if content:
                 message["content"] = content
             return message, "TOOL_CALL"

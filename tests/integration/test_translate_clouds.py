@@ -1,0 +1,215 @@
+"""Bedrock and Cohere behind callers of other APIs, and boto3 in front of others.
+
+One conversation for each pair: three turns, two calls each, streamed or not. The
+emulator's last answer lists every result it got, so nothing can be lost unseen.
+"""
+import json
+
+import pytest
+
+from tests.integration import grammar
+
+openai = pytest.importorskip("openai", reason="Python package openai is not installed")
+anthropic = pytest.importorskip("anthropic", reason="Python package anthropic is not installed")
+
+BEDROCK = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+COHERE = "cohere/command-a-03-2025"
+THINKER = "cohere/command-a-reasoning-08-2025"
+MODELS = [BEDROCK, COHERE]
+GO = "go @turns=3 @calls=2"
+SCHEMA = {"type": "object", "properties": {"location": {"type": "string"},
+                                           "count": {"type": "integer"}}}
+WANTED = ["place %d.%d \u2713-%d" % (turn, k, k) for turn in range(3) for k in range(2)]
+
+
+@pytest.fixture
+def chat(gateway, key):
+    with openai.OpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0,
+                       timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def claude(gateway, key):
+    with anthropic.Anthropic(base_url=gateway.url, api_key=key, max_retries=0,
+                             timeout=20) as client:
+        yield client
+
+
+def talk_chat(chat, model, stream, **extra):
+    tools = [{"type": "function", "function": {"name": "read_file", "parameters": SCHEMA}}]
+    messages = [{"role": "user", "content": GO}]
+    for _ in range(6):
+        ask = dict(model=model, messages=messages, tools=tools, **extra)
+        if stream:
+            with chat.chat.completions.stream(**ask) as events:
+                final = events.get_final_completion()
+        else:
+            final = chat.chat.completions.create(**ask)
+        message = final.choices[0].message
+        if not message.tool_calls:
+            return message.content
+        assert final.choices[0].finish_reason == "tool_calls"
+        messages.append(message.model_dump(exclude_none=True))
+        for number, call in enumerate(message.tool_calls):
+            given = json.loads(call.function.arguments)
+            assert given["count"] >= 9007199254740993
+            messages.append({"role": "tool", "tool_call_id": call.id,
+                             "content": "%s-%d" % (given["location"], number)})
+    pytest.fail("the conversation does not end")
+
+
+def talk_claude(claude, model, stream, **extra):
+    tools = [{"name": "read_file", "input_schema": SCHEMA}]
+    messages = [{"role": "user", "content": GO}]
+    for _ in range(6):
+        ask = dict(model=model, max_tokens=4000, messages=messages, tools=tools, **extra)
+        if stream:
+            with claude.messages.stream(**ask) as events:
+                final = events.get_final_message()
+        else:
+            final = claude.messages.create(**ask)
+        calls = [block for block in final.content if block.type == "tool_use"]
+        if not calls:
+            return "".join(block.text for block in final.content if block.type == "text")
+        assert final.stop_reason == "tool_use"
+        messages.append({"role": "assistant", "content": [
+            block.model_dump(exclude_none=True) for block in final.content]})
+        messages.append({"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": call.id,
+             "content": "%s-%d" % (call.input["location"], number)}
+            for number, call in enumerate(calls)]})
+    pytest.fail("the conversation does not end")
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("talk", ["chat", "claude"])
+def test_loop(request, model, stream, talk):
+    client = request.getfixturevalue(talk)
+    said = (talk_chat if talk == "chat" else talk_claude)(client, model, stream)
+    assert [text for text in WANTED if text not in said] == []
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_comes_back_to_bedrock(claude, fleet, stream):
+    said = talk_claude(claude, BEDROCK, stream,
+                       thinking={"type": "enabled", "budget_tokens": 1024})
+    assert [text for text in WANTED if text not in said] == []
+    sent = json.loads(fleet.journal.last().body)
+    thoughts = [b["reasoningContent"]["reasoningText"] for m in sent["messages"]
+                for b in m["content"] if "reasoningContent" in b]
+    assert [t["text"] for t in thoughts] == ["Let me think about turn %d." % n for n in range(3)]
+    assert all(t["signature"] for t in thoughts)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_reasoning_through_chat_to_bedrock(chat, fleet, stream):
+    said = talk_chat(chat, BEDROCK, stream, reasoning_effort="low", max_tokens=4000)
+    assert [text for text in WANTED if text not in said] == []
+    assert b"reasoningContent" in fleet.journal.last().body
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_streams_are_legal(gateway, key, model):
+    hello = [{"role": "user", "content": "hello @in=30 @out=9 @cached=5"}]
+    answer = gateway.request("POST", "/v1/chat/completions", {
+        "model": model, "messages": hello, "stream": True,
+        "stream_options": {"include_usage": True}}, key)
+    assert answer.status == 200, answer.body
+    assert grammar.check_stream("chat", answer.body, usage=True).text == "You said: hello \u2713"
+    answer = gateway.request("POST", "/v1/messages", {
+        "model": model, "messages": hello, "stream": True, "max_tokens": 50}, key)
+    assert grammar.check_stream("messages", answer.body).text == "You said: hello \u2713"
+
+
+def test_what_is_sent_to_bedrock(chat, fleet):
+    image = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+    answer = chat.chat.completions.with_raw_response.create(
+        model=BEDROCK, max_tokens=50, temperature=1.5, stop=["END"], seed=7, messages=[
+            {"role": "system", "content": "be kind"},
+            {"role": "user", "content": [
+                {"type": "text", "text": "hello"},
+                {"type": "image_url", "image_url": {"url": image}}]}])
+    sent = json.loads(fleet.journal.last().body)
+    assert sent["system"] == [{"text": "be kind"}]
+    assert sent["messages"] == [{"role": "user", "content": [{"text": "hello"}, {"image": {
+        "format": "png", "source": {"bytes": image.partition(",")[2]}}}]}]
+    assert sent["inferenceConfig"] == {"maxTokens": 50, "temperature": 1,
+                                       "stopSequences": ["END"]}
+    told = answer.headers["x-gateway-translation-warnings"]
+    assert "parameter_dropped;/seed" in told and "sampling_clamped;/temperature" in told
+
+
+def test_errors_are_the_callers_own(chat, claude):
+    with pytest.raises(openai.RateLimitError):
+        chat.chat.completions.create(model="bedrock/fault-429", messages=[
+            {"role": "user", "content": "hi"}])
+    with pytest.raises(anthropic.RateLimitError):
+        claude.messages.create(model="cohere/fault-429", max_tokens=9, messages=[
+            {"role": "user", "content": "hi"}])
+    with pytest.raises(openai.APIError):
+        for _ in chat.chat.completions.create(model="bedrock/fault-errorevent-4", stream=True,
+                                              messages=[{"role": "user", "content": "a b c d"}]):
+            pass
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5", COHERE])
+@pytest.mark.parametrize("stream", [False, True])
+def test_boto3_in_front_of_others(gateway, key, model, stream):
+    pytest.importorskip("boto3", reason="Python package boto3 is not installed")
+    from tests.integration.test_sdk_bedrock import client_through
+    client = client_through(gateway, key)
+    messages = [{"role": "user", "content": [{"text": GO}]}]
+    tools = {"tools": [{"toolSpec": {"name": "read_file", "inputSchema": {"json": SCHEMA}}}]}
+    for _ in range(6):
+        ask = {"modelId": model, "messages": messages, "toolConfig": tools,
+               "inferenceConfig": {"maxTokens": 2000}}
+        if stream:
+            message, reason = gather(client.converse_stream(**ask)["stream"])
+        else:
+            answer = client.converse(**ask)
+            message, reason = answer["output"]["message"], answer["stopReason"]
+            assert answer["usage"]["outputTokens"] > 0
+        messages.append(message)
+        calls = [b["toolUse"] for b in message["content"] if "toolUse" in b]
+        if not calls:
+            break
+        assert reason == "tool_use"
+        messages.append({"role": "user", "content": [
+            {"toolResult": {"toolUseId": call["toolUseId"], "content": [
+                {"text": "%s-%d" % (call["input"]["location"], number)}]}}
+            for number, call in enumerate(calls)]})
+    said = "".join(b.get("text", "") for b in messages[-1]["content"])
+    assert [text for text in WANTED if text not in said] == []
+
+
+def gather(stream):
+    """(message, stop reason) of a stream, held to the grammar of ConverseStream."""
+    blocks, texts, reason, kinds = {}, {}, None, []
+    for event in stream:
+        kind, value = next(iter(event.items()))
+        kinds.append(kind)
+        index = value.get("contentBlockIndex")
+        if kind == "contentBlockStart":
+            blocks[index] = {"toolUse": dict(value["start"]["toolUse"])}
+            texts[index] = ""
+        elif kind == "contentBlockDelta":
+            delta = value["delta"]
+            if "toolUse" in delta:
+                texts[index] += delta["toolUse"]["input"]
+            elif "reasoningContent" in delta:
+                thought = blocks.setdefault(index, {"reasoningContent": {"reasoningText": {
+                    "text": ""}}})["reasoningContent"]["reasoningText"]
+                for name, piece in delta["reasoningContent"].items():
+                    thought[name] = thought.get(name, "") + piece
+            elif "text" in delta:
+                blocks.setdefault(index, {"text": ""})["text"] += delta["text"]
+        elif kind == "contentBlockStop":
+            if index in texts:
+                blocks[index]["toolUse"]["input"] = json.loads(texts[index])
+        elif kind == "messageStop":
+            reason = value["stopReason"]
+    assert kinds[0] == "messageStart" and kinds[-2:] == ["messageStop", "metadata"]
+    assert sorted(blocks) == list(range(len(blocks)))
+    return {"role": "assistant", "content": [blocks[i] for i in sorted(blocks)]}, reason
