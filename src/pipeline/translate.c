@@ -311,7 +311,10 @@ sl_lane_encode(struct sl_ask *ask, const struct sl_shape_target *target, struct 
 		*out = (struct sl_forward){ .body = { sl_buf_slice(&front->body) },
 			                    .body_count = 1 };
 		open_flow(ask);
-		return SL_OK;
+		return target->extensions.type == SL_JSON_OBJECT
+		           ? sl_shape_extend(sl_buf_slice(&front->body), target->extensions,
+		                             &front->arena, out)
+		           : SL_OK;
 	}
 	sl_buf_release(&body);
 	return err;

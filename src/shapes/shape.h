@@ -210,6 +210,10 @@ const struct sl_shape_ops *sl_shape_match(struct sl_slice path, struct sl_arena 
 void sl_shape_members(const struct sl_steer *steer, struct sl_json *astrolabe,
                       struct sl_json *nexus, struct sl_json *sto_payload);
 
+/* A body that was made here with a target's extensions put in; slices of both. */
+enum sl_err sl_shape_extend(struct sl_slice body, struct sl_json extensions,
+                            struct sl_arena *arena, struct sl_forward *out);
+
 /* Whom to ask how an error looks when no shape owns the path: by the path's
  * beginning ("/v1beta" gemini, "/v1/messages" anthropic), else openai_chat. */
 const struct sl_shape_ops *sl_shape_for_errors(struct sl_slice path);

@@ -267,15 +267,17 @@ splice_own_members(const struct sl_steer *steer, struct sl_json_splice *splice)
 	return err;
 }
 
+/* Members of an object into the document that the splice is of, where it has none of
+ * the name. */
 static enum sl_err
-splice_extensions(const struct sl_steer *steer, const struct sl_shape_target *target,
+splice_extensions(struct sl_json extensions, const struct sl_json_found *top,
                   struct sl_arena *arena, struct sl_json_splice *splice)
 {
-	struct sl_json_iter it = sl_json_iter(target->extensions);
-	struct sl_json body = sl_json_parse(steer->input.body);
+	struct sl_json_iter it = sl_json_iter(extensions);
+	struct sl_json body = sl_json_parse(splice->doc);
 	enum sl_err err = SL_OK;
 
-	while (target->extensions.type == SL_JSON_OBJECT && err == SL_OK && sl_json_next(&it)) {
+	while (extensions.type == SL_JSON_OBJECT && err == SL_OK && sl_json_next(&it)) {
 		struct sl_slice name;
 		char *text = NULL;
 
@@ -284,7 +286,7 @@ splice_extensions(const struct sl_steer *steer, const struct sl_shape_target *ta
 		if (!text)
 			return SL_ENOMEM;
 		if (sl_json_get(body, text).type == SL_JSON_NONE)
-			err = sl_json_splice_insert(splice, &steer->top, it.key, it.value.raw);
+			err = sl_json_splice_insert(splice, top, it.key, it.value.raw);
 	}
 	return err;
 }
@@ -299,7 +301,23 @@ sl_steer_splice(const struct sl_steer *steer, const struct sl_shape_target *targ
 	err = splice_model(steer, target, arena, splice);
 	if (err == SL_OK)
 		err = splice_own_members(steer, splice);
-	return err == SL_OK ? splice_extensions(steer, target, arena, splice) : err;
+	return err == SL_OK ? splice_extensions(target->extensions, &steer->top, arena, splice)
+	                    : err;
+}
+
+enum sl_err
+sl_shape_extend(struct sl_slice body, struct sl_json extensions, struct sl_arena *arena,
+                struct sl_forward *out)
+{
+	struct sl_json_splice splice;
+	struct sl_json_found top;
+	enum sl_err err = sl_json_scan(body, NULL, NULL, 0, NULL, &top, NULL);
+
+	if (err != SL_OK)
+		return err;
+	sl_json_splice_init(&splice, body);
+	err = splice_extensions(extensions, &top, arena, &splice);
+	return err == SL_OK ? sl_steer_finish(&splice, out) : err;
 }
 
 enum sl_err

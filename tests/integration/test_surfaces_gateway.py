@@ -89,6 +89,14 @@ def test_46_each_endpoint_with_five_headers(gateway, key, name):
     assert re.match(r"^\d+\.\d{6}(\d{3})?$", response.header("x-gateway-cost-usd"))
 
 
+def test_47_responses_for_another_provider(ask, fleet):
+    answer = ask("/v1/responses", {"model": "claude-haiku-4-5", "input": "hello there"})
+    assert answer.status == 200, answer.body
+    assert fleet.journal.last().target == "/v1/messages"
+    assert answer.json()["object"] == "response" and answer.json()["status"] == "completed"
+    assert answer.headers["X-Gateway-Decision"] == "anthropic/claude-haiku-4-5"
+
+
 def test_48_keys(gateway):
     made = gateway.request("POST", "/admin/keys", {
         "name": "billing bot", "team": "finance", "models": ["gpt-4o-mini"], "rpm": 600,

@@ -184,6 +184,11 @@ def test_63_extensions_reach_their_provider_only(gateway, key, fleet):
     assert fleet.journal.last().json()["thinking"] == thinking
     answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, **ext), key=key)
     assert answer.status == 200 and "thinking" not in fleet.journal.last().json()
+    answer = gateway.request("POST", "/v1/chat/completions", dict(
+        CHAT, model="claude-haiku-4-5", max_tokens=2000, **ext), key=key)
+    assert answer.status == 200, answer.body
+    assert fleet.journal.last().json()["thinking"] == thinking
+    assert answer.json()["object"] == "chat.completion"
     # The message itself wins, and what costs is not for here.
     answer = gateway.request("POST", "/v1/chat/completions", dict(
         CHAT, seed=1, nexus={"ext": {"openai": {"seed": 2, "logit_bias": {}}}}), key=key)
@@ -193,6 +198,20 @@ def test_63_extensions_reach_their_provider_only(gateway, key, fleet):
     answer = gateway.request("POST", "/v1/chat/completions", dict(
         CHAT, nexus={"ext": {"openai": {"n": 50}}}), key=key)
     assert answer.status == 400 and answer.json()["error"]["param"] == "nexus.ext"
+
+
+def test_61_is_a_switch(gateway, key, fleet):
+    body = {"model": "claude-haiku-4-5", "input": "hello there"}
+    gateway.write_config(extra="surfaces: {nexus: {responses: bridge}}")
+    try:
+        assert gateway.request("POST", "/admin/reload").status == 200
+        answer = gateway.request("POST", "/v1/responses", body, key=key)
+        assert answer.status == 200 and answer.json()["object"] == "response"
+        assert fleet.journal.last().target == "/v1/messages"
+    finally:
+        gateway.write_config()
+        assert gateway.request("POST", "/admin/reload").status == 200
+    assert gateway.request("POST", "/v1/responses", body, key=key).status == 400
 
 
 @pytest.mark.parametrize("carrier, path, model", [
