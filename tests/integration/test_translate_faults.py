@@ -14,13 +14,16 @@ from tests.integration.shapes import SHAPES
 from tests.integration.test_faults import BEFORE, BROKEN_BODY, WHOLE_STATUS, check_told
 
 CROSSINGS = [("chat", "anthropic"), ("messages", "openai")]
-MODELS = """\
-  - name: either
+# An alias and a failing model for each test, so that none meets another's breaker.
+EITHER = """\
+  - name: either-{name}-{stream}
     strategy: priority
     deployments:
-      - {provider: anthropic, model: fault-500, priority: 1}
-      - {provider: openai, model: gpt-4o-mini, priority: 2}
+      - {{provider: anthropic, model: fault-500-{name}{stream}, priority: 1}}
+      - {{provider: openai, model: gpt-4o-mini, priority: 2}}
 """
+MODELS = "".join(EITHER.format(name=name, stream=stream) for name in ("chat", "messages")
+                 for stream in (False, True))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ class TestFaults:
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("name", ["chat", "messages"])
 def test_failover_to_another_api(gateway, key, fleet, name, stream):
-    response = send(gateway, SHAPES[name], key, "either", stream)
+    response = send(gateway, SHAPES[name], key, "either-%s-%s" % (name, stream), stream)
     assert response.status == 200
     assert b"said" in response.body
     asked = [entry.target for entry in fleet.journal.entries()][-2:]
