@@ -340,11 +340,8 @@ static bool
 find_route(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
            struct sl_fault *fault)
 {
-	static const struct sl_slice prefix = SL_SLICE_INIT("route/");
 	struct sl_slice name = query->wish ? query->wish->route : SL_SLICE_NONE;
 
-	if (name.len == 0 && sl_slice_starts(query->model, prefix))
-		name = sl_slice_from(query->model, prefix.len);
 	if (name.len == 0)
 		return true;
 	for (size_t i = 0; i < query->config->route_count; i++)

@@ -38,6 +38,8 @@ stacks:
     models: [openai/fault-500, openai-b/gpt-4.1-nano]
     objective: fixed
     fallback: false
+routes:
+  myorg/brief: {model: pool, system: Be brief.}
 workspaces:
   - slug: acme
     stack: thrifty
@@ -261,6 +263,22 @@ class TestStacks:
         assert explain(gateway, "astrolabe/cheap")["stack"]["slug"] == "low-cost"
         plan = explain(gateway, "auto", key=lost["id"])
         assert plan["error"]["code"] == "routing_stack_resolution_failed"
+
+
+class TestRoutes:
+    def test_named_by_header(self, gateway, key, fleet):
+        answer = ask(gateway, key, "whatever", [("X-Gateway-Route", "myorg/brief")])
+        assert answer.status == 200
+        assert answer.header("x-gateway-decision") == "openai/gpt-4.1-nano"
+        sent = fleet.journal.last().json()["messages"]
+        assert sent[0] == {"role": "system", "content": "Be brief."}
+        plan = explain(gateway, "whatever", {"X-Gateway-Route": "myorg/brief"})
+        assert plan["route"] == "myorg/brief" and targets(plan)[0] == "openai/gpt-4.1-nano"
+
+    def test_unknown(self, gateway, key, fleet):
+        answer = ask(gateway, key, "pool", [("X-Gateway-Route", "myorg/none")])
+        assert answer.status == 404 and answer.json()["error"]["code"] == "route_not_found"
+        assert fleet.journal.entries() == []
 
 
 class TestVersions:
