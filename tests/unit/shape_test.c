@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "shapes/codec.h"
 #include "shapes/shape.h"
 
 static void
