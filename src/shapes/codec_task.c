@@ -37,6 +37,42 @@ sl_task_end(struct sl_flow *flow, int64_t input_tokens)
 }
 
 void
+sl_task_read_count(struct sl_flow *flow, struct sl_slice body, const char *member,
+                   struct sl_arena *arena)
+{
+	int64_t count;
+
+	if (sl_json_i64(sl_json_get(sl_task_reply(flow, body, arena), member), &count))
+		sl_task_end(flow, count);
+	else
+		sl_flow_end(flow);
+}
+
+enum sl_err
+sl_task_put_request(struct sl_encode *encode, enum sl_err (*other)(struct sl_encode *encode),
+                    const struct sl_slice *gone, size_t gone_count, struct sl_json_writer *w)
+{
+	struct sl_buf *out = encode->out, whole;
+	enum sl_err err;
+
+	sl_buf_init(&whole, out->max_size);
+	encode->out = &whole;
+	err = other(encode);
+	encode->out = out;
+	if (err == SL_OK && !whole.failed)
+		for (struct sl_json_iter it = sl_json_iter(sl_json_parse(sl_buf_slice(&whole)));
+		     sl_json_next(&it);) {
+			if (gone_count && sl_codec_find(it.key, gone, gone_count) >= 0)
+				continue;
+			sl_json_key_slice(w, it.key);
+			sl_json_put_raw(w, it.value.raw);
+		}
+	out->failed |= whole.failed;
+	sl_buf_release(&whole);
+	return err;
+}
+
+void
 sl_task_add_text(struct sl_dialog *dialog, struct sl_slice literal, struct sl_where where)
 {
 	struct sl_turn *turn = dialog->turns_last;

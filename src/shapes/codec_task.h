@@ -16,6 +16,16 @@ struct sl_json sl_task_reply(struct sl_flow *flow, struct sl_slice body, struct 
 /* The end of a reply: model may be none; input_tokens -1: not said. */
 void sl_task_end(struct sl_flow *flow, int64_t input_tokens);
 
+/* A reply of which only the count named `member` matters. */
+void sl_task_read_count(struct sl_flow *flow, struct sl_slice body, const char *member,
+                        struct sl_arena *arena);
+/* What another codec's encoder would send, as members of an open object, but for
+ * those in `gone`. */
+enum sl_err sl_task_put_request(struct sl_encode *encode,
+                                enum sl_err (*other)(struct sl_encode *encode),
+                                const struct sl_slice *gone, size_t gone_count,
+                                struct sl_json_writer *w);
+
 /* A text to embed: a JSON string. */
 void sl_task_add_text(struct sl_dialog *dialog, struct sl_slice literal, struct sl_where where);
 /* The first part of what is to be embedded; NULL: nothing. */

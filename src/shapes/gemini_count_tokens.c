@@ -83,42 +83,25 @@ decode(const struct sl_codec_input *in, struct sl_dialog *out, struct sl_fault *
 static enum sl_err
 encode(struct sl_encode *e)
 {
-	struct sl_buf *out = e->out, whole;
 	struct sl_json_writer w;
 	enum sl_err err;
 
-	sl_buf_init(&whole, out->max_size);
-	e->out = &whole;
-	err = sl_gemini_encode(e);
-	e->out = out;
-	sl_json_writer_init(&w, out);
+	sl_json_writer_init(&w, e->out);
 	sl_json_obj(&w);
 	sl_json_key(&w, "generateContentRequest");
 	sl_json_obj(&w);
 	sl_json_str(&w, "model",
 	            sl_arena_printf(e->arena, "models/%.*s", SL_ARG(e->target->model)));
-	if (err == SL_OK && !whole.failed)
-		for (struct sl_json_iter it = sl_json_iter(sl_json_parse(sl_buf_slice(&whole)));
-		     sl_json_next(&it);) {
-			sl_json_key_slice(&w, it.key);
-			sl_json_put_raw(&w, it.value.raw);
-		}
+	err = sl_task_put_request(e, sl_gemini_encode, NULL, 0, &w);
 	sl_json_obj_end(&w);
 	sl_json_obj_end(&w);
-	out->failed |= whole.failed;
-	sl_buf_release(&whole);
 	return err;
 }
 
 static void
 read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
 {
-	int64_t count;
-
-	if (sl_json_i64(sl_json_get(sl_task_reply(flow, body, arena), "totalTokens"), &count))
-		sl_task_end(flow, count);
-	else
-		sl_flow_end(flow);
+	sl_task_read_count(flow, body, "totalTokens", arena);
 }
 
 static void

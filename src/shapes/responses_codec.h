@@ -29,6 +29,12 @@ void sl_responses_read_end(void *reader, struct sl_flow *flow, struct sl_arena *
 void sl_responses_read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena);
 
 /* responses_write.c */
+enum sl_responses_item {
+	SL_RESPONSES_NOTHING,
+	SL_RESPONSES_MESSAGE,
+	SL_RESPONSES_REASONING,
+	SL_RESPONSES_CALL,
+};
 struct sl_responses_writer {
 	bool            quiet;     /* a whole reply: nothing but the response is written */
 	int64_t         sequence;  /* sequence_number of the next event */
@@ -36,8 +42,7 @@ struct sl_responses_writer {
 	struct sl_slice model;     /* JSON string, on the caller's arena */
 	int             items;     /* opened so far */
 	struct sl_buf   output;    /* finished items, joined by commas */
-	enum { SL_RESPONSES_NOTHING, SL_RESPONSES_MESSAGE, SL_RESPONSES_REASONING,
-	       SL_RESPONSES_CALL } open; /* the item that is open */
+	enum sl_responses_item open; /* the item that is open */
 	/* Of the open item. */
 	char            item_id[96];
 	struct sl_slice call_id, name; /* UTF-8, on the caller's arena */

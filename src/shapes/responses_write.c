@@ -407,8 +407,8 @@ add_item(struct sl_buf *out, const struct sl_responses_writer *writer, bool done
 }
 
 static void
-open_item(struct sl_responses_writer *writer, const struct sl_codec_caller *caller, int kind,
-          struct sl_buf *out)
+open_item(struct sl_responses_writer *writer, const struct sl_codec_caller *caller,
+          enum sl_responses_item kind, struct sl_buf *out)
 {
 	static const char *const prefixes[] = { "", "msg", "rs", "fc" };
 
