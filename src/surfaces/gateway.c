@@ -8,10 +8,6 @@
 
 #include <inttypes.h>
 
-#include "base/timestamp.h"
-
-enum { HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
-
 static enum sl_claim
 claim(const struct sl_surface_request *request)
 {
@@ -136,14 +132,6 @@ period(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *unti
 }
 
 static void
-put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms)
-{
-	char text[SL_TIMESTAMP_LEN + 1];
-
-	sl_json_str(w, name, sl_slice_make(text, sl_timestamp_format(wall_ms, text)));
-}
-
-static void
 put_sum(struct sl_json_writer *w, const struct sl_usage_hour *sum)
 {
 	sl_json_int(w, "requests", sum->requests);
@@ -164,15 +152,15 @@ write_usage(const struct sl_surface_view *view, struct sl_json_writer *w,
 		sum = sl_surface_sum(view, INT64_MAX, &at);
 	sl_json_obj(w);
 	sl_json_str(w, "key", view->decision->key_id);
-	put_time(w, "since", view->since_wall_ms);
-	put_time(w, "until", view->until_wall_ms);
+	sl_surface_put_time(w, "since", view->since_wall_ms);
+	sl_surface_put_time(w, "until", view->until_wall_ms);
 	put_sum(w, &sum);
 	sl_json_key(w, "by_day");
 	sl_json_arr(w);
 	for (at = 0; at < view->hour_count;) {
-		sum = sl_surface_sum(view, DAY_MS, &at);
+		sum = sl_surface_sum(view, SL_SURFACE_DAY_MS, &at);
 		sl_json_obj(w);
-		put_time(w, "time", sum.hour * HOUR_MS);
+		sl_surface_put_time(w, "time", sum.hour * SL_SURFACE_HOUR_MS);
 		put_sum(w, &sum);
 		sl_json_obj_end(w);
 	}

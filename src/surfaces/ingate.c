@@ -7,9 +7,7 @@
  */
 #include "surfaces/surface.h"
 
-#include "base/timestamp.h"
-
-enum { LABEL_MAX = 256, HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
+enum { LABEL_MAX = 256 };
 
 #define PREFIX SL_SLICE("sk-ingate-")
 
@@ -128,14 +126,6 @@ period(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *unti
 }
 
 static void
-put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms)
-{
-	char text[SL_TIMESTAMP_LEN + 1];
-
-	sl_json_str(w, name, sl_slice_make(text, sl_timestamp_format(wall_ms, text)));
-}
-
-static void
 put_sum(struct sl_json_writer *w, const struct sl_usage_hour *sum)
 {
 	sl_json_int(w, "total_requests", sum->requests);
@@ -163,8 +153,8 @@ write_summary(const struct sl_surface_view *view, struct sl_json_writer *w,
 		sl_json_key(w, unknown[i]);
 		sl_json_put_null(w);
 	}
-	put_time(w, "since", view->since_wall_ms);
-	put_time(w, "until", view->until_wall_ms);
+	sl_surface_put_time(w, "since", view->since_wall_ms);
+	sl_surface_put_time(w, "until", view->until_wall_ms);
 	sl_json_obj_end(w);
 	return true;
 }
@@ -185,16 +175,16 @@ write_series(const struct sl_surface_view *view, struct sl_json_writer *w, struc
 	sl_json_key(w, "data");
 	sl_json_arr(w);
 	for (size_t at = 0; at < view->hour_count;) {
-		struct sl_usage_hour sum = sl_surface_sum(view, hourly ? HOUR_MS : DAY_MS, &at);
+		struct sl_usage_hour sum = sl_surface_sum(view, hourly ? SL_SURFACE_HOUR_MS : SL_SURFACE_DAY_MS, &at);
 
 		sl_json_obj(w);
-		put_time(w, "timestamp", sum.hour * HOUR_MS);
+		sl_surface_put_time(w, "timestamp", sum.hour * SL_SURFACE_HOUR_MS);
 		put_sum(w, &sum);
 		sl_json_obj_end(w);
 	}
 	sl_json_arr_end(w);
-	put_time(w, "since", view->since_wall_ms);
-	put_time(w, "until", view->until_wall_ms);
+	sl_surface_put_time(w, "since", view->since_wall_ms);
+	sl_surface_put_time(w, "until", view->until_wall_ms);
 	sl_json_obj_end(w);
 	return true;
 }

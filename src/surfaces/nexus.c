@@ -11,8 +11,6 @@
 
 #include "base/timestamp.h"
 
-enum { HOUR_MS = 3600000, DAY_MS = 24 * HOUR_MS };
-
 #define PREFIX SL_SLICE("nvk_")
 
 static enum sl_claim
@@ -254,10 +252,10 @@ write_days(const struct sl_surface_view *view, struct sl_json_writer *w, struct 
 	sl_json_key(w, "data");
 	sl_json_arr(w);
 	for (size_t at = 0; at < view->hour_count;) {
-		struct sl_usage_hour sum = sl_surface_sum(view, DAY_MS, &at);
+		struct sl_usage_hour sum = sl_surface_sum(view, SL_SURFACE_DAY_MS, &at);
 
 		sl_json_obj(w);
-		sl_json_str(w, "date", date_of(sum.hour * HOUR_MS, 10, view->arena));
+		sl_json_str(w, "date", date_of(sum.hour * SL_SURFACE_HOUR_MS, 10, view->arena));
 		put_sum(w, &sum);
 		sl_json_obj_end(w);
 	}

@@ -195,8 +195,6 @@ sl_surface_uuid(struct sl_slice request_id, struct sl_arena *arena)
 
 /* --- what was used ---------------------------------------------------------------- */
 
-enum { HOUR_MS = 3600000, DAY_MS = 86400000 };
-
 static bool
 read_moment(const struct sl_surface_view *view, const char *name, int64_t *wall_ms, bool *is_date,
             struct sl_fault *fault)
@@ -228,7 +226,7 @@ sl_surface_period(const struct sl_surface_view *view, const char *since, const c
 	    !read_moment(view, until, until_wall_ms, &is_date, fault))
 		return false;
 	if (is_date)
-		*until_wall_ms += DAY_MS;
+		*until_wall_ms += SL_SURFACE_DAY_MS;
 	if (*since_wall_ms <= *until_wall_ms)
 		return true;
 	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
@@ -240,7 +238,7 @@ sl_surface_period(const struct sl_surface_view *view, const char *since, const c
 struct sl_usage_hour
 sl_surface_sum(const struct sl_surface_view *view, int64_t step_ms, size_t *at)
 {
-	int64_t step = step_ms / HOUR_MS;
+	int64_t step = step_ms / SL_SURFACE_HOUR_MS;
 	struct sl_usage_hour sum = { .hour = view->hours[*at].hour / step * step };
 
 	for (; *at < view->hour_count && view->hours[*at].hour / step * step == sum.hour; ++*at) {
@@ -252,6 +250,14 @@ sl_surface_sum(const struct sl_surface_view *view, int64_t step_ms, size_t *at)
 		sum.cost_nanousd += hour->cost_nanousd;
 	}
 	return sum;
+}
+
+void
+sl_surface_put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms)
+{
+	char text[SL_TIMESTAMP_LEN + 1];
+
+	sl_json_str(w, name, sl_slice_make(text, sl_timestamp_format(wall_ms, text)));
 }
 
 bool

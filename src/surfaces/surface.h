@@ -231,6 +231,9 @@ struct sl_slice sl_surface_uuid(struct sl_slice request_id, struct sl_arena *are
  * default the month of now, so far. A date as the end is the end of that day. */
 bool sl_surface_period(const struct sl_surface_view *view, const char *since, const char *until,
                        int64_t *since_wall_ms, int64_t *until_wall_ms, struct sl_fault *fault);
+enum { SL_SURFACE_HOUR_MS = 3600000, SL_SURFACE_DAY_MS = 24 * SL_SURFACE_HOUR_MS };
+/* A moment as RFC 3339. */
+void sl_surface_put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms);
 /* Sums of the hours from index *at on that begin in the same `step_ms` as that one;
  * *at is then behind them. */
 struct sl_usage_hour sl_surface_sum(const struct sl_surface_view *view, int64_t step_ms,
