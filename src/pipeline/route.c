@@ -72,13 +72,10 @@ instruct(struct sl_ask *ask, struct sl_slice system, struct sl_fault *fault)
 bool
 sl_route_apply(struct sl_ask *ask, struct sl_fault *fault)
 {
-	static const struct sl_slice prefix = SL_SLICE_INIT("route/");
 	struct sl_ask_front *front = ask->front;
 	struct sl_slice name = ask->selection.wish.route;
 	const struct sl_config_route *route;
 
-	if (name.len == 0 && sl_slice_starts(front->steer.model, prefix))
-		name = sl_slice_from(front->steer.model, prefix.len);
 	route = name.len > 0 ? find(ask->world->config, name) : NULL;
 	if (!route || route->system.len == 0)
 		return true;

@@ -203,10 +203,6 @@ def test_the_route_by_the_native_surface(gateway, fleet):
                              headers={"X-Gateway-Route": "stolabs/bullet-bot"})
     assert answer.status == 200 and answer.headers["X-Gateway-Decision"] == "openai/gpt-4o-mini"
     assert json.loads(fleet.journal.last().body)["messages"][0]["role"] == "system"
-    answer = gateway.request("POST", "/v1/chat/completions",
-                             dict(CHAT, model="route/stolabs/bullet-bot"), key=key)
-    assert answer.status == 200
-    assert json.loads(fleet.journal.last().body)["messages"][0]["role"] == "system"
     answer = gateway.request("POST", "/v1/responses", {"model": "x", "input": "y"}, key=key,
                              headers={"X-Gateway-Route": "stolabs/bullet-bot"})
     assert answer.status == 400
