@@ -105,6 +105,11 @@ credited(struct sl_money_credit *credit)
 
 	if (admin_call_alive(call) && (credit->err == SL_OK || credit->err == SL_EEXIST))
 		answer_balance(call, credit->err == SL_OK ? 201 : 200, credit->workspace, 0);
+	else if (admin_call_alive(call) && credit->err == SL_EDUPLICATE)
+		admin_answer_fault_text(call, SL_FAULT_CONFLICT,
+		                        "This external_id was applied before with another amount or "
+		                        "to another workspace: nothing was changed. Is it another "
+		                        "payment? Then it needs an id of its own.");
 	else if (admin_call_alive(call) && credit->err == SL_ELIMIT)
 		admin_answer_fault_text(call, SL_FAULT_CONFLICT,
 		                        "The balance would fall below zero: nothing was changed.");

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "admin/call.h"
+#include "admin/membership.h"
 #include "ledger/key.h"
 #include "store/store.h"
 
@@ -258,8 +259,8 @@ refuse(struct change *change, const struct sl_fault *fault)
 	drop(change);
 }
 
-void
-admin_keys_create(struct admin_call *call)
+static void
+create(struct admin_call *call)
 {
 	struct change *change;
 	struct sl_fault fault;
@@ -273,7 +274,13 @@ admin_keys_create(struct admin_call *call)
 }
 
 void
-admin_keys_patch(struct admin_call *call)
+admin_keys_create(struct admin_call *call)
+{
+	admin_membership(call, SL_POLICY_CREATE, create);
+}
+
+static void
+patch(struct admin_call *call)
 {
 	struct change *change;
 	struct sl_fault fault;
@@ -284,6 +291,20 @@ admin_keys_patch(struct admin_call *call)
 	if (!sl_keyring_patch(call->admin->services.keyring, sl_slice_str(call->id), body,
 	                      &call->exchange->arena, &change->public, &fault))
 		refuse(change, &fault);
+}
+
+void
+admin_keys_patch(struct admin_call *call)
+{
+	struct sl_key *key = sl_keyring_by_id(call->admin->services.keyring,
+	                                      sl_slice_str(call->id));
+
+	/* No team is made for a key that is not there. */
+	if (key)
+		admin_membership(call, SL_POLICY_PATCH, patch);
+	else
+		patch(call);
+	sl_key_unref(key);
 }
 
 void

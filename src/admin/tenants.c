@@ -1,12 +1,13 @@
 /* tenants.c - /admin/workspaces and /admin/teams: one set of handlers for both.
  *
  * As with keys: create, list, show, PATCH, DELETE; a change is answered when it is
- * durable and holds from the next request on. A team or workspace that keys still name
- * is not deleted, because its limits would go and its keys would not.
+ * durable and holds from the next request on. A team or workspace that keys, or
+ * teams, still name is not deleted, because its limits would go and its keys would not.
  */
 #include <stdlib.h>
 
 #include "admin/call.h"
+#include "admin/membership.h"
 #include "base/clock.h"
 #include "ledger/key_policy.h"
 #include "ledger/money.h"
@@ -122,6 +123,18 @@ new_change(struct admin_call *call, enum sl_scope_kind kind, int status)
 	return change;
 }
 
+/* False: a team's body names a workspace that is not there, and was answered. Anything
+ * else that is wrong with it is told by whoever reads all of it. */
+static bool
+workspace_stands(struct admin_call *call, enum sl_scope_kind kind, struct sl_json body)
+{
+	struct sl_slice slug;
+
+	return kind != SL_SCOPE_TEAM ||
+	       !sl_json_string(sl_json_get(body, "workspace"), &call->exchange->arena, &slug) ||
+	       admin_workspace_stands(call, slug);
+}
+
 static void
 create(struct admin_call *call, enum sl_scope_kind kind)
 {
@@ -130,7 +143,8 @@ create(struct admin_call *call, enum sl_scope_kind kind)
 	struct sl_slice slug;
 	struct sl_json body;
 
-	if (!admin_body(call, &body) || !(change = new_change(call, kind, 201)))
+	if (!admin_body(call, &body) || !workspace_stands(call, kind, body) ||
+	    !(change = new_change(call, kind, 201)))
 		return;
 	if (!sl_tenants_create(call->admin->services.tenants, kind, body, &call->exchange->arena,
 	                       &change->public, &slug, &fault)) {
@@ -150,7 +164,8 @@ patch(struct admin_call *call, enum sl_scope_kind kind)
 	struct sl_fault fault;
 	struct sl_json body;
 
-	if (!admin_body(call, &body) || !(change = new_change(call, kind, 200)))
+	if (!admin_body(call, &body) || !workspace_stands(call, kind, body) ||
+	    !(change = new_change(call, kind, 200)))
 		return;
 	if (!sl_tenants_patch(call->admin->services.tenants, kind, sl_slice_str(call->id), body,
 	                      &call->exchange->arena, &change->public, &fault)) {
@@ -162,12 +177,19 @@ patch(struct admin_call *call, enum sl_scope_kind kind)
 static bool
 in_use(struct admin_call *call, enum sl_scope_kind kind)
 {
-	if (!sl_keyring_names(call->admin->services.keyring, kind, sl_slice_str(call->id)))
-		return false;
-	admin_answer_fault_text(call, SL_FAULT_CONFLICT,
-	                        "Keys still belong to it and would lose its limits: revoke them or "
-	                        "PATCH them first, or set \"enabled\": false.");
-	return true;
+	const struct sl_admin_services *services = &call->admin->services;
+	struct sl_slice slug = sl_slice_str(call->id);
+	const char *message = NULL;
+
+	if (sl_keyring_names(services->keyring, kind, slug))
+		message = "Keys still belong to it and would lose its limits: revoke them or PATCH them "
+		          "first, or set \"enabled\": false.";
+	else if (kind == SL_SCOPE_WORKSPACE && sl_tenants_name(services->tenants, slug))
+		message = "Teams still belong to it, and their keys would lose its limits: DELETE them "
+		          "or PATCH them first, or set \"enabled\": false.";
+	if (message)
+		admin_answer_fault_text(call, SL_FAULT_CONFLICT, message);
+	return message != NULL;
 }
 
 static void

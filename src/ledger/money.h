@@ -168,7 +168,8 @@ struct sl_money_credit {
 	int64_t             now_wall_ms;
 	struct sl_loop     *loop;
 	const struct sl_audit_entry *audit; /* written in its transaction; NULL: none */
-	/* err: SL_EEXIST applied before; SL_ENOTFOUND no such voucher; SL_ETIMEDOUT it
+	/* err: SL_EEXIST applied before; SL_EDUPLICATE applied before, but another amount or
+	 * to another workspace; SL_ENOTFOUND no such voucher; SL_ETIMEDOUT it
 	 * expired; SL_ELIMIT the balance would fall below zero. What is pointed at must live
 	 * until then. */
 	enum sl_err         err;

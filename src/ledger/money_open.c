@@ -317,6 +317,7 @@ static struct sl_money *
 make(struct sl_store *store, const struct sl_money_options *options)
 {
 	struct sl_money *money = calloc(1, sizeof(*money));
+	pthread_condattr_t attr;
 
 	if (!money)
 		return NULL;
@@ -329,7 +330,10 @@ make(struct sl_store *store, const struct sl_money_options *options)
 	sl_list_init(&money->spare);
 	pthread_mutex_init(&money->lock, NULL);
 	pthread_mutex_init(&money->fold_lock, NULL);
-	pthread_cond_init(&money->fold_done, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&money->fold_done, &attr);
+	pthread_condattr_destroy(&attr);
 	money->buckets = calloc(money->bucket_count, sizeof(*money->buckets));
 	money->fold = sl_money_fold_new();
 	money->batch = malloc(sizeof(*money->batch) * FOLD_BATCH);
@@ -419,7 +423,7 @@ sl_money_close(struct sl_money *money)
 		if (atomic_load(&money->folded) == appended && !atomic_load(&money->folding))
 			break;
 		sl_journal_hurry(money->journal);
-		clock_gettime(CLOCK_REALTIME, &due);
+		clock_gettime(CLOCK_MONOTONIC, &due);
 		due.tv_nsec += 10 * 1000000;
 		due.tv_sec += due.tv_nsec / 1000000000;
 		due.tv_nsec %= 1000000000;

@@ -510,6 +510,18 @@ sl_tenancy_take_estimate(struct sl_tenancy *tenancy, int64_t per_minute, uint64_
 	return false;
 }
 
+bool
+sl_tenancy_limits_tokens(const struct sl_tenancy *tenancy)
+{
+	const struct sl_key_policy *policies[3];
+
+	policies_of(tenancy, policies);
+	for (size_t i = 0; i < 3; i++)
+		if (policies[i] && (policies[i]->limits.tpm > 0 || policies[i]->end_user.tpm > 0))
+			return true;
+	return false;
+}
+
 int64_t
 sl_tokens_estimate(size_t body_bytes)
 {

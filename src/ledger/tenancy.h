@@ -80,8 +80,9 @@ bool sl_tenancy_take_estimate(struct sl_tenancy *tenancy, int64_t per_minute,
  * their level, "team_rpm". what: "rpm", "tpm", "concurrency", "budget", "balance". */
 const char *sl_limit_kind(enum sl_scope_kind level, const char *what);
 
-/* Tokens of a request body, roughly: a count by a tokenizer belongs here once there is
- * one. */
+/* Whether a level, or the rule for end users, has a tpm. */
+bool sl_tenancy_limits_tokens(const struct sl_tenancy *tenancy);
+/* Tokens of a request body of which only the length is known. */
 int64_t sl_tokens_estimate(size_t body_bytes);
 
 #endif

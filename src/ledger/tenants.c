@@ -200,6 +200,20 @@ sl_tenants_find(struct sl_tenants *tenants, enum sl_scope_kind kind, struct sl_s
 	return tenant;
 }
 
+bool
+sl_tenants_name(struct sl_tenants *tenants, struct sl_slice workspace)
+{
+	bool found = false;
+
+	pthread_rwlock_rdlock(&tenants->lock);
+	for (size_t i = 0; !found && i < tenants->bucket_count; i++)
+		for (struct tenant_account *at = tenants->buckets[i]; at; at = at->next)
+			found |= at->kind == SL_SCOPE_TEAM &&
+			         sl_slice_eq(at->current->policy.workspace, workspace);
+	pthread_rwlock_unlock(&tenants->lock);
+	return found;
+}
+
 /* More buckets; the old ones do too when there is no memory. */
 static void
 spread(struct sl_tenants *tenants)

@@ -2,8 +2,9 @@
  *
  * Each has a slug and one frozen policy; what it used outlives changes of the policy.
  * Loaded at start, changed by the admin API (the store first, then memory); the request
- * path never asks the store. A key may name a team or a workspace that was not created:
- * that is a label without limits, until it is. shared: atomic.
+ * path never asks the store. The admin API lets keys and teams name only what was created;
+ * of a store that an older version wrote, anything else is a label without limits, until
+ * it is. shared: atomic.
  */
 #ifndef SL_LEDGER_TENANTS_H
 #define SL_LEDGER_TENANTS_H
@@ -35,6 +36,8 @@ void sl_tenants_seed(struct sl_tenants *tenants, const struct sl_config_workspac
 /* kind: TEAM or WORKSPACE. NULL: there is none; else the caller's reference. */
 struct sl_tenant *sl_tenants_find(struct sl_tenants *tenants, enum sl_scope_kind kind,
                                   struct sl_slice slug);
+/* Whether a team belongs to this workspace. */
+bool sl_tenants_name(struct sl_tenants *tenants, struct sl_slice workspace);
 struct sl_tenant *sl_tenant_ref(struct sl_tenant *tenant);
 void sl_tenant_unref(struct sl_tenant *tenant); /* NULL is fine */
 const struct sl_key_policy *sl_tenant_policy(const struct sl_tenant *tenant);

@@ -5,6 +5,9 @@
  * was made gives back what it took.
  */
 #include "pipeline/ask.h"
+#include "shapes/tally.h"
+
+enum { EXACT_BYTES_MAX = 256 * 1024 }; /* read by a tokenizer; a few milliseconds */
 
 void
 sl_admission_open(struct sl_ask *ask)
@@ -43,6 +46,26 @@ sl_admission_head(struct sl_ask *ask)
 	return admitted;
 }
 
+/* What the request is expected to read. Where a limit asks for it: the text by the tokenizer
+ * of the model's family, or of a long one by its characters; never a picture by its bytes. */
+static int64_t
+expected_tokens(const struct sl_ask *ask)
+{
+	const struct sl_token_family *family;
+	size_t len = ask->exchange->body.len;
+	struct sl_tally tally;
+
+	if (!sl_tenancy_limits_tokens(&ask->tenancy))
+		return 0;
+	if (!ask->front || !ask->shape->read_prompt)
+		return sl_tokens_estimate(len);
+	family = sl_token_family_of(ask->record.model_requested);
+	sl_tally_init(&tally, family->encoding);
+	tally.guessed |= len > EXACT_BYTES_MAX;
+	sl_tally_request(&tally, ask->front->steer.input.body);
+	return sl_tally_total(&tally, family, SL_TOKEN_RATIO_ONE).tokens;
+}
+
 bool
 sl_admission_body(struct sl_ask *ask)
 {
@@ -56,8 +79,7 @@ sl_admission_body(struct sl_ask *ask)
 	if (!ask->key)
 		return true;
 	admitted = sl_tenancy_take_tokens(&ask->tenancy, ask->record.end_user,
-	                                  sl_tokens_estimate(ask->exchange->body.len),
-	                                  sl_loop_now_ms(ask->gateway->loop),
+	                                  expected_tokens(ask), sl_loop_now_ms(ask->gateway->loop),
 	                                  &ask->exchange->arena, &left, &fault);
 	tell(ask, &left);
 	if (!admitted)

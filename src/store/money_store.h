@@ -125,7 +125,8 @@ struct sl_money_ops {
 	/* By owner, window, period. */
 	enum sl_err (*spent_each)(void *conn, bool (*each)(void *, const struct sl_spent_row *),
 	                          void *context);
-	/* SL_EEXIST: this external id was applied before. */
+	/* SL_EEXIST: this external id was applied before; SL_EDUPLICATE: it was, with another
+	 * amount or for another owner. */
 	enum sl_err (*credit_add)(void *conn, struct sl_slice external_id, uint32_t owner,
 	                          int64_t amount, int64_t wall_ms);
 	enum sl_err (*voucher_add)(void *conn, const struct sl_voucher_row *row);

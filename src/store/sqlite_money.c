@@ -50,6 +50,8 @@
 	X(SPENT_EACH, "SELECT owner, win, period, amount FROM money_spent"                 \
 	              " ORDER BY owner, win, period")                                     \
 	X(CREDIT_ADD, "INSERT INTO money_credits VALUES (?1, ?2, ?3, ?4)")                 \
+	X(CREDIT_SAME, "SELECT 1 FROM money_credits WHERE external_id = ?1 AND owner = ?2" \
+	               " AND amount = ?3")                                                \
 	X(VOUCHER_ADD, "INSERT INTO money_vouchers VALUES (?1, ?2, 0, ?3)")                \
 	X(VOUCHER_GET, "SELECT amount, used_by, expires_wall_ms FROM money_vouchers"       \
 	               " WHERE code_digest = ?1")                                         \
@@ -480,15 +482,28 @@ static enum sl_err
 credit_add(void *conn, struct sl_slice external_id, uint32_t owner, int64_t amount,
            int64_t wall_ms)
 {
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_CREDIT_ADD);
+	sqlite3_stmt *add = statement(conn, STATEMENT_CREDIT_ADD);
+	sqlite3_stmt *same = statement(conn, STATEMENT_CREDIT_SAME);
+	enum sl_err err;
+	int rc;
 
-	if (!stmt)
+	if (!add || !same)
 		return unprepared(conn);
-	bind_text(stmt, 1, external_id);
-	sqlite3_bind_int64(stmt, 2, owner);
-	sqlite3_bind_int64(stmt, 3, amount);
-	sqlite3_bind_int64(stmt, 4, wall_ms);
-	return run_once(stmt);
+	bind_text(add, 1, external_id);
+	sqlite3_bind_int64(add, 2, owner);
+	sqlite3_bind_int64(add, 3, amount);
+	sqlite3_bind_int64(add, 4, wall_ms);
+	err = run_once(add);
+	if (err != SL_EEXIST)
+		return err;
+	bind_text(same, 1, external_id);
+	sqlite3_bind_int64(same, 2, owner);
+	sqlite3_bind_int64(same, 3, amount);
+	rc = sqlite3_step(same);
+	sqlite3_reset(same);
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		return sl_sqlite_error(rc);
+	return rc == SQLITE_ROW ? SL_EEXIST : SL_EDUPLICATE;
 }
 
 static enum sl_err

@@ -118,6 +118,7 @@ def test_keys_commands(gateway):
         done = run("keys", *arguments, "--url", gateway.url, env=where, cwd=gateway.directory)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+    assert gateway.request("POST", "/admin/workspaces", {"slug": "acme"}).status == 201
     made = keys("create", "--name", "from the shell", "--rpm", "60", "--models", "gpt-4o-mini",
                 "--tpm", "90000", "--daily-budget", "2.5", "--workspace", "acme")
     secret = re.search(r"gw_virt_[0-9a-f]{32,}", made).group(0)

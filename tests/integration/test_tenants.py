@@ -80,6 +80,68 @@ def test_bad_bodies_are_named(gateway, what, body, param):
     assert param in json.dumps(answer.json()["error"])
 
 
+def test_nothing_belongs_to_a_workspace_that_is_not_there(gateway):
+    """A slip of the pen must not be a key that no budget holds."""
+    team = create(gateway, "team")["slug"]
+    mine = gateway.new_key()["id"]
+    for method, path, body in (
+            ("POST", "/admin/keys", {"workspace": "acmee"}),
+            ("PATCH", "/admin/keys/" + mine, {"workspace": "acmee"}),
+            ("POST", "/admin/teams", {"slug": "lost", "workspace": "acmee"}),
+            ("PATCH", "/admin/teams/" + team, {"workspace": "acmee"})):
+        answer = gateway.request(method, path, body)
+        assert answer.status == 400, (method, path, answer.body)
+        error = answer.json()["error"]
+        assert "acmee" in error["message"] and "POST /admin/workspaces" in error["message"]
+    assert gateway.request("GET", "/admin/teams/lost").status == 404
+
+
+def test_a_team_that_a_key_names_is_a_team(gateway):
+    """Callers name teams freely: such a team is listed, can be limited, and is in the log."""
+    slug = "label " + uuid.uuid4().hex[:8]
+    path = "/admin/teams/" + slug.replace(" ", "%20")
+    assert gateway.request("PATCH", "/admin/keys/vk_nobody", {"team": slug}).status == 404
+    assert gateway.request("GET", path).status == 404
+    made = in_parallel(8, lambda: gateway.new_key(team=slug))
+    assert {key["team"] for key in made} == {slug}
+    assert [row["id"] for row in gateway.request("GET", "/admin/teams").json()["data"]
+            ].count(slug) == 1
+    assert gateway.request("PATCH", path, {"rpm": 1}).status == 200
+    assert chat(gateway, made[0]["key"]).status == 200
+    refused = chat(gateway, made[1]["key"])
+    assert refused.status == 429 and refused.headers["x-gateway-limit-kind"] == "team_rpm"
+    rows = [row["action"] for row in audit(gateway, "?limit=1000") if row["target"] == slug]
+    assert sorted(rows) == ["team.create", "team.update"]
+    bad = gateway.request("POST", "/admin/keys", {"team": "a/b"})
+    assert bad.status == 400 and "team" in json.dumps(bad.json())
+
+
+def test_a_workspace_of_teams_is_not_deleted(gateway):
+    workspace = create(gateway, "workspace")["slug"]
+    team = create(gateway, "team", workspace=workspace)["slug"]
+    path = "/admin/workspaces/" + workspace
+    refused = gateway.request("DELETE", path)
+    assert refused.status == 409 and "Teams still belong" in refused.json()["error"]["message"]
+    assert gateway.request("DELETE", "/admin/teams/" + team).status == 204
+    assert gateway.request("DELETE", path).status == 204
+
+
+def test_tokens_are_estimated_by_what_is_text(gateway):
+    """A picture is not its bytes, and text is what a tokenizer makes of it."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 40000}}
+    seen = {}
+    for name, content in (("picture", [{"type": "text", "text": "what is it?"}, picture]),
+                          ("words", "the quick brown fox " * 200), ("dots", ". " * 2000)):
+        key = gateway.new_key(tpm=1)["key"]
+        answer = gateway.request("POST", "/v1/chat/completions", {
+            "model": "gpt-4o-mini", "messages": [{"role": "user", "content": content}]}, key=key)
+        assert answer.status == 429 and answer.headers["x-gateway-limit-kind"] == "tpm"
+        seen[name] = int(re.search(r"about (\d+) tokens", answer.json()["error"]["message"])[1])
+    assert 100 < seen["picture"] < 9000, seen     # 10,000 by its bytes
+    assert 750 <= seen["words"] <= 1000, seen
+    assert 1600 <= seen["dots"] <= 2600, seen     # 1,000 by its bytes
+
+
 @pytest.mark.parametrize("level", ["workspace", "team", "key"])
 def test_rpm_of_each_level(gateway, level):
     names = {what: create(gateway, what)["slug"] for what in ("workspace", "team")}
@@ -118,13 +180,14 @@ def test_tokens_per_minute(gateway):
     second = chat(gateway, key["key"])
     # The first now counts with what it really used.
     assert int(second.headers["x-ratelimit-remaining-tokens"]) == estimated - used
-    refused = chat(gateway, key["key"], metadata={"filler": "x" * 650})
+    long = [{"role": "user", "content": "word " * 200}]
+    refused = chat(gateway, key["key"], messages=long)
     assert refused.status == 429
     assert refused.headers["x-gateway-limit-kind"] == "tpm"
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.json()["error"]["kind"] == "tpm"
     assert gateway.request("PATCH", "/admin/keys/" + key["id"], {"tpm": 0}).status == 200
-    assert chat(gateway, key["key"], metadata={"filler": "x" * 500}).status == 200
+    assert chat(gateway, key["key"], messages=long).status == 200
 
 
 def test_end_users_have_limits_of_their_own(gateway):
@@ -278,6 +341,13 @@ def test_a_top_up_is_applied_once(gateway):
     answers = in_parallel(40, lambda: top_up(gateway, slug, 1.25, "invoice-" + slug))
     assert sorted(answer.status for answer in answers) == [200] * 39 + [201]
     assert gateway.request("GET", "/admin/workspaces/" + slug).json()["balance_usd"] == 1.25
+    other = create(gateway, "workspace", prepaid=True)["slug"]
+    for where, amount in ((slug, 12.5), (slug, -1), (other, 1.25)):
+        answer = top_up(gateway, where, amount, "invoice-" + slug)
+        assert answer.status == 409, answer.body
+        assert "another amount or to another workspace" in answer.json()["error"]["message"]
+    assert gateway.request("GET", "/admin/workspaces/" + slug).json()["balance_usd"] == 1.25
+    assert gateway.request("GET", "/admin/workspaces/" + other).json()["balance_usd"] == 0
     assert top_up(gateway, slug, -2, "refund-" + slug).status == 409
     assert top_up(gateway, slug, -0.25, "correction-" + slug).json()["balance_usd"] == 1
     for body in ({}, {"amount_usd": 1}, {"amount_usd": 0, "external_id": "x"},

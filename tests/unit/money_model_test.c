@@ -204,6 +204,7 @@ do_credit(void)
 	snprintf(id, sizeof(id), "credit-%d", serial++);
 	assert_int_equal(till_topup(&till, names[KEYS], id, amount), SL_OK);
 	assert_int_equal(till_topup(&till, names[KEYS], id, amount), SL_EEXIST);
+	assert_int_equal(till_topup(&till, names[KEYS], id, amount + 1), SL_EDUPLICATE);
 	credit += amount;
 }
 
