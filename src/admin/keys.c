@@ -276,7 +276,7 @@ create(struct admin_call *call)
 void
 admin_keys_create(struct admin_call *call)
 {
-	admin_membership(call, SL_POLICY_CREATE, create);
+	admin_membership(call, NULL, create);
 }
 
 static void
@@ -301,7 +301,7 @@ admin_keys_patch(struct admin_call *call)
 
 	/* No team is made for a key that is not there. */
 	if (key)
-		admin_membership(call, SL_POLICY_PATCH, patch);
+		admin_membership(call, key, patch);
 	else
 		patch(call);
 	sl_key_unref(key);

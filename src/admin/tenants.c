@@ -132,7 +132,8 @@ workspace_stands(struct admin_call *call, enum sl_scope_kind kind, struct sl_jso
 
 	return kind != SL_SCOPE_TEAM ||
 	       !sl_json_string(sl_json_get(body, "workspace"), &call->exchange->arena, &slug) ||
-	       admin_workspace_stands(call, slug);
+	       (admin_workspace_stands(call, slug) &&
+	        admin_team_moves(call, sl_slice_str(call->id), slug));
 }
 
 static void
@@ -179,14 +180,20 @@ in_use(struct admin_call *call, enum sl_scope_kind kind)
 {
 	const struct sl_admin_services *services = &call->admin->services;
 	struct sl_slice slug = sl_slice_str(call->id);
+	struct sl_money_standing standing = { 0 };
 	const char *message = NULL;
 
+	if (kind == SL_SCOPE_WORKSPACE && services->money)
+		sl_money_standing(services->money, kind, slug, NULL, sl_clock_wall_ms(), &standing);
 	if (sl_keyring_names(services->keyring, kind, slug))
 		message = "Keys still belong to it and would lose its limits: revoke them or PATCH them "
 		          "first, or set \"enabled\": false.";
 	else if (kind == SL_SCOPE_WORKSPACE && sl_tenants_name(services->tenants, slug))
 		message = "Teams still belong to it, and their keys would lose its limits: DELETE them "
 		          "or PATCH them first, or set \"enabled\": false.";
+	else if (standing.available > 0 || standing.held[SL_WINDOW_TOTAL] > 0)
+		message = "It still has credit, or requests in flight: give the credit back with a "
+		          "negative amount to its credits first, or set \"enabled\": false.";
 	if (message)
 		admin_answer_fault_text(call, SL_FAULT_CONFLICT, message);
 	return message != NULL;

@@ -114,6 +114,8 @@ bool sl_keyring_show(struct sl_keyring *ring, struct sl_slice id,
 bool sl_keyring_name(struct sl_keyring *ring, struct sl_slice id, struct sl_buf *out);
 /* Whether a live key belongs to this team or workspace. */
 bool sl_keyring_names(struct sl_keyring *ring, enum sl_scope_kind kind, struct sl_slice slug);
+/* Whether a live key of the team says that it belongs to another workspace than this. */
+bool sl_keyring_strays(struct sl_keyring *ring, struct sl_slice team, struct sl_slice workspace);
 /* An array, oldest first. */
 void sl_keyring_list(struct sl_keyring *ring, const struct sl_key_spend *spend,
                      struct sl_json_writer *out);

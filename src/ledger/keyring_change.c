@@ -115,6 +115,24 @@ sl_keyring_names(struct sl_keyring *ring, enum sl_scope_kind kind, struct sl_sli
 	return found;
 }
 
+bool
+sl_keyring_strays(struct sl_keyring *ring, struct sl_slice team, struct sl_slice workspace)
+{
+	struct sl_key **keys;
+	size_t count = sl_keyring_all(ring, &keys);
+	bool found = false;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct sl_key_policy *policy = &keys[i]->policy;
+
+		found |= sl_slice_eq(policy->team, team) && policy->workspace.len > 0 &&
+		         !sl_slice_eq(policy->workspace, workspace);
+		sl_key_unref(keys[i]);
+	}
+	free(keys);
+	return found;
+}
+
 void
 sl_keyring_list(struct sl_keyring *ring, const struct sl_key_spend *spend,
                 struct sl_json_writer *out)

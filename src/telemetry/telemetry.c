@@ -536,10 +536,10 @@ put_gauges(struct sl_buf *out, const struct sl_telemetry_gauges *gauges)
 	sl_metrics_put(out, "sluice_money_open_holds", "gauge",
 	               "Attempts in flight that money is held for.", (double)gauges->open_holds);
 	sl_metrics_put(out, "sluice_money_held_usd", "gauge", "What is held for them.",
-	               (double)gauges->held_nanousd * 1e-9);
+	               (double)gauges->held_nanousd / 1e9);
 	sl_metrics_put(out, "sluice_money_overrun_usd_total", "counter",
 	               "What attempts cost above their holds; the operator bears it.",
-	               (double)gauges->overrun_nanousd * 1e-9);
+	               (double)gauges->overrun_nanousd / 1e9);
 	sl_metrics_put(out, "sluice_money_journal_records", "gauge",
 	               "Records of the ledger's journal that are not in the store yet.",
 	               (double)gauges->unfolded);

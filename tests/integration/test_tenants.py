@@ -116,6 +116,33 @@ def test_a_team_that_a_key_names_is_a_team(gateway):
     assert bad.status == 400 and "team" in json.dumps(bad.json())
 
 
+def test_a_key_and_its_team_belong_to_one_workspace(gateway):
+    """Else the requests would pass the limits of one of them by."""
+    mine, other = (create(gateway, "workspace")["slug"] for _ in range(2))
+    team, loose = create(gateway, "team", workspace=mine)["slug"], create(gateway, "team")["slug"]
+    answer = gateway.request("POST", "/admin/keys", {"team": team, "workspace": other})
+    assert answer.status == 400 and mine in answer.json()["error"]["message"]
+    key = gateway.new_key(team=team, workspace=mine)["id"]
+    for change in ({"workspace": other}, {"team_id": team, "workspace": other}):
+        assert gateway.request("PATCH", "/admin/keys/" + key, change).status == 400
+    assert gateway.request("PATCH", "/admin/keys/" + key, {"team": None, "workspace": other}
+                           ).status == 200
+    assert gateway.request("PATCH", "/admin/keys/" + key, {"team": team}).status == 400
+    assert gateway.request("PATCH", "/admin/keys/" + key, {"team": loose}).status == 200
+    moved = gateway.request("PATCH", "/admin/teams/" + loose, {"workspace": mine})
+    assert moved.status == 409 and "Keys of this team" in moved.json()["error"]["message"]
+    assert patch(gateway, "team", loose, workspace=other)["workspace"] == other
+
+
+def test_a_workspace_with_credit_is_not_deleted(gateway):
+    slug = create(gateway, "workspace", prepaid=True)["slug"]
+    assert top_up(gateway, slug, 5, "paid-" + slug).status == 201
+    refused = gateway.request("DELETE", "/admin/workspaces/" + slug)
+    assert refused.status == 409 and "credit" in refused.json()["error"]["message"]
+    assert top_up(gateway, slug, -5, "back-" + slug).status == 201
+    assert gateway.request("DELETE", "/admin/workspaces/" + slug).status == 204
+
+
 def test_a_workspace_of_teams_is_not_deleted(gateway):
     workspace = create(gateway, "workspace")["slug"]
     team = create(gateway, "team", workspace=workspace)["slug"]
