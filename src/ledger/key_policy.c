@@ -687,6 +687,85 @@ sl_key_policy_show(const struct sl_key_policy *policy, struct sl_json_writer *ou
 	}
 }
 
+/* --- describing ---------------------------------------------------------------- */
+
+#define NAMES "{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"maxItems\":256}"
+/* null in a body restores the default; of what is shown only some can be null. */
+static const struct {
+	const char *schema;
+	bool        shown_null;
+} schemas[] = {
+	[TEXT] = { "{\"type\":\"string\",\"maxLength\":128}", true },
+	[SLUG] = { "{\"type\":\"string\",\"minLength\":1,\"maxLength\":64}", false },
+	[SURFACE] = { "{\"type\":\"string\",\"enum\":[\"gateway\",\"nexus\",\"astrolabe\",\"ingate\","
+	              "\"stolabs\"]}", false },
+	[ALLOWED] = { NAMES, false },
+	[BLOCKED] = { NAMES, false },
+	[COUNT] = { "{\"type\":\"integer\",\"minimum\":0}", true },
+	[USD] = { "{\"type\":\"number\",\"minimum\":0}", true },
+	[AMOUNT] = { "{\"type\":\"number\"}", false },
+	[ALERTS] = { "{\"type\":\"array\",\"items\":{\"type\":\"integer\",\"minimum\":1,"
+	             "\"maximum\":100},\"maxItems\":8}", true },
+	[ZONE] = { "{\"type\":\"string\",\"maxLength\":128}", true },
+	[MOMENT] = { "{\"type\":[\"string\",\"integer\"]}", true },
+	[DISCONNECT] = { "{\"type\":\"string\",\"enum\":[\"drain\",\"cancel\"]}", false },
+	[FLAG] = { "{\"type\":\"boolean\"}", false },
+	[ENABLED] = { "{\"type\":\"boolean\"}", false },
+	[METADATA] = { "{\"type\":\"object\"}", false },
+};
+#undef NAMES
+
+static void
+put_schema(const struct member *member, bool shown, struct sl_json_writer *out)
+{
+	const char *schema = shown && member->kind == MOMENT
+	                         ? "{\"type\":\"string\",\"format\":\"date-time\"}"
+	                         : schemas[member->kind].schema;
+
+	if (shown && !schemas[member->kind].shown_null) {
+		sl_json_put_raw(out, sl_slice_str(schema));
+		return;
+	}
+	sl_json_obj(out);
+	sl_json_key(out, "anyOf");
+	sl_json_arr(out);
+	sl_json_put_raw(out, sl_slice_str(schema));
+	sl_json_put_raw(out, SL_SLICE("{\"type\":\"null\"}"));
+	sl_json_arr_end(out);
+	sl_json_obj_end(out);
+}
+
+void
+sl_key_policy_schema(enum sl_scope_kind level, bool shown, struct sl_json_writer *out)
+{
+	const struct sl_key_policy any = { .level = level };
+
+	for (size_t i = 0; i < MEMBER_COUNT; i++) {
+		if (!has_member(&any, &members[i]))
+			continue;
+		sl_json_key(out, members[i].name);
+		put_schema(&members[i], shown, out);
+	}
+	for (size_t i = 0; i < ALIAS_COUNT && !shown; i++) {
+		const struct member *member = find_member(&any, sl_slice_str(aliases[i].alias));
+
+		if (!member)
+			continue;
+		sl_json_key(out, aliases[i].alias);
+		put_schema(member, false, out);
+	}
+}
+
+void
+sl_key_policy_names(enum sl_scope_kind level, struct sl_json_writer *out)
+{
+	const struct sl_key_policy any = { .level = level };
+
+	for (size_t i = 0; i < MEMBER_COUNT; i++)
+		if (has_member(&any, &members[i]))
+			sl_json_put_str(out, sl_slice_str(members[i].name));
+}
+
 /* --- the lists ------------------------------------------------------------------ */
 
 static bool

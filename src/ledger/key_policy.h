@@ -30,6 +30,12 @@ bool sl_key_policy_apply(struct sl_key_policy *policy, struct sl_json body,
 /* Writes every member (no braces), so that apply(STORED) gives the same again. */
 void sl_key_policy_show(const struct sl_key_policy *policy, struct sl_json_writer *out);
 
+/* The same members described for the API document: "name":{JSON Schema} each, without
+ * braces. shown: as show() writes them; else as a body may have them, aliases included. */
+void sl_key_policy_schema(enum sl_scope_kind level, bool shown, struct sl_json_writer *out);
+/* The names of those that are shown, as elements of a list. */
+void sl_key_policy_names(enum sl_scope_kind level, struct sl_json_writer *out);
+
 /* Whether its lists let a request for `requested` go to the provider's model. Without a
  * provider only the name is judged, as far as that is possible. */
 bool sl_key_policy_allows(const struct sl_key_policy *policy, struct sl_slice requested,
