@@ -534,6 +534,7 @@ put_schema(struct sl_json_writer *w, const struct schema *schema)
 	put(w, "description", schema->text);
 	if (strcmp(schema->members, "=object") == 0) {
 		put(w, "type", "object");
+		sl_json_bool(w, "additionalProperties", true);
 	} else if (*schema->members == '=') {
 		sl_json_key(w, "allOf");
 		sl_json_arr(w);

@@ -1,11 +1,11 @@
 /* openapi_schema.c - the short notation of openapi_schemas.def, as JSON Schema.
  *
  *   members = member, member, ...      an object; what is not marked is always there
- *   member  = name: type | name?: type | @key | @team | @workspace
+ *   member  = name: type | name?: type | @key | @team | @workspace | ...
  *   type    = text | time | whole | number | usd | flag | object | any | file | null
  *           | 'word' | Schema | [type] | {type} | (members) | type "|" type
  *
- * [type] is a list, {type} an object with such members of any name. @LEVEL stands for
+ * "..." says that members of other names are welcome. [type] is a list, {type} an object with such members of any name. @LEVEL stands for
  * the members that a key, a team or a workspace shows, @LEVEL? for those it takes: both
  * from the table that reads and shows them.
  */
@@ -42,7 +42,7 @@ static const struct {
 	{ "number", "{\"type\":\"number\"}" },
 	{ "usd", "{\"type\":\"number\",\"description\":\"US dollars, at most nine decimal places\"}" },
 	{ "flag", "{\"type\":\"boolean\"}" },
-	{ "object", "{\"type\":\"object\"}" },
+	{ "object", "{\"type\":\"object\",\"additionalProperties\":true}" },
 	{ "any", "{}" },
 	{ "file", "{\"type\":\"string\",\"format\":\"binary\"}" },
 	{ "null", "{\"type\":\"null\"}" },
@@ -160,7 +160,7 @@ put_member(struct sl_json_writer *w, struct sl_slice member)
 {
 	struct sl_slice name = cut(&member, ':');
 
-	if (name.len == 0)
+	if (name.len == 0 || sl_slice_is(name, "..."))
 		return;
 	if (name.ptr[0] == '@') {
 		sl_key_policy_schema(level_of(name), !is_optional(name), w);
@@ -177,7 +177,7 @@ put_required(struct sl_json_writer *w, struct sl_slice member)
 {
 	struct sl_slice name = cut(&member, ':');
 
-	if (name.len == 0 || is_optional(name))
+	if (name.len == 0 || sl_slice_is(name, "...") || is_optional(name))
 		return;
 	if (name.ptr[0] == '@')
 		sl_key_policy_names(level_of(name), w);
@@ -200,6 +200,8 @@ admin_openapi_members(struct sl_json_writer *w, struct sl_slice text)
 	for (rest = text; rest.len > 0;)
 		put_required(w, cut(&rest, ','));
 	sl_json_arr_end(w);
+	if (sl_slice_ends(text, SL_SLICE("...")))
+		sl_json_bool(w, "additionalProperties", true);
 }
 
 void
