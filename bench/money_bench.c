@@ -3,6 +3,7 @@
  *   make build/bench/money_bench && build/bench/money_bench [THREADS] [COUNT]
  *   (default: 2 threads, 200000 each)
  *
+ * First what the bound costs that is held: the walk over the body and the sum of prices.
  * Latency is taken at a steady 20,000 a second, throughput flat out until the journal's
  * room ends it; then how long the store takes to have it all.
  */
@@ -12,8 +13,10 @@
 
 #include "../tests/money_harness.h"
 #include "base/clock.h"
+#include "ledger/money_bound.h"
+#include "shapes/extent.h"
 
-enum { THREADS_MAX = 16, GAP_NS = 50000 };
+enum { THREADS_MAX = 16, GAP_NS = 50000, BOUNDS = 20000 };
 
 static struct till till;
 static size_t per_thread = 200000;
@@ -59,6 +62,47 @@ compare(const void *a, const void *b)
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
 
 	return x < y ? -1 : x > y;
+}
+
+/* Of a chat request of about so many bytes, in messages of 256. */
+static void
+bound(size_t bytes)
+{
+	static const char message[] = "{\"role\":\"user\",\"content\":\"%0216d\"},";
+	struct sl_model_card card = { .price = { .present = 1u << SL_USAGE_INPUT | 1u << SL_USAGE_OUTPUT } };
+	struct sl_bound_request request = { .media_part_tokens = -1, .max_tokens = 100, .n = 1 };
+	struct sl_shape_input input;
+	struct sl_extent extent;
+	struct sl_arena arena;
+	struct sl_fault fault;
+	struct sl_steer steer;
+	struct sl_buf body;
+	uint64_t began;
+	int64_t amount;
+
+	sl_buf_init(&body, 1 << 20);
+	sl_buf_append(&body, SL_SLICE("{\"model\":\"m\",\"messages\":["));
+	while (body.len < bytes)
+		sl_buf_printf(&body, message, 0);
+	sl_buf_append(&body, SL_SLICE("{\"role\":\"user\",\"content\":\"\"}]}"));
+	sl_arena_init(&arena, 4096, 0);
+	input = (struct sl_shape_input){ .body = sl_buf_slice(&body) };
+	if (!sl_shape_openai_chat.read_request(&input, &arena, &steer, &fault))
+		exit(1);
+	for (size_t i = 0; i < BOUNDS; i++) {
+		began = sl_clock_mono_ns();
+		sl_extent_read(&sl_shape_openai_chat, &steer, &extent);
+		request.body_bytes = (int64_t)body.len;
+		request.media_parts = extent.media_parts;
+		if (sl_money_bound(&card, &request, &amount) != SL_BOUND_PROVEN)
+			exit(1);
+		nanoseconds[i] = (uint32_t)(sl_clock_mono_ns() - began);
+	}
+	qsort(nanoseconds, BOUNDS, sizeof(*nanoseconds), compare);
+	printf("bound of %zu bytes: p50 %.2f us, p99 %.2f us\n", body.len,
+	       nanoseconds[BOUNDS / 2] * 1e-3, nanoseconds[BOUNDS * 99 / 100] * 1e-3);
+	sl_arena_release(&arena);
+	sl_buf_release(&body);
 }
 
 static void
@@ -117,9 +161,11 @@ main(int argc, char **argv)
 		per_thread = strtoul(argv[2], NULL, 10);
 	if (threads == 0 || threads > THREADS_MAX || per_thread == 0)
 		return 2;
-	nanoseconds = malloc(per_thread * sizeof(*nanoseconds));
+	nanoseconds = malloc((per_thread > BOUNDS ? per_thread : BOUNDS) * sizeof(*nanoseconds));
 	if (!nanoseconds || !till_open(&till, SL_DURABLE_LEASE))
 		return 1;
+	for (size_t bytes = 512; bytes <= 131072; bytes *= 16)
+		bound(bytes);
 	till_shut(&till);
 	till.options.ring_slots = 1 << 19;
 	till.options.segment_records = 1 << 20;
