@@ -454,6 +454,23 @@ read_mapping(struct sl_slice text, struct sl_arena *arena, struct sl_price *pric
 	return SL_OK;
 }
 
+/* "configured-123456789": a name of these prices, so that others, configured later, are not
+ * taken for them. Nine digits, one more than a date has. */
+static struct sl_slice
+configured_version(const struct sl_price *price, struct sl_arena *arena)
+{
+	uint32_t hash = 0x811c9dc5u;
+
+	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+		bool present = (price->present >> i) & 1u;
+		uint64_t value = present ? (uint64_t)price->nanousd[i] + 1 : 0;
+
+		for (int shift = 0; shift < 64; shift += 8)
+			hash = (hash ^ (uint32_t)(value >> shift & 0xff)) * 0x01000193u;
+	}
+	return sl_arena_printf(arena, "configured-%u", 100000000u + hash % 900000000u);
+}
+
 enum sl_err
 sl_catalog_override(struct sl_catalog *catalog, struct sl_arena *arena, struct sl_slice provider,
                     struct sl_slice model, struct sl_slice prices_json)
@@ -484,6 +501,6 @@ sl_catalog_override(struct sl_catalog *catalog, struct sl_arena *arena, struct s
 	}
 	card->price = price;
 	card->tier_count = 0;
-	card->price_date = SL_SLICE("configured");
-	return SL_OK;
+	card->price_date = configured_version(&price, arena);
+	return card->price_date.ptr ? SL_OK : SL_ENOMEM;
 }

@@ -60,7 +60,8 @@ struct sl_model_card {
 	struct sl_price price;
 	struct sl_price_tier *tiers; /* tier_count of them; most models have none */
 	uint32_t        tier_count;
-	struct sl_slice price_date; /* "2026-07-02": the version written on each record */
+	struct sl_slice price_date; /* "2026-07-02", "configured-123456789": the version of the
+	                             * prices, written on each record */
 	struct sl_slice released;   /* date, may be empty */
 };
 

@@ -466,6 +466,31 @@ def test_a_receipt_is_for_the_callers_own_key(gateway):
     assert "nightly" not in str(gateway.fleet.journal.last().headers)
 
 
+def test_prices_that_change_are_another_version(binary, fleet, tmp_path):
+    """A receipt never explains a cost with prices that it was not made of."""
+    with_prices = Gateway(tmp_path, fleet)
+    with_prices.start()
+    try:
+        key = with_prices.new_key(total_budget_usd=1)["key"]
+        ids = [chat(with_prices, key).headers["x-gateway-request-id"]]
+        was = with_prices.config.read_text()
+        changed = was.replace("openai/gpt-4o-mini: {input: 1.0", "openai/gpt-4o-mini: {input: 7.0")
+        assert changed != was
+        with_prices.config.write_text(changed)
+        assert with_prices.request("POST", "/admin/reload").status == 200
+        ids.append(chat(with_prices, key).headers["x-gateway-request-id"])
+        rows = books.settled(with_prices)
+        assert rows[0]["price_version"] != rows[1]["price_version"] > 0
+        receipts = [with_prices.request("GET", "/v1/receipts/" + one, key=key).json()
+                    for one in ids]
+        assert receipts[0]["prices_usd_per_million"] is None
+        assert receipts[1]["prices_usd_per_million"]["input_tokens"] == 7
+        assert receipts[0]["price_date"] != receipts[1]["price_date"]
+        assert receipts[0]["cost_usd"] < receipts[1]["cost_usd"]
+    finally:
+        with_prices.stop()
+
+
 def test_spend_by_tag_and_time(gateway):
     key = gateway.new_key(name='=cmd|"x"!A1')
     tag = "t-" + uuid.uuid4().hex
