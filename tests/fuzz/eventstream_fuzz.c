@@ -62,7 +62,7 @@ make_stream(const uint8_t *data, size_t size, struct sl_buf *out)
 		rest = sl_slice_from(rest, part.len);
 	}
 	if (out->len && size > 3 && data[1] % 4 == 0)
-		out->ptr[(data[2] | data[3] << 8) % out->len] ^= 1;
+		out->ptr[((size_t)data[2] | (size_t)data[3] << 8) % out->len] ^= 1;
 }
 
 int

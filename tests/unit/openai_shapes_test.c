@@ -88,7 +88,7 @@ a_broken_response_continues_its_sequence(void **state)
 	        "\"message\":\"cut\"},\"incomplete_details\":null,\"instructions\":null,"
 	        "\"model\":\"gpt-4.1\",\"output\":[],\"parallel_tool_calls\":true,"
 	        "\"metadata\":{},\"tool_choice\":\"auto\",\"tools\":[],\"temperature\":null,"
-	        "\"top_p\":null,\"usage\":null}}\n\n");
+	        "\"top_p\":null}}\n\n");
 	sl_buf_release(&out);
 	sl_arena_release(&arena);
 }
