@@ -179,8 +179,10 @@ bench bench-quick: $(BUILD)/sluice $(BUILD)/bench/load $(BUILD)/bench/upstream
 
 # The ledger's sources again, with bugs that can be switched on: what proves that
 # the harness would see one. CRASH_KILLS random kills of the ledger alone and
-# CRASH_GATEWAY_KILLS of the gateway under traffic (1000 each for the long run).
+# CRASH_GATEWAY_KILLS of the gateway under traffic (1000 each for the long run, with
+# CRASH_FLAGS=--thorough for every single write instead of every fifth).
 CRASH_KILLS ?= 120
+CRASH_FLAGS ?=
 CRASH_LEDGER := $(wildcard src/store/journal*.c src/ledger/money*.c)
 CRASH_SRC := $(CRASH_LEDGER) tests/crash/crash.c tests/crash/disk.c
 CRASH_GATEWAY_KILLS ?= 20
@@ -199,7 +201,7 @@ $(BUILD)/crash/sluice: $(CRASH_LEDGER) tests/crash/planted.c tests/crash/planted
 
 crash: $(BUILD)/crash/crash-driver $(BUILD)/crash/sluice
 	$(Q)$(PYTHON) tests/crash/run.py $(BUILD)/crash/crash-driver --kills $(CRASH_KILLS) \
-		--gateway $(abspath $(BUILD)/crash/sluice) --gateway-kills $(CRASH_GATEWAY_KILLS)
+		--gateway $(abspath $(BUILD)/crash/sluice) --gateway-kills $(CRASH_GATEWAY_KILLS) $(CRASH_FLAGS)
 
 # Microbenchmark of the JSON scanner.
 bench-json: $(BUILD)/bench/json_bench

@@ -73,6 +73,7 @@ void
 disk_remember(bool on)
 {
 	shared->change_count = 0;
+	shared->path_count = 0;
 	shared->used = 0;
 	atomic_store(&shared->remember, on);
 }
