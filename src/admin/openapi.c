@@ -248,7 +248,7 @@ put_type(struct sl_json_writer *w, const char *name, const char *type)
 }
 
 static void
-put_media(struct sl_json_writer *w, struct sl_slice name)
+put_media(struct sl_json_writer *w, struct sl_slice name, bool example)
 {
 	if (sl_slice_find(name, '/') >= 0) {
 		sl_json_key_slice(w, name);
@@ -263,7 +263,7 @@ put_media(struct sl_json_writer *w, struct sl_slice name)
 	sl_json_key(w, "schema");
 	admin_openapi_type(w, name);
 	for (size_t i = 0; i < SCHEMA_COUNT; i++)
-		if (sl_slice_is(name, schemas[i].name)) {
+		if (example && sl_slice_is(name, schemas[i].name)) {
 			sl_json_key(w, "example");
 			sl_json_put_raw(w, sl_slice_str(schemas[i].example));
 		}
@@ -271,14 +271,14 @@ put_media(struct sl_json_writer *w, struct sl_slice name)
 }
 
 static void
-put_body(struct sl_json_writer *w, const char *names)
+put_body(struct sl_json_writer *w, const char *names, bool example)
 {
 	struct sl_slice rest = sl_slice_str(names);
 
 	sl_json_key(w, "content");
 	sl_json_obj(w);
 	while (rest.len > 0)
-		put_media(w, sl_slice_cut(&rest, ','));
+		put_media(w, sl_slice_cut(&rest, ','), example);
 	sl_json_obj_end(w);
 }
 
@@ -364,7 +364,7 @@ put_success(struct sl_json_writer *w, const struct operation *told, bool provide
 		sl_json_obj_end(w);
 	}
 	if (*told->reply)
-		put_body(w, told->reply);
+		put_body(w, told->reply, true);
 	sl_json_obj_end(w);
 }
 
@@ -411,7 +411,7 @@ put_refusals(struct sl_json_writer *w, const struct route *route, const struct o
 			put_header(w, "Retry-After", "whole", "Seconds");
 			sl_json_obj_end(w);
 		}
-		put_body(w, tag->refusal);
+		put_body(w, tag->refusal, false);
 		sl_json_obj_end(w);
 	}
 }
@@ -439,7 +439,7 @@ put_operation(struct sl_json_writer *w, const struct route *route, const struct 
 		sl_json_key(w, "requestBody");
 		sl_json_obj(w);
 		sl_json_bool(w, "required", true);
-		put_body(w, told->request);
+		put_body(w, told->request, true);
 		sl_json_obj_end(w);
 	}
 	sl_json_key(w, "responses");
@@ -526,6 +526,16 @@ put_tags(struct sl_json_writer *w)
 	sl_json_arr_end(w);
 }
 
+static bool
+is_refusal(const struct schema *schema)
+{
+	for (size_t i = 0; i < TAG_COUNT; i++)
+		if (strcmp(tags[i].refusal, schema->name) == 0)
+			return true;
+	return false;
+}
+
+/* A refusal's example stands here once, not with each of its hundreds of uses. */
 static void
 put_schema(struct sl_json_writer *w, const struct schema *schema)
 {
@@ -543,6 +553,12 @@ put_schema(struct sl_json_writer *w, const struct schema *schema)
 	} else {
 		put(w, "type", "object");
 		admin_openapi_members(w, sl_slice_str(schema->members));
+	}
+	if (is_refusal(schema)) {
+		sl_json_key(w, "examples");
+		sl_json_arr(w);
+		sl_json_put_raw(w, sl_slice_str(schema->example));
+		sl_json_arr_end(w);
 	}
 	sl_json_obj_end(w);
 }

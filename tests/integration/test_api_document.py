@@ -107,7 +107,7 @@ def test_examples_fit_their_schemas(document):
     jsonschema = pytest.importorskip("jsonschema")
     count = 0
     for path, method, operation in operations(document):
-        bodies = [reply.get("content", {}) for reply in operation["responses"].values()]
+        bodies = [good(operation)[1].get("content", {})]
         bodies.append(operation.get("requestBody", {}).get("content", {}))
         for content in bodies:
             for media in content.values():
@@ -117,6 +117,11 @@ def test_examples_fit_their_schemas(document):
                 jsonschema.Draft202012Validator(schema).validate(media["example"])
                 count += 1
     assert count > 80
+    for name, schema in document["components"]["schemas"].items():
+        assert (name.endswith("Error")) == ("examples" in schema), name
+        whole = dict(schema, components=document["components"])
+        for one in schema.get("examples", ()):
+            jsonschema.Draft202012Validator(whole).validate(one)
 
 
 @pytest.fixture(scope="module")
