@@ -202,6 +202,7 @@ finish_answer(struct sl_ask *ask)
 	if (ask->surface->trailers)
 		ask->surface->trailers(&ask->decision, &ask->exchange->arena, &own);
 	sl_ask_set_state(ask, SL_ASK_ANSWERED);
+	sl_repeat_end(ask); /* who has the answer may ask for it again at once */
 	sl_exchange_finish(ask->exchange, own.items, own.count);
 }
 
@@ -240,6 +241,7 @@ send_whole(struct sl_ask *ask)
 	sl_ask_set_state(ask, SL_ASK_ANSWERED);
 	sl_repeat_head(ask, answer_status(ask), out, count);
 	sl_repeat_body(ask, sl_buf_slice(&ask->held));
+	sl_repeat_end(ask); /* who has the answer may ask for it again at once */
 	sl_exchange_send(ask->exchange, answer_status(ask), out, count,
 	                 sl_buf_slice(&ask->held));
 	sl_buf_release(&ask->held);
