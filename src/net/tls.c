@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 enum {
 	SESSION_MAX = 512,    /* per context */
@@ -39,8 +40,26 @@ struct session {
 	uint64_t     used;
 };
 
+/* Certificates that are trusted, in memory: those of one file. Reading the system's
+ * takes 20 ms and 1.7 MB, so contexts of one file share it; one that changed since is
+ * read anew. */
+struct trust {
+	struct trust *next;
+	X509_STORE   *store;
+	size_t        users;
+	bool          is_system; /* the directory of the system's store counts too */
+	struct stat   file;      /* as it was read; zeros: there was none */
+	char          path[];
+};
+
+static struct {
+	pthread_mutex_t lock;
+	struct trust   *first;
+} trusts = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
 struct sl_tls_context {
 	SSL_CTX        *ssl_ctx;
+	struct trust   *trust; /* NULL: a server's */
 	atomic_size_t   refs;
 	bool            is_server;
 	pthread_mutex_t lock; /* guards what follows */
@@ -177,6 +196,86 @@ offer_session(struct sl_tls_context *tls, SSL *ssl, const char *key)
 
 /* --- contexts ---------------------------------------------------------------- */
 
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static void
+free_trust(struct trust *trust)
+{
+	X509_STORE_free(trust->store);
+	free(trust);
+}
+
+/* Under the lock. NULL: the queue of errors says why. */
+static struct trust *
+read_trust(const char *path, bool is_system, const struct stat *file)
+{
+	struct trust *trust = calloc(1, sizeof(*trust) + strlen(path) + 1);
+
+	if (!trust)
+		return NULL;
+	trust->is_system = is_system;
+	trust->file = *file;
+	memcpy(trust->path, path, strlen(path) + 1);
+	trust->store = X509_STORE_new();
+	if (!trust->store || !(is_system ? X509_STORE_set_default_paths(trust->store)
+	                                 : X509_STORE_load_file(trust->store, path))) {
+		free_trust(trust);
+		return NULL;
+	}
+	trust->next = trusts.first;
+	trusts.first = trust;
+	return trust;
+}
+
+/* ca_file NULL: the system's. */
+static struct trust *
+take_trust(const char *ca_file)
+{
+	const char *path = ca_file;
+	struct stat file = { 0 };
+	struct trust *trust;
+
+	if (!path)
+		path = getenv(X509_get_default_cert_file_env());
+	if (!path)
+		path = X509_get_default_cert_file();
+	if (stat(path, &file) != 0)
+		file = (struct stat){ 0 };
+	pthread_mutex_lock(&trusts.lock);
+	for (trust = trusts.first; trust; trust = trust->next)
+		if (trust->is_system == !ca_file && strcmp(trust->path, path) == 0 &&
+		    is_same_file(&trust->file, &file))
+			break;
+	if (!trust)
+		trust = read_trust(path, !ca_file, &file);
+	if (trust)
+		trust->users++;
+	pthread_mutex_unlock(&trusts.lock);
+	return trust;
+}
+
+static void
+give_trust(struct trust *trust)
+{
+	struct trust **at = &trusts.first;
+
+	if (!trust)
+		return;
+	pthread_mutex_lock(&trusts.lock);
+	if (--trust->users == 0) {
+		while (*at != trust)
+			at = &(*at)->next;
+		*at = trust->next;
+		free_trust(trust);
+	}
+	pthread_mutex_unlock(&trusts.lock);
+}
+
 void
 sl_tls_unref(struct sl_tls_context *tls)
 {
@@ -188,6 +287,7 @@ sl_tls_unref(struct sl_tls_context *tls)
 	}
 	free(tls->sessions);
 	SSL_CTX_free(tls->ssl_ctx);
+	give_trust(tls->trust);
 	pthread_mutex_destroy(&tls->lock);
 	free(tls);
 }
@@ -299,14 +399,13 @@ sl_tls_client_new(const char *ca_file, bool offer_h2, const char **reason)
 	/* This one function returns 0 for success. */
 	failed = offer_h2 ? SSL_CTX_set_alpn_protos(tls->ssl_ctx, both, sizeof(both) - 1)
 	                  : SSL_CTX_set_alpn_protos(tls->ssl_ctx, http1, sizeof(http1) - 1);
-	if (!failed)
-		failed = ca_file ? !SSL_CTX_load_verify_file(tls->ssl_ctx, ca_file)
-		                 : !SSL_CTX_set_default_verify_paths(tls->ssl_ctx);
-	if (failed) {
+	tls->trust = failed ? NULL : take_trust(ca_file);
+	if (!tls->trust) {
 		*reason = first_error();
 		sl_tls_unref(tls);
 		return NULL;
 	}
+	SSL_CTX_set1_cert_store(tls->ssl_ctx, tls->trust->store);
 	*reason = NULL;
 	return tls;
 }

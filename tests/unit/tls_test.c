@@ -378,6 +378,31 @@ files_that_do_not_fit_are_explained(void **state)
 	assert_non_null(why);
 }
 
+/* Contexts share what they trust; a reload must see the file as it is now. */
+static void
+a_changed_trust_file_is_read_anew(void **state)
+{
+	struct identity trusted = ca, next = other_ca;
+	struct sl_tls_context *old;
+	const char *why;
+	char reason[200];
+
+	(void)state;
+	write_files(&trusted, "trusted");
+	old = sl_tls_client_new(trusted.cert_path, true, &why);
+	assert_non_null(old);
+	assert_int_equal(verdict(&good, trusted.cert_path, SL_SLICE("api.test"), reason), SL_OK);
+	/* Another file under the same name, as tools that rotate certificates do it. */
+	write_files(&next, "next");
+	assert_int_equal(rename(next.cert_path, trusted.cert_path), 0);
+	assert_int_equal(verdict(&good, trusted.cert_path, SL_SLICE("api.test"), reason), SL_ETLS);
+	assert_int_equal(verdict(&good, ca.cert_path, SL_SLICE("api.test"), reason), SL_OK);
+	sl_tls_unref(old);
+	unlink(trusted.cert_path);
+	unlink(trusted.key_path);
+	unlink(next.key_path);
+}
+
 /* A quiet connection keeps no record buffers. Both ends of each are counted; an
  * allocator with shadow memory (ASan) reports nothing here and is not judged. */
 static void
@@ -418,6 +443,7 @@ main(void)
 		cmocka_unit_test(sessions_are_resumed_within_one_key_only),
 		cmocka_unit_test(an_end_without_close_notify_is_truncation),
 		cmocka_unit_test(files_that_do_not_fit_are_explained),
+		cmocka_unit_test(a_changed_trust_file_is_read_anew),
 		cmocka_unit_test(a_quiet_connection_is_small),
 	};
 
