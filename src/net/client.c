@@ -87,8 +87,11 @@ static void
 fail_now(struct sl_flight *flight)
 {
 	struct sl_fetch *fetch = flight->fetch;
-	struct sl_fetch_error error = flight->error;
+	struct sl_fetch_error error = { .err = SL_ENOMEM, .stage = flight->stage,
+		                        .sent = flight->sent };
 
+	if (flight->error)
+		error = *flight->error;
 	sl_flight_free(flight);
 	fetch->ops->on_fail(fetch, &error);
 }

@@ -103,7 +103,7 @@ struct sl_flight {
 	struct sl_timer           phase_timer; /* connect, first byte or idle */
 	struct sl_timer           total_timer;
 	struct sl_fetch_timeouts  timeouts;
-	struct sl_fetch_error     error;
+	struct sl_fetch_error    *error;   /* set once it failed; NULL then: no memory */
 	enum sl_fetch_stage       stage;
 	int32_t                   stream_id; /* HTTP/2; 0: none */
 	bool                      is_head, paused, got_head, sent, failing;

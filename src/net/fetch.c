@@ -47,11 +47,16 @@ sl_flight_fail(struct sl_flight *flight, enum sl_err err, const char *detail)
 {
 	struct sl_client *client = flight->client;
 
-	flight->error.err = err;
-	flight->error.stage = flight->stage;
-	flight->error.sent = flight->sent;
-	/* The text may live in what detaching closes. */
-	snprintf(flight->error.detail, sizeof(flight->error.detail), "%.95s", detail);
+	/* Few fail: the rest has no room for a text. */
+	if (!flight->error)
+		flight->error = malloc(sizeof(*flight->error));
+	if (flight->error) {
+		flight->error->err = err;
+		flight->error->stage = flight->stage;
+		flight->error->sent = flight->sent;
+		/* The text may live in what detaching closes. */
+		snprintf(flight->error->detail, sizeof(flight->error->detail), "%.95s", detail);
+	}
 	detach(flight);
 	sl_timer_clear(&flight->phase_timer);
 	sl_timer_clear(&flight->total_timer);
@@ -471,6 +476,7 @@ sl_flight_free(struct sl_flight *flight)
 		flight->client->resuming = NULL;
 	sl_client_return_head(flight->client, flight->head);
 	flight->fetch->internal = NULL;
+	free(flight->error);
 	free(flight);
 }
 
