@@ -228,6 +228,7 @@ sl_ask_refuse(struct sl_ask *ask, const struct sl_fault *fault)
 	ask->record.fault = fault->kind;
 	sl_attempt_drop(ask);
 	sl_ask_settle(ask);
+	sl_repeat_end(ask); /* who is told may try again at once */
 	if (begun)
 		end_stream_with(ask, fault);
 	else
