@@ -33,9 +33,17 @@ const chat = await client(key.key).POST("/v1/chat/completions", {
 });
 const choices: number = json(need(chat.data, chat.error)).choices.length;
 
-const spend = await admin.GET("/admin/spend", { params: { query: { by: "key" } } });
-const rows = need(json(need(spend.data, spend.error)).data.by_key, "by_key");
-const row = need(rows.find((one) => one.key === key.id), rows);
+// Records are written behind the answer.
+async function spent() {
+  for (let tries = 0; ; tries++) {
+    const spend = await admin.GET("/admin/spend", { params: { query: { by: "key" } } });
+    const rows = need(json(need(spend.data, spend.error)).data.by_key, "by_key");
+    const row = rows.find((one) => one.key === key.id);
+    if (row || tries === 50) return need(row, rows);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+const row = await spent();
 
 const refused = await client("gw_virt_unknown").GET("/v1/credits", {});
 console.log(JSON.stringify({
