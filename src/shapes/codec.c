@@ -266,7 +266,7 @@ bool
 sl_encode_schema(struct sl_encode *encode, const struct sl_tool *tool, struct sl_slice *out)
 {
 	struct sl_json type = sl_json_get(sl_json_parse(tool->schema), "type");
-	struct sl_slice inner;
+	struct sl_slice inner = SL_SLICE_NONE;
 
 	*out = tool->schema;
 	if (tool->kind == SL_TOOL_CUSTOM) {
@@ -282,8 +282,8 @@ sl_encode_schema(struct sl_encode *encode, const struct sl_tool *tool, struct sl
 		                 "the parameters of a function must be an object.");
 		return false;
 	}
-	inner = sl_slice_trim(sl_slice_make(tool->schema.ptr + 1,
-	                                    tool->schema.len ? tool->schema.len - 2 : 0));
+	if (tool->schema.len > 2)
+		inner = sl_slice_trim(sl_slice_make(tool->schema.ptr + 1, tool->schema.len - 2));
 	if (inner.len == 0) {
 		*out = SL_SLICE("{\"type\":\"object\",\"properties\":{}}");
 		return true;
