@@ -668,6 +668,9 @@ sl_flow_part(struct sl_flow *flow, int choice, const struct sl_part *part)
 		                  .block_kind = part->kind, .part = part };
 	struct sl_flow_choice *at;
 
+	/* A block that says nothing cannot be passed on. */
+	if (part->kind == SL_PART_OPAQUE && part->raw.len == 0)
+		return;
 	if (!goes_on(flow))
 		return;
 	close_runs(flow, choice, -1);
