@@ -41,8 +41,9 @@ finish(struct probe *probe, bool alive)
 
 	sl_log(SL_LOG_DEBUG, "probe", SL_LOG_S("provider", config->providers[probe->provider].name),
 	       SL_LOG_Z("answered", alive ? "yes" : "no"));
+	/* No caller is sent before three probes are missing: one may be late. */
 	sl_board_hint(prober->board, config->providers[probe->provider].name, alive, now_us,
-	              now_us + config->router_probe_interval_ms * 1500);
+	              now_us + config->router_probe_interval_ms * 3000);
 	sl_world_unref(probe->world);
 	probe->world = NULL;
 }
