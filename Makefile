@@ -38,7 +38,7 @@ help:
 	@echo "make run        install what is missing, build, start on 127.0.0.1:8080"
 	@echo "make test       install what is missing, run every test"
 	@echo "make unit       unit tests only (also VARIANT=asan, VARIANT=tsan)"
-	@echo "make fuzz       each fuzz target for FUZZ_SECONDS (5)"
+	@echo "make fuzz       each fuzz target, 20,000 inputs; FUZZ_SECONDS=60 for that long"
 	@echo "make crash      kill the ledger at every write, at random and with power loss"
 	@echo "make bench      CPU, latency and memory against nginx and HAProxy (8 minutes)"
 	@echo "make bench-quick  the same, rougher, in about a minute"
@@ -144,9 +144,13 @@ unit-build: $(TESTS)
 unit: $(TESTS)
 	@for t in $(TESTS); do $$t || exit 1; done
 
-# Every fuzz target, a few seconds each: first the committed corpus and the
-# inputs that once failed, then new ones. What is found stays under build/.
-FUZZ_SECONDS ?= 5
+# Every fuzz target: first the committed corpus and the inputs that once failed, then
+# FUZZ_RUNS new ones from FUZZ_SEED, so that the same commit gives the same verdict.
+# FUZZ_SECONDS=120 looks for that long from a new seed. What is found stays under build/.
+FUZZ_SEED    ?= 1
+FUZZ_RUNS    ?= 20000
+FUZZ_SECONDS ?=
+FUZZ_LIMIT   := $(if $(FUZZ_SECONDS),-max_total_time=$(FUZZ_SECONDS),-seed=$(FUZZ_SEED) -runs=$(FUZZ_RUNS) -max_total_time=30)
 FUZZ_BUILD := build/fuzz
 FUZZ_NAMES := $(patsubst tests/fuzz/%_fuzz.c,%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 FUZZ_RUN   ?= $(FUZZ_NAMES)
@@ -161,7 +165,7 @@ fuzz: fuzz-build
 		mkdir -p $(FUZZ_BUILD)/found/$$name; echo "  FUZZ  $$name"; \
 		known=$$(for d in tests/fuzz/regressions/$$name tests/fuzz/corpus/$$name; do \
 			if [ -d $$d ]; then echo $$d; fi; done); \
-		$(FUZZ_BUILD)/bin/$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=1024 \
+		$(FUZZ_BUILD)/bin/$$name $(FUZZ_LIMIT) -timeout=25 -rss_limit_mb=1024 \
 			-artifact_prefix=$(FUZZ_BUILD)/$$name- \
 			$(FUZZ_BUILD)/found/$$name $$known >$(FUZZ_BUILD)/$$name.log 2>&1 || { \
 			tail -n 60 $(FUZZ_BUILD)/$$name.log; \

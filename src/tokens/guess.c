@@ -26,6 +26,15 @@ symbols_of(int64_t len)
 	return len <= 3 ? 101 : 101 + 40 * (len - 3);
 }
 
+/* The shortest wide pieces lie below the line; none is less than a token. */
+static int64_t
+wide_of(enum sl_encoding encoding, int64_t len)
+{
+	int64_t hundredths = encoding == SL_ENCODING_O200K ? 50 + 22 * len : 60 + 29 * len;
+
+	return hundredths < HUNDREDTHS ? HUNDREDTHS : hundredths;
+}
+
 static bool
 is_wide(const uint8_t *p, const uint8_t *end)
 {
@@ -43,7 +52,7 @@ piece_of(enum sl_encoding encoding, const uint8_t *p, const uint8_t *end)
 	enum sl_char_class class_ = sl_char_class_at(p, end, &size);
 
 	if (is_wide(p, end))
-		return encoding == SL_ENCODING_O200K ? 50 + 22 * len : 60 + 29 * len;
+		return wide_of(encoding, len);
 	/* A word may begin with a space or a mark. */
 	if ((class_ == SL_CHAR_OTHER || class_ == SL_CHAR_SPACE) && len > 1)
 		class_ = sl_char_class_at(p + 1, end, &size);
