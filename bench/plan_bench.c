@@ -38,6 +38,9 @@ static const struct sl_config_stack stack = {
 	.slug = S("bench"), .version = 1, .fallback = true, .objective = S("balanced"),
 	.quality = S("standard"),
 };
+/* Of a gateway that has providers only, `auto` chooses among what they offer. */
+static const struct sl_config bare = { .providers = providers, .provider_count = 4 };
+static struct sl_offers offers;
 
 static bool
 yes(void *context, size_t provider)
@@ -74,13 +77,13 @@ by_time(const void *a, const void *b)
 
 static void
 bench(const struct sl_catalog *catalog, const char *what, const char *model,
-      const struct sl_config_stack *by, uint64_t *times_ns)
+      const struct sl_config *from, const struct sl_config_stack *by, uint64_t *times_ns)
 {
 	static struct sl_plan plan;
 
 	for (size_t i = 0; i < ROUNDS; i++) {
 		const struct sl_plan_query query = {
-			.config = &config, .catalog = catalog, .model = sl_slice_str(model),
+			.config = from, .catalog = catalog, .offers = &offers, .model = sl_slice_str(model),
 			.chance = i * 0x9e3779b97f4a7c15u, .turn = i, .stack = by,
 			.body_bytes = 2048, .max_output_tokens = -1, .choices = 1, .serves = yes,
 			.allows = allows, .accepts_any = yes, .prompt = prompt,
@@ -111,11 +114,12 @@ main(void)
 
 	sl_arena_init(&arena, 1 << 20, 0);
 	catalog = sl_catalog_parse(sl_catalog_builtin_text(), &arena, &error);
-	if (!times_ns || !catalog)
+	if (!times_ns || !catalog || !sl_offers_make(&bare, catalog, NULL, &arena, &offers))
 		return 1;
-	bench(catalog, "name", "openai/gpt-4o-mini", NULL, times_ns);
-	bench(catalog, "alias", "pool", NULL, times_ns);
-	bench(catalog, "objective", "auto", &stack, times_ns);
+	bench(catalog, "name", "openai/gpt-4o-mini", &config, NULL, times_ns);
+	bench(catalog, "alias", "pool", &config, NULL, times_ns);
+	bench(catalog, "objective", "auto", &config, &stack, times_ns);
+	bench(catalog, "offers", "auto", &bare, &stack, times_ns);
 	free(times_ns);
 	sl_arena_release(&arena);
 	return 0;

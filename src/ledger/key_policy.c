@@ -796,6 +796,15 @@ fits_target(struct sl_slice pattern, struct sl_slice provider, struct sl_slice m
 }
 
 bool
+sl_key_policy_blocks(const struct sl_key_policy *policy, struct sl_slice name)
+{
+	for (size_t i = 0; i < policy->blocked_models.count; i++)
+		if (fits(policy->blocked_models.items[i], name))
+			return true;
+	return false;
+}
+
+bool
 sl_key_policy_allows(const struct sl_key_policy *policy, struct sl_slice requested,
                      struct sl_slice provider, struct sl_slice model)
 {

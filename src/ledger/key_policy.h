@@ -40,5 +40,7 @@ void sl_key_policy_names(enum sl_scope_kind level, struct sl_json_writer *out);
  * provider only the name is judged, as far as that is possible. */
 bool sl_key_policy_allows(const struct sl_key_policy *policy, struct sl_slice requested,
                           struct sl_slice provider, struct sl_slice model);
+/* Whether a name that stands for a choice ("auto") is on the list of what is blocked. */
+bool sl_key_policy_blocks(const struct sl_key_policy *policy, struct sl_slice name);
 
 #endif

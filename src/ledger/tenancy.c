@@ -100,6 +100,21 @@ sl_tenancy_allows(const struct sl_tenancy *tenancy, struct sl_slice requested,
 	return true;
 }
 
+bool
+sl_tenancy_allows_choice(const struct sl_tenancy *tenancy, struct sl_slice requested,
+                         struct sl_slice name, struct sl_slice provider, struct sl_slice model)
+{
+	const struct sl_key_policy *policies[3];
+
+	policies_of(tenancy, policies);
+	for (size_t i = 0; i < 3; i++)
+		if (policies[i] && !sl_key_policy_allows(policies[i], requested, provider, model) &&
+		    (sl_key_policy_blocks(policies[i], requested) ||
+		     !sl_key_policy_allows(policies[i], name, provider, model)))
+			return false;
+	return true;
+}
+
 /* --- names for people --------------------------------------------------------------- */
 
 const char *

@@ -53,6 +53,12 @@ struct sl_slice sl_tenancy_workspace(const struct sl_tenancy *tenancy);
 bool sl_tenancy_allows(const struct sl_tenancy *tenancy, struct sl_slice requested,
                        struct sl_slice provider, struct sl_slice model);
 
+/* The same of a candidate of a name that stands for a choice: who may ask for the candidate
+ * by its own name may have it chosen, unless the name that was asked for is blocked. */
+bool sl_tenancy_allows_choice(const struct sl_tenancy *tenancy, struct sl_slice requested,
+                              struct sl_slice name, struct sl_slice provider,
+                              struct sl_slice model);
+
 /* Before the body is read: enabled, expiry, requests at a time, requests per minute. At
  * most once. False: *fault (DISABLED, EXPIRED, CONCURRENCY, RPM), with retry_after_s and
  * a message on the arena as the gateway contract writes it: "Key vk_... exceeded its 120

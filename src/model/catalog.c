@@ -379,10 +379,8 @@ all_digits(struct sl_slice text)
 	return text.len > 0;
 }
 
-/* Without "-latest", "-20250514", "@20250514" or "-2025-05-14"; the same when it
- * ends in none of them. */
-static struct sl_slice
-undated(struct sl_slice model)
+struct sl_slice
+sl_catalog_undated(struct sl_slice model)
 {
 	size_t len = model.len;
 
@@ -405,7 +403,7 @@ sl_catalog_find(const struct sl_catalog *catalog, struct sl_slice provider,
 {
 	const struct sl_model_card *card =
 	    *slot(catalog->table, catalog->size, provider, model);
-	struct sl_slice base = undated(model);
+	struct sl_slice base = sl_catalog_undated(model);
 
 	if (!card && base.len < model.len)
 		card = *slot(catalog->table, catalog->size, provider, base);

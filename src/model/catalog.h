@@ -84,6 +84,9 @@ struct sl_slice sl_catalog_builtin_text(void);
  * row "*" for every other model; NULL when unknown. */
 const struct sl_model_card *sl_catalog_find(const struct sl_catalog *catalog,
                                             struct sl_slice provider, struct sl_slice model);
+/* The name without "-latest", "-20250514", "@20250514" or "-2025-05-14"; the same when it
+ * ends in none of them. */
+struct sl_slice sl_catalog_undated(struct sl_slice model);
 size_t sl_catalog_count(const struct sl_catalog *catalog);
 const struct sl_model_card *sl_catalog_at(const struct sl_catalog *catalog, size_t index);
 

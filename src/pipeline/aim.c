@@ -23,6 +23,15 @@ allows(void *context, size_t provider, struct sl_slice model)
 }
 
 static bool
+allows_choice(void *context, struct sl_slice name, size_t provider, struct sl_slice model)
+{
+	const struct sl_aim *aim = context;
+
+	return sl_tenancy_allows_choice(aim->tenancy, aim->model, name,
+	                                aim->world->config->providers[provider].name, model);
+}
+
+static bool
 accepts_any(void *context, size_t provider)
 {
 	const struct sl_aim *aim = context;
@@ -191,6 +200,7 @@ make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_pla
 	const struct sl_plan_query query = {
 		.config = aim->world->config,
 		.catalog = aim->world->catalog,
+		.offers = &aim->world->offers,
 		.model = aim->model,
 		.provider = aim->selection->provider,
 		.chance = sl_rand_u64(),
@@ -204,6 +214,7 @@ make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_pla
 		.context = aim,
 		.serves = serves,
 		.allows = allows,
+		.allows_choice = allows_choice,
 		.accepts_any = accepts_any,
 		.prompt = prompt,
 		.figures = figures,

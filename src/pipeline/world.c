@@ -207,6 +207,19 @@ choose_sample(struct sl_world *world)
 	}
 }
 
+static bool
+make_offers(struct sl_world *world)
+{
+	struct sl_config *config = world->config;
+	bool *own_names = SL_ARENA_ARRAY(&config->arena, bool, config->provider_count + 1);
+
+	if (!own_names)
+		return false;
+	for (size_t i = 0; i < config->provider_count; i++)
+		own_names[i] = (world->upstreams[i].kind->quirks & SL_QUIRK_OWN_NAMES) != 0;
+	return sl_offers_make(config, world->catalog, own_names, &config->arena, &world->offers);
+}
+
 static void
 world_free(struct sl_world *world)
 {
@@ -239,7 +252,7 @@ sl_world_new(struct sl_config *config_take, struct sl_buf *reason)
 	for (size_t i = 0; i < config_take->provider_count; i++)
 		if (!make_upstream(world, i, reason))
 			goto fail;
-	if (!sl_alerts_prepare(world, reason))
+	if (!make_offers(world) || !sl_alerts_prepare(world, reason))
 		goto fail;
 	choose_sample(world);
 	return world;

@@ -16,6 +16,7 @@
 #include "pipeline/keyset.h"
 #include "providers/oauth.h"
 #include "providers/provider.h"
+#include "routing/offers.h"
 
 /* How a provider's access token is got. */
 struct sl_token_grant {
@@ -49,6 +50,7 @@ struct sl_world {
 	struct sl_config   *config;
 	struct sl_catalog  *catalog;
 	struct sl_upstream *upstreams; /* one per config->providers, same order */
+	struct sl_offers    offers;    /* what `auto` chooses from where nobody says */
 	struct sl_slice     sample_model;
 	struct {
 		struct sl_origin origin;

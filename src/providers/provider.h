@@ -20,6 +20,7 @@ enum sl_provider_quirk {
 	SL_QUIRK_MODEL_IN_PATH = 1 << 1,     /* Azure deployments, Gemini */
 	SL_QUIRK_KEYLESS = 1 << 2,           /* usually without a credential (local servers) */
 	SL_QUIRK_NO_RESPONSES = 1 << 3,      /* does not serve /responses */
+	SL_QUIRK_OWN_NAMES = 1 << 4,         /* models are called as the operator deployed them */
 };
 
 /* A URL split, as the dialler needs it. */

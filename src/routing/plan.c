@@ -2,7 +2,8 @@
  *
  *   route ------------> its model, or its own place
  *   name --alias------> deployments in the order of its strategy, then its fallbacks
- *        --virtual----> the stack's models, else router.auto, else every alias
+ *        --virtual----> the stack's models, else router.auto, else every alias, else
+ *                        what the providers offer
  *        --provider/model | catalogue | any-name provider
  *
  * Hard filters come before any ranking: what is switched off, outside the stack, not
@@ -19,7 +20,10 @@
 #include "routing/policy.h"
 #include "routing/stack.h"
 
-enum { FALLBACK_DEPTH_MAX = 8 };
+enum {
+	FALLBACK_DEPTH_MAX = 8,
+	OFFERS_MAX = 9, /* of offers that may be used, as many are weighed against each other */
+};
 
 static const struct sl_config_model *
 find_alias(const struct sl_config *config, struct sl_slice name)
@@ -101,6 +105,15 @@ get_figures(const struct sl_plan_query *query, size_t provider, struct sl_slice 
 		query->figures(query->context, provider, model, out);
 }
 
+static bool
+allows(const struct sl_plan_query *query, const struct sl_plan_target *target)
+{
+	return query->allows(query->context, target->provider, target->model) ||
+	       (target->name.len > 0 && query->allows_choice &&
+	        query->allows_choice(query->context, target->name, target->provider,
+	                             target->model));
+}
+
 /* NULL, or why the target may not be used at all. */
 static const char *
 forbidden(const struct sl_plan_query *query, struct sl_plan *plan,
@@ -115,7 +128,7 @@ forbidden(const struct sl_plan_query *query, struct sl_plan *plan,
 	}
 	if (!query->config->providers[target->provider].enabled)
 		return "provider disabled";
-	if (!query->allows(query->context, target->provider, target->model)) {
+	if (!allows(query, target)) {
 		plan->dropped_key = true;
 		return "not allowed for this key";
 	}
@@ -158,20 +171,28 @@ add_target(struct sl_plan *plan, const struct sl_plan_target *target)
 }
 
 static void
+add_usable(const struct sl_plan_query *query, struct sl_plan *plan,
+           struct sl_plan_target *target)
+{
+	struct sl_health_figures live;
+
+	if (!may_use(query, plan, target))
+		return;
+	get_figures(query, target->provider, target->model, &live);
+	target->ejected = live.ejected;
+	target->latency_us = live.latency_us;
+	add_target(plan, target);
+}
+
+static void
 add_named(const struct sl_plan_query *query, struct sl_plan *plan,
           size_t provider, struct sl_slice model, const char *reason)
 {
 	struct sl_plan_target target = { .provider = provider, .model = model, .reason = reason,
 		                         .card = find_card(query, provider, model) };
-	struct sl_health_figures live;
 
 	target.tier = sl_judge_tier(SL_SLICE_NONE, target.card);
-	if (!may_use(query, plan, &target))
-		return;
-	get_figures(query, provider, model, &live);
-	target.ejected = live.ejected;
-	target.latency_us = live.latency_us;
-	add_target(plan, &target);
+	add_usable(query, plan, &target);
 }
 
 /* Moves the ejected behind the others, each group in its order. Returns how many
@@ -200,8 +221,10 @@ bucket_of(const struct sl_plan_query *query, struct sl_plan *plan)
 	return sl_judge_class(query, plan) ? plan->class.bucket : SL_BUCKET_DEFAULT;
 }
 
+/* candidate: of a virtual model; else the alias, or one it falls back to, was meant. */
 static void
-add_deployments(const struct sl_plan_query *query, struct sl_plan *plan, const struct sl_config_model *alias, bool fallback)
+add_deployments(const struct sl_plan_query *query, struct sl_plan *plan,
+                const struct sl_config_model *alias, bool fallback, bool candidate)
 {
 	struct sl_policy_view view = { .chance = query->chance, .turn = query->turn };
 	const struct sl_policy_ops *policy = sl_policy_find(alias->strategy);
@@ -217,6 +240,8 @@ add_deployments(const struct sl_plan_query *query, struct sl_plan *plan, const s
 
 		*target = (struct sl_plan_target){ .model = deployment->model,
 			                           .deployment = deployment->id,
+			                           .name = candidate ? alias->name
+			                                             : SL_SLICE_NONE,
 			                           .reason = fallback ? "fallback"
 			                                              : policy->reason };
 		if (!find_provider(query->config, deployment->provider, &target->provider))
@@ -250,9 +275,9 @@ add_deployments(const struct sl_plan_query *query, struct sl_plan *plan, const s
 
 static void
 add_alias(const struct sl_plan_query *query, struct sl_plan *plan,
-          const struct sl_config_model *alias, unsigned depth)
+          const struct sl_config_model *alias, unsigned depth, bool candidate)
 {
-	add_deployments(query, plan, alias, depth > 0);
+	add_deployments(query, plan, alias, depth > 0, candidate);
 	if (depth == FALLBACK_DEPTH_MAX)
 		return;
 	for (size_t i = 0; i < alias->fallbacks.count; i++) {
@@ -260,7 +285,7 @@ add_alias(const struct sl_plan_query *query, struct sl_plan *plan,
 		    find_alias(query->config, alias->fallbacks.items[i]);
 
 		if (next && next != alias)
-			add_alias(query, plan, next, depth + 1);
+			add_alias(query, plan, next, depth + 1, candidate);
 	}
 }
 
@@ -301,6 +326,24 @@ add_provider(const struct sl_plan_query *query, struct sl_plan *plan)
 			add_named(query, plan, provider, query->model, "fallback");
 }
 
+/* The model's aliases are the operator's choice; these are nobody's, so a handful of those
+ * that the caller may use will do. */
+static void
+add_offers(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	for (size_t i = 0; query->offers && i < query->offers->count && plan->count < OFFERS_MAX;
+	     i++) {
+		const struct sl_offer *offer = &query->offers->list[i];
+		struct sl_plan_target target = { .provider = offer->provider, .tier = offer->tier,
+			                         .model = offer->card->model, .card = offer->card,
+			                         .reason = "catalogue" };
+
+		if (!find_alias(query->config, target.model))
+			target.name = target.model;
+		add_usable(query, plan, &target);
+	}
+}
+
 /* Candidates of a name that stands for a choice. False: there are none to choose
  * from, and the name is taken as any other. */
 static bool
@@ -313,7 +356,7 @@ add_virtual(const struct sl_plan_query *query, struct sl_plan *plan)
 	for (size_t i = 0; models && i < models->count; i++) {
 		alias = find_alias(config, models->items[i]);
 		if (alias)
-			add_deployments(query, plan, alias, false);
+			add_deployments(query, plan, alias, false, true);
 		else
 			add_by_name(query, plan, models->items[i]);
 	}
@@ -322,7 +365,7 @@ add_virtual(const struct sl_plan_query *query, struct sl_plan *plan)
 	if (config->router_auto.len > 0) {
 		alias = find_alias(config, config->router_auto);
 		if (alias)
-			add_alias(query, plan, alias, 0);
+			add_alias(query, plan, alias, 0, true);
 		else
 			add_by_name(query, plan, config->router_auto);
 		plan->from_alias = alias != NULL;
@@ -331,8 +374,11 @@ add_virtual(const struct sl_plan_query *query, struct sl_plan *plan)
 	if (!query->stack)
 		return false;
 	for (size_t i = 0; i < config->model_count; i++)
-		add_deployments(query, plan, &config->models[i], false);
-	return plan->count > 0 || plan->dropped > 0;
+		add_deployments(query, plan, &config->models[i], false, true);
+	if (plan->count == 0)
+		add_offers(query, plan);
+	plan->nothing_offered = plan->count == 0 && plan->dropped == 0;
+	return !plan->nothing_offered;
 }
 
 /* False: *fault. */
@@ -392,6 +438,12 @@ explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
 		    "Every deployment of the model '%.*s' is disabled in this gateway for now.",
 		    SL_ARG(plan->requested));
 		sl_fault_set(fault, SL_FAULT_UNAVAILABLE, message);
+	} else if (plan->nothing_offered) {
+		message = sl_arena_printf(arena,
+		    "'%.*s' has nothing to choose from: the catalogue knows no current chat model of "
+		    "the configured providers. Name some under `models`, or give the prices of yours "
+		    "under `prices`.", SL_ARG(plan->requested));
+		sl_fault_set(fault, SL_FAULT_NO_ROUTE, message);
 	} else if (query->provider.len > 0) {
 		message = sl_arena_printf(arena,
 		    "The provider '%.*s' is not configured in this gateway, or not enabled.",
@@ -587,7 +639,7 @@ gather(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan
 	}
 	if (alias) {
 		plan->from_alias = true;
-		add_alias(query, plan, alias, 0);
+		add_alias(query, plan, alias, 0, false);
 	} else if (!virtual || !add_virtual(query, plan)) {
 		add_by_name(query, plan, name);
 	}

@@ -30,6 +30,7 @@
 #include "routing/classify.h"
 #include "routing/cost.h"
 #include "routing/health.h"
+#include "routing/offers.h"
 
 enum { SL_PLAN_TARGETS_MAX = 16 };
 
@@ -37,6 +38,8 @@ struct sl_plan_target {
 	size_t                      provider;   /* index into config->providers */
 	struct sl_slice             model;      /* the provider's id */
 	struct sl_slice             deployment; /* id; empty for provider/model */
+	struct sl_slice             name;       /* its own, as a candidate of a virtual model:
+	                                         * of its alias, or in the catalogue */
 	const struct sl_model_card *card;       /* NULL: not in the catalogue */
 	const char                 *reason;     /* static text: why it stands there, or why not */
 	bool                        ejected;    /* its breaker is open, or it asked for quiet */
@@ -65,6 +68,7 @@ struct sl_plan {
 	bool                  dropped_shape;
 	bool                  dropped_key;
 	bool                  dropped_disabled;
+	bool                  nothing_offered;  /* to a virtual model */
 	const char           *dropped_policy;   /* the first boundary that was in the way */
 	/* What was in force; slices on the arena. */
 	struct sl_slice       stack;            /* slug; empty: none */
@@ -87,6 +91,8 @@ struct sl_plan {
 struct sl_plan_query {
 	const struct sl_config  *config;
 	const struct sl_catalog *catalog;
+	/* What a virtual model stands for where nothing is configured for it; NULL: nothing. */
+	const struct sl_offers  *offers;
 	struct sl_slice          model;
 	/* A configured provider that the caller named instead of leaving the choice to
 	 * the model: it and its fallbacks, under the same model name, which may then
@@ -105,6 +111,10 @@ struct sl_plan_query {
 	bool (*serves)(void *context, size_t provider);
 	/* Whether the caller may have the request sent to this provider's model. */
 	bool (*allows)(void *context, size_t provider, struct sl_slice model);
+	/* Whether it may be sent there as a candidate of a virtual model, which has a name of
+	 * its own (an alias). NULL: as `allows` says. */
+	bool (*allows_choice)(void *context, struct sl_slice name, size_t provider,
+	                      struct sl_slice model);
 	/* Whether the provider answers to any model name (the simulated one). */
 	bool (*accepts_any)(void *context, size_t provider);
 	/* What the request asks, called at most once and only when a policy goes by
@@ -128,7 +138,8 @@ struct sl_plan_query {
 };
 
 /* Resolution: a route; a named provider and its fallbacks; an alias; a virtual model
- * (`auto`), which stands for the stack's models, else router.auto, else every alias;
+ * (`auto`), which stands for the stack's models, else router.auto, else every alias, else
+ * what the providers offer;
  * provider/model; a model that the catalogue knows for a configured provider; a provider
  * that accepts any name. Ejected targets are dropped while there is another, and so are
  * those that the catalogue says cannot do it; when there is none they are all kept: the

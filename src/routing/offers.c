@@ -1,0 +1,193 @@
+/* offers.c - current chat models, by the catalogue.
+ *
+ * A catalogue does not say what a model is for, but its row and its name do: chat models
+ * answer in text and take tools; a name that holds "codex" or "search" is of a model for
+ * that. Which of them are current the dates of release tell.
+ */
+#include "routing/offers.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/timestamp.h"
+#include "routing/judge.h"
+
+enum {
+	PER_TIER_MAX = 8, /* of one provider */
+	AGE_MAX_DAYS = 550,
+};
+static const int64_t day_ms = 86400000;
+/* Of a million tokens. Above it are models that nobody means who leaves the choice open. */
+static const int64_t price_max_nanousd = 60000000000;
+
+/* The best of one provider and tier, newest first. */
+struct shelf {
+	const struct sl_model_card *cards[PER_TIER_MAX];
+	int64_t                     released_ms[PER_TIER_MAX];
+	size_t                      count;
+};
+
+/* --- which ----------------------------------------------------------------------- */
+
+static bool
+is_for_one_purpose(struct sl_slice model)
+{
+	static const char *const signs[] = {
+		"codex", "code", "devstral", "search", "research", "audio", "realtime", "live",
+		"image", "vision", "tts", "ocr", "guard", "safety", "translate", "preview", "beta",
+		"-exp", "labs-", "customtools", "computer", "spark", ":free", "robotics",
+	};
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+		if (sl_slice_search(model, sl_slice_str(signs[i])) >= 0)
+			return true;
+	return false;
+}
+
+static bool
+has_price(const struct sl_model_card *card, enum sl_usage_class class)
+{
+	return (card->price.present >> class) & 1;
+}
+
+/* Nothing but a price is known of it. */
+static bool
+is_bare(const struct sl_model_card *card)
+{
+	return card->capabilities == 0 && card->context_tokens == 0;
+}
+
+/* What the operator gave a price for, of a model that nobody else knows, is meant to be
+ * used. */
+static bool
+is_the_operators(const struct sl_model_card *card)
+{
+	return is_bare(card) && sl_slice_starts(card->price_date, SL_SLICE("configured"));
+}
+
+static bool
+is_chat_model(const struct sl_model_card *card)
+{
+	if (sl_slice_is(card->model, "*") || !has_price(card, SL_USAGE_INPUT) ||
+	    !has_price(card, SL_USAGE_OUTPUT) ||
+	    card->price.nanousd[SL_USAGE_OUTPUT] > price_max_nanousd)
+		return false;
+	if (is_the_operators(card))
+		return card->output_modalities == 0 || card->output_modalities == SL_MODALITY_TEXT;
+	return card->output_modalities == SL_MODALITY_TEXT &&
+	       (card->input_modalities & SL_MODALITY_TEXT) && !is_for_one_purpose(card->model) &&
+	       ((card->capabilities & SL_CAP_TOOLS) || is_bare(card));
+}
+
+/* The row that holds for the provider: what stands under its own name goes before what
+ * stands under its kind. */
+static bool
+holds_for(const struct sl_catalog *catalog, const struct sl_config_provider *provider,
+          const struct sl_model_card *card)
+{
+	const struct sl_model_card *own;
+
+	if (sl_slice_eq(card->provider, provider->name))
+		return true;
+	if (!sl_slice_eq(card->provider, provider->kind))
+		return false;
+	own = sl_catalog_find(catalog, provider->name, card->model);
+	return !own || !sl_slice_eq(own->model, card->model);
+}
+
+/* Another row is the same model under a shorter name ("-20250929", "-latest"). */
+static bool
+is_dated_twin(const struct sl_catalog *catalog, const struct sl_model_card *card)
+{
+	struct sl_slice shorter = sl_catalog_undated(card->model);
+
+	return shorter.len < card->model.len &&
+	       sl_catalog_find(catalog, card->provider, shorter) &&
+	       !sl_slice_is(sl_catalog_find(catalog, card->provider, shorter)->model, "*");
+}
+
+/* --- shelves ----------------------------------------------------------------------- */
+
+static void
+put(struct shelf *shelf, const struct sl_model_card *card, int64_t released_ms)
+{
+	size_t at = shelf->count;
+
+	/* Equal dates: the cheaper first, then the shorter name. */
+	while (at > 0 && (shelf->released_ms[at - 1] < released_ms ||
+	                  (shelf->released_ms[at - 1] == released_ms &&
+	                   (shelf->cards[at - 1]->price.nanousd[SL_USAGE_OUTPUT] >
+	                        card->price.nanousd[SL_USAGE_OUTPUT] ||
+	                    (shelf->cards[at - 1]->price.nanousd[SL_USAGE_OUTPUT] ==
+	                         card->price.nanousd[SL_USAGE_OUTPUT] &&
+	                     shelf->cards[at - 1]->model.len > card->model.len)))))
+		at--;
+	if (at == PER_TIER_MAX)
+		return;
+	if (shelf->count < PER_TIER_MAX)
+		shelf->count++;
+	for (size_t i = shelf->count - 1; i > at; i--) {
+		shelf->cards[i] = shelf->cards[i - 1];
+		shelf->released_ms[i] = shelf->released_ms[i - 1];
+	}
+	shelf->cards[at] = card;
+	shelf->released_ms[at] = released_ms;
+}
+
+static void
+stack_shelves(const struct sl_catalog *catalog, const struct sl_config_provider *provider,
+              struct shelf shelves[SL_BUCKETS])
+{
+	int64_t newest_ms = 0, released_ms;
+
+	memset(shelves, 0, SL_BUCKETS * sizeof(shelves[0]));
+	for (size_t i = 0; i < sl_catalog_count(catalog); i++) {
+		const struct sl_model_card *card = sl_catalog_at(catalog, i);
+
+		if (holds_for(catalog, provider, card) && is_chat_model(card) &&
+		    sl_timestamp_parse(card->released, &released_ms) && released_ms > newest_ms)
+			newest_ms = released_ms;
+	}
+	for (size_t i = 0; i < sl_catalog_count(catalog); i++) {
+		const struct sl_model_card *card = sl_catalog_at(catalog, i);
+		bool dated = sl_timestamp_parse(card->released, &released_ms);
+
+		if (!holds_for(catalog, provider, card) || !is_chat_model(card) ||
+		    is_dated_twin(catalog, card))
+			continue;
+		/* Without a date it may be of yesterday: only where nothing has one. */
+		if (!dated && newest_ms > 0 && !is_the_operators(card))
+			continue;
+		if (!dated)
+			released_ms = newest_ms;
+		if (newest_ms - released_ms <= AGE_MAX_DAYS * day_ms)
+			put(&shelves[sl_judge_tier(SL_SLICE_NONE, card)], card, released_ms);
+	}
+}
+
+bool
+sl_offers_make(const struct sl_config *config, const struct sl_catalog *catalog,
+               const bool *named_by_operator, struct sl_arena *arena, struct sl_offers *out)
+{
+	size_t most = config->provider_count * SL_BUCKETS * PER_TIER_MAX, count = 0;
+	struct shelf *shelves = calloc(config->provider_count * SL_BUCKETS + 1, sizeof(*shelves));
+	struct sl_offer *list = SL_ARENA_ARRAY(arena, struct sl_offer, most + 1);
+
+	*out = (struct sl_offers){ .count = 0 };
+	if (!shelves || !list) {
+		free(shelves);
+		return false;
+	}
+	for (size_t p = 0; p < config->provider_count; p++)
+		if (config->providers[p].enabled && !(named_by_operator && named_by_operator[p]))
+			stack_shelves(catalog, &config->providers[p], &shelves[p * SL_BUCKETS]);
+	for (size_t turn = 0; turn < PER_TIER_MAX; turn++)
+		for (size_t s = 0; s < config->provider_count * SL_BUCKETS; s++)
+			if (turn < shelves[s].count)
+				list[count++] = (struct sl_offer){ .provider = s / SL_BUCKETS,
+					                           .card = shelves[s].cards[turn],
+					                           .tier = s % SL_BUCKETS };
+	free(shelves);
+	*out = (struct sl_offers){ list, count };
+	return true;
+}
