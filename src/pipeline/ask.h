@@ -133,7 +133,8 @@ struct sl_ask {
 	const struct sl_upstream        *upstream;
 	uint64_t                         conversation; /* 0: not known (sticky.h) */
 	const struct sl_model_card      *card;
-	struct sl_tally                 *tally;        /* its input, counted here; often NULL */
+	const struct sl_token_family    *counted_for;  /* NULL: its input was not counted here */
+	int64_t                          counted_tokens;
 	const struct sl_model_card      *baseline_card; /* what costs are compared with */
 	struct sl_lane                  *lane;         /* NULL: the caller's bytes */
 	enum sl_reply_mode               reply_mode;

@@ -23,20 +23,21 @@ void
 sl_learn_count(struct sl_ask *ask)
 {
 	const struct sl_ask_front *front = ask->front;
-	struct sl_tally *tally;
+	const struct sl_token_family *family;
+	struct sl_tally tally;
 
 	/* turn was counted up for this request; an answer made here has no front. */
 	if (!ask->gateway->services.corrections || ask->gateway->turn % EVERY != 0 || !front ||
 	    !front->target || !ask->shape->read_prompt || front->steer.input.body.len > BODY_MAX ||
 	    !is_estimated(front->target->model))
 		return;
-	tally = SL_ARENA_NEW(&ask->exchange->arena, struct sl_tally);
-	if (!tally)
+	family = sl_token_family_of(front->target->model);
+	sl_tally_init(&tally, family->encoding);
+	sl_tally_request(&tally, front->steer.input.body);
+	if (tally.images > 0 || tally.media_bytes > 0)
 		return;
-	sl_tally_init(tally, sl_token_family_of(front->target->model)->encoding);
-	sl_tally_request(tally, front->steer.input.body);
-	if (tally->images == 0 && tally->media_bytes == 0)
-		ask->tally = tally;
+	ask->counted_for = family;
+	ask->counted_tokens = sl_tally_total(&tally, family, SL_TOKEN_RATIO_ONE).tokens;
 }
 
 void
@@ -44,14 +45,11 @@ sl_learn_note(struct sl_ask *ask)
 {
 	const struct sl_usage *usage = &ask->reply.facts.usage;
 	struct sl_slice model = ask->decision.model;
-	const struct sl_token_family *family;
 
-	if (!ask->tally || !ask->finished_upstream || !sl_usage_has(usage, SL_USAGE_INPUT))
-		return;
-	family = sl_token_family_of(model);
-	if (ask->tally->encoding != family->encoding || !is_estimated(model))
+	/* A later target may be of another family, which counts another way. */
+	if (!ask->counted_for || !ask->finished_upstream ||
+	    !sl_usage_has(usage, SL_USAGE_INPUT) || sl_token_family_of(model) != ask->counted_for)
 		return;
 	sl_token_memory_note(ask->gateway->services.corrections, ask->decision.provider, model,
-	                     sl_tally_total(ask->tally, family, SL_TOKEN_RATIO_ONE).tokens,
-	                     sl_usage_get(usage, SL_USAGE_INPUT));
+	                     ask->counted_tokens, sl_usage_get(usage, SL_USAGE_INPUT));
 }
