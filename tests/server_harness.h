@@ -5,7 +5,7 @@
  * handler logs what it was told and answers by path:
  *
  *   /early      answered in on_head        /wait    not answered at all
- *   /stream     streamed, two writes, one trailer
+ *   /stream     streamed, its head forgotten, two writes, one trailer
  *   /big        8 MiB in writes of 64 KiB, with back-pressure
  *   /abort      streamed, then cut         /short   declared 10, written 3
  *   /unsendable one field too many lines
@@ -105,6 +105,8 @@ harness_stream(struct sl_exchange *exchange)
 	struct sl_header trailer = { SL_SLICE("x-cost"), SL_SLICE("0.5") };
 
 	sl_exchange_start(exchange, 200, &type, 1, -1, SL_SLICE("x-cost"));
+	sl_exchange_forget_head(exchange);
+	assert_int_equal(exchange->request.headers.count, 0);
 	sl_exchange_write(exchange, SL_SLICE("data: one\n\n"));
 	sl_exchange_write(exchange, SL_SLICE("data: two\n\n"));
 	sl_exchange_finish(exchange, &trailer, 1);

@@ -3,24 +3,65 @@
 
 #include "net/server_internal.h"
 
+/* An arena that is on itself. */
+static struct sl_arena *
+new_head(size_t size)
+{
+	struct sl_arena arena, *head;
+
+	sl_arena_init(&arena, sizeof(arena) + size, SL_ARENA_MAX);
+	head = SL_ARENA_NEW(&arena, struct sl_arena);
+	if (head)
+		*head = arena;
+	return head;
+}
+
+static void
+free_head(struct sl_exchange *exchange)
+{
+	struct sl_arena arena;
+
+	if (!exchange->head)
+		return;
+	arena = *exchange->head;
+	exchange->head = NULL;
+	sl_arena_release(&arena);
+}
+
+void
+sl_exchange_forget_head(struct sl_exchange *exchange)
+{
+	struct sl_request *request = &exchange->request;
+
+	free_head(exchange);
+	request->method = request->target = request->path = request->query = request->authority =
+	    SL_SLICE_NONE;
+	request->headers = (struct sl_headers){ 0 };
+}
+
 void *
 sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops *ops,
                 size_t head_size)
 {
 	/* calloc would pass glibc's cache of small blocks by. */
 	struct sl_exchange *exchange = malloc(size);
-	size_t first = conn->server->handler.arena_size;
+	const struct sl_server_handler *handler = &conn->server->handler;
 
 	if (!exchange)
 		return NULL;
 	memset(exchange, 0, size);
+	exchange->head = new_head(head_size + handler->head_size);
+	if (!exchange->head) {
+		free(exchange);
+		return NULL;
+	}
 	exchange->ops = ops;
 	exchange->loop = conn->server->loop;
 	exchange->request.peer = sl_slice_make(conn->peer, conn->peer_len);
 	exchange->request.secure = conn->sock.ssl != NULL;
 	exchange->request.content_length = -1;
-	/* The head and what the handler usually needs share the first chunk. */
-	sl_arena_init(&exchange->arena, head_size + (first ? first : SL_ARENA_FIRST), SL_ARENA_MAX);
+	sl_arena_init(&exchange->arena, handler->arena_size ? handler->arena_size : SL_ARENA_FIRST,
+	              SL_ARENA_MAX);
 	sl_buf_init(&exchange->body, SL_BODY_FIRST);
 	conn->server->exchange_count++;
 	return exchange;
@@ -34,6 +75,7 @@ sl_exchange_free(struct sl_conn *conn, struct sl_exchange *exchange, enum sl_gon
 	server->exchange_count--;
 	server->handler.on_gone(server->handler.context, exchange, why);
 	sl_buf_release(&exchange->body);
+	free_head(exchange);
 	sl_arena_release(&exchange->arena);
 	free(exchange);
 }
@@ -191,6 +233,7 @@ sl_exchange_detach(struct sl_exchange *exchange)
 	detached->request.peer = sl_arena_dup(&detached->arena, exchange->request.peer);
 	sl_arena_init(&exchange->arena, SL_ARENA_FIRST, SL_ARENA_MAX);
 	sl_buf_init(&exchange->body, SL_BODY_FIRST);
+	exchange->head = NULL;
 	exchange->user = NULL;
 	return detached;
 }
@@ -201,6 +244,7 @@ sl_exchange_discard(struct sl_exchange *exchange)
 	struct sl_arena arena = exchange->arena;
 
 	sl_buf_release(&exchange->body);
+	free_head(exchange);
 	free(exchange);
 	sl_arena_release(&arena);
 }

@@ -71,7 +71,9 @@ static bool
 begin_exchange(struct h1 *h1)
 {
 	const struct sl_h1_head *head = h1->head;
-	size_t head_size = head ? head->text.len + head->count * sizeof(struct sl_header) : 0;
+	/* The target stands for itself, and both pieces are aligned. */
+	size_t head_size = head ? head->text.len + head->count * sizeof(struct sl_header) +
+	                              head->target_len + 2 * sizeof(max_align_t) : 0;
 
 	h1->exchange = sl_exchange_new(h1->conn, sizeof(*h1->exchange), &sl_h1_exchange_ops, head_size);
 	if (!h1->exchange) {
@@ -98,8 +100,8 @@ fill_request(struct h1 *h1)
 	request->method = sl_slice_str(
 	    llhttp_method_name((llhttp_method_t)llhttp_get_method(&h1->head->parser)));
 	request->is_head = h1->head->parser.method == HTTP_HEAD;
-	target = sl_arena_dup(&exchange->arena, sl_h1_head_target(h1->head));
-	if (!target.ptr || sl_h1_head_fields(h1->head, &exchange->arena, &request->headers))
+	target = sl_arena_dup(exchange->head, sl_h1_head_target(h1->head));
+	if (!target.ptr || sl_h1_head_fields(h1->head, exchange->head, &request->headers))
 		return SL_ENOMEM;
 	return sl_request_set_target(request, target);
 }

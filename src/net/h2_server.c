@@ -131,13 +131,14 @@ drop_fields(struct h2 *h2)
 
 /* Copies the fields that were collected; pseudo fields go to the request. */
 static enum sl_err
-fill_fields(struct h2 *h2, struct sl_exchange *exchange, struct sl_headers *out)
+fill_fields(struct h2 *h2, struct sl_exchange *exchange, struct sl_arena *arena,
+            struct sl_headers *out)
 {
 	struct sl_request *request = &exchange->request;
 	struct sl_header *items;
 	char *text;
 
-	items = sl_arena_alloc(&exchange->arena, h2->field_count * sizeof(*items) + h2->text.len);
+	items = sl_arena_alloc(arena, h2->field_count * sizeof(*items) + h2->text.len);
 	if (!items)
 		return SL_ENOMEM;
 	text = (char *)(items + h2->field_count);
@@ -291,7 +292,7 @@ begin_stream(struct h2 *h2, const nghttp2_frame *frame)
 	h2->requests++;
 	sl_timer_clear(&h2->conn->timer);
 	nghttp2_session_set_stream_user_data(h2->session, stream->id, stream);
-	err = fill_fields(h2, &stream->base, &stream->base.request.headers);
+	err = fill_fields(h2, &stream->base, stream->base.head, &stream->base.request.headers);
 	status = err == SL_OK ? judge_head(stream, &reason) : 503;
 	if (err != SL_OK)
 		reason = "out of memory";
@@ -322,7 +323,8 @@ end_trailers(struct h2 *h2, struct h2_stream *stream)
 	if (h2->head_too_large)
 		bad_request(stream, 431, "the trailer fields are too large");
 	else if (h2->field_count)
-		err = fill_fields(h2, &stream->base, &stream->base.trailers);
+		err = fill_fields(h2, &stream->base, &stream->base.arena,
+		                  &stream->base.trailers);
 	drop_fields(h2);
 	return err == SL_OK ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }

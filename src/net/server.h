@@ -38,7 +38,7 @@ struct sl_server_limits {
 	uint32_t requests_per_connection; /* then Connection: close / GOAWAY */
 };
 
-/* A request head. Slices live as long as the exchange's arena. */
+/* A request head. Slices live until the exchange ends or forgets its head. */
 struct sl_request {
 	struct sl_slice   method;     /* "POST" */
 	struct sl_slice   target;     /* as received: "/v1/x?y=z" */
@@ -58,6 +58,7 @@ struct sl_request {
  * `user`. The body arrives complete in `body` before on_request. */
 struct sl_exchange {
 	struct sl_request request;
+	struct sl_arena  *head;       /* what the request's slices are on, and itself; NULL: forgotten */
 	struct sl_arena   arena;      /* lifetime of the exchange */
 	struct sl_buf     body;       /* the request body; the handler may release it early */
 	struct sl_headers trailers;   /* of the request, after the body */
@@ -81,9 +82,9 @@ enum sl_gone_reason {
  * inside one of the functions below (so no re-entrance). */
 struct sl_server_handler {
 	void *context;
-	/* Bytes that an exchange takes from its arena while it is answered, so that they are
-	 * one piece with its head; 0: unknown. */
-	size_t arena_size;
+	/* Bytes that an exchange takes from its arena while it is answered, and from its head
+	 * besides the fields, so that each is one piece; 0: unknown. */
+	size_t arena_size, head_size;
 	/* Head complete. Either answer now (sl_exchange_send and friends), or
 	 * return and let the body come. *body_max starts as limits.body_bytes
 	 * and may be lowered. */
@@ -126,11 +127,15 @@ enum sl_err sl_exchange_finish(struct sl_exchange *exchange,
 enum sl_err sl_exchange_send(struct sl_exchange *exchange, int status,
                              const struct sl_header *headers, size_t count,
                              struct sl_slice body);
+/* The handler needs the head no more: its slices and what else is on exchange->head are
+ * freed, so that a long answer costs little. The peer and how the request was framed stay.
+ * Not before the answer has begun. */
+void sl_exchange_forget_head(struct sl_exchange *exchange);
 /* Cuts the answer so that the peer cannot take it for complete: no last chunk,
  * RST_STREAM. on_gone follows from the loop, not from inside this call. */
 void sl_exchange_abort(struct sl_exchange *exchange);
-/* From inside on_gone only: what the handler made on the ending exchange - arena and
- * body, with the request's slices - goes over to a new one that has no peer. Answers to
+/* From inside on_gone only: what the handler made on the ending exchange - head, arena
+ * and body, with the request's slices - goes over to a new one that has no peer. Answers to
  * it vanish, its fields are gone, on_gone is not called for it. NULL: no memory. */
 struct sl_exchange *sl_exchange_detach(struct sl_exchange *exchange);
 /* Frees a detached one. */

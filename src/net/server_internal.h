@@ -25,8 +25,8 @@ enum {
 	SL_BODY_FIRST = 1024 * 1024,     /* bytes allocated on a declaration's word */
 	SL_OUT_MAX = 256 * 1024 * 1024,  /* hard end for one complete answer */
 	SL_SPARE_MAX = 16 * 1024,        /* larger buffers are not kept for reuse */
-	SL_ARENA_FIRST = 1632,           /* first chunk of an exchange's arena behind the head,
-	                                  * where the handler does not say */
+	SL_ARENA_FIRST = 1632,           /* first chunk of an exchange's arena, where the
+	                                  * handler does not say */
 	SL_ARENA_MAX = 256 * 1024 * 1024,
 };
 
@@ -130,7 +130,8 @@ enum sl_err sl_conn_send(struct sl_conn *conn, struct iovec *parts, int count);
 /* Serves a connected, non-blocking stream socket, cleartext; the server owns it. */
 void sl_server_adopt(struct sl_server *server, int fd);
 
-/* A new exchange of `size` bytes (struct sl_exchange first), counted. */
+/* A new exchange of `size` bytes (struct sl_exchange first), counted; with room for a
+ * head of head_size bytes. */
 void *sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops *ops,
                       size_t head_size);
 /* Tells the handler and frees it. */

@@ -253,7 +253,7 @@ note_decision(struct sl_ask *ask, const struct sl_plan *plan)
 
 	decision->stack = sl_arena_dup(arena, plan->stack);
 	decision->stack_version = plan->stack_version;
-	decision->explain = ask->selection.wish.explain == SL_YES;
+	decision->explain = ask->head->selection.wish.explain == SL_YES;
 	if (plan->classified) {
 		decision->bucket = sl_bucket_name(plan->class.bucket);
 		decision->score = plan->class.score;
@@ -284,11 +284,11 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.corrections = ask->gateway->services.corrections,
 		.shape = ask->shape,
 		.steer = &front->steer,
-		.selection = &ask->selection,
+		.selection = &ask->head->selection,
 		.model = ask->record.model_requested,
 		.turn = ask->gateway->turn++,
 		.now_us = sl_loop_now_ns(ask->gateway->loop) / 1000,
-		.explain = ask->selection.wish.explain == SL_YES,
+		.explain = ask->head->selection.wish.explain == SL_YES,
 		.arena = &front->arena,
 	};
 	bool planned = sl_aim_plan(&aim, &front->plan, fault);

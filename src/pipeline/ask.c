@@ -56,7 +56,7 @@ trace_id(struct sl_ask *ask)
 	/* 00-<32 hex>-<16 hex>-<2 hex>; longer for future versions. */
 	if (given.len >= 55 && given.ptr[2] == '-' && given.ptr[35] == '-' &&
 	    given.ptr[52] == '-' && is_hex(sl_slice_make(given.ptr + 3, 32)))
-		return sl_slice_make(given.ptr + 3, 32);
+		return sl_arena_dup(&ask->exchange->arena, sl_slice_make(given.ptr + 3, 32));
 	sl_put_hex64(sl_put_hex64(made, sl_rand_u64() | 1), sl_rand_u64());
 	return sl_arena_dup(&ask->exchange->arena, sl_slice_make(made, sizeof(made)));
 }
@@ -82,6 +82,9 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 
 	if (!ask)
 		return NULL;
+	ask->head = SL_ARENA_NEW(exchange->head, struct sl_ask_head);
+	if (!ask->head)
+		return NULL;
 	ask->gateway = gateway;
 	ask->exchange = exchange;
 	ask->world = sl_world_ref(gateway->world);
@@ -90,7 +93,7 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	sl_rand_ulid(ask->request_id + 4, sl_loop_wall_ms(gateway->loop));
 	ask->decision.request_id = sl_slice_make(ask->request_id, 4 + SL_ULID_LEN);
 	ask->decision.public_id = ask->decision.request_id;
-	ask->selection.path = exchange->request.path;
+	ask->head->selection.path = exchange->request.path;
 	ask->decision.bucket = SL_SLICE("direct");
 	ask->decision.wall_s = sl_loop_wall_ms(gateway->loop) / 1000;
 	ask->record.begin_wall_ms = sl_loop_wall_ms(gateway->loop);
@@ -137,8 +140,27 @@ sl_ask_close_front(struct sl_ask *ask)
 	ask->front = NULL;
 	ask->reply_headers = NULL;
 	ask->reply_header_count = 0;
-	ask->input = (struct sl_shape_input){ 0 };
+	if (ask->head)
+		ask->head->input = (struct sl_shape_input){ 0 };
 	sl_buf_release(&ask->exchange->body);
+}
+
+static void
+keep(struct sl_ask *ask, struct sl_slice *text)
+{
+	if (text->len > 0 && text->ptr != ask->request_id)
+		*text = sl_arena_dup(&ask->exchange->arena, *text);
+}
+
+void
+sl_ask_forget_head(struct sl_ask *ask)
+{
+	keep(ask, &ask->record.client_request_id);
+	keep(ask, &ask->record.tag);
+	keep(ask, &ask->decision.public_id);
+	keep(ask, &ask->decision.provider_requested);
+	ask->head = NULL;
+	sl_exchange_forget_head(ask->exchange);
 }
 
 /* Bytes of a stream fault; empty when the grammar cannot carry one. */
@@ -181,7 +203,7 @@ send_fault(struct sl_ask *ask, const struct sl_fault *fault)
 	int status;
 
 	if (!shape)
-		shape = sl_shape_for_errors(ask->selection.path);
+		shape = sl_shape_for_errors(ask->head->selection.path);
 	sl_buf_init(&body, 64 * 1024);
 	sl_quota_note(ask);
 	status = ask->surface->fault(&ask->decision, shape, fault, arena, &body, &fields);

@@ -87,6 +87,14 @@ struct sl_ask_front {
 	void            (*on_held)(struct sl_ask *ask, enum sl_err err);
 };
 
+/* What the head of the request says, on the exchange's head and with it forgotten once
+ * the answer has begun. */
+struct sl_ask_head {
+	struct sl_slice       credential; /* as presented */
+	struct sl_selection   selection;  /* what the caller chose besides the message */
+	struct sl_shape_input input;      /* its body until the front is closed */
+};
+
 struct sl_usage_sums;
 
 /* What the record will say that nothing else of the ask knows; ask.c puts the rest to
@@ -111,13 +119,11 @@ struct sl_ask {
 	struct sl_key                   *key;      /* NULL: none (keys off, or refused) */
 	struct sl_tenancy                tenancy;  /* closed without a key */
 	enum sl_ask_state                state;
-	struct sl_slice                  credential; /* as presented; on the request's headers */
-	struct sl_selection              selection;  /* what the caller chose besides the message */
+	struct sl_ask_head              *head;     /* NULL once a stream or opaque reply began */
 	const struct sl_surface_page    *page;       /* that is asked for; NULL: none */
 	struct sl_usage_sums            *sums;       /* on their way for it; NULL: none */
 
 	struct sl_ask_front             *front;    /* NULL once the reply is under way */
-	struct sl_shape_input            input;    /* until the body is complete */
 	bool                             stream;
 	enum sl_framing                  framing;
 
@@ -199,6 +205,8 @@ bool sl_ask_open_front(struct sl_ask *ask);
 struct sl_arena *sl_ask_arena(struct sl_ask *ask);
 /* The request's bytes and plan served their purpose: frees them. */
 void sl_ask_close_front(struct sl_ask *ask);
+/* The answer has begun: frees the request's head, keeping what the record says of it. */
+void sl_ask_forget_head(struct sl_ask *ask);
 /* Usage is final as far as it will ever be: fixes the cost in the decision. */
 void sl_ask_settle(struct sl_ask *ask);
 void sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why);

@@ -102,7 +102,7 @@ sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target)
 static struct sl_json
 extensions_for(struct sl_ask *ask)
 {
-	const struct sl_json all = ask->selection.extensions;
+	const struct sl_json all = ask->head->selection.extensions;
 	char *name;
 	struct sl_json own;
 
@@ -131,8 +131,8 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	};
 	struct sl_provider_request where = {
 		.shape = ask->shape,
-		.verb = ask->input.verb,
-		.path = ask->shape == &sl_shape_proxy ? ask->selection.path : SL_SLICE_NONE,
+		.verb = ask->head->input.verb,
+		.path = ask->shape == &sl_shape_proxy ? ask->head->selection.path : SL_SLICE_NONE,
 		.model = target->model,
 		.stream = ask->stream,
 		.query = sl_fields_query(ask),

@@ -235,7 +235,7 @@ choose(struct sl_ask *ask, const struct bidding *bidding, const struct sl_agent 
 	for (size_t i = 0; i < result->count; i++)
 		sl_agent_book_auction(ask->gateway->services.agents,
 		                      agents[result->ranking[i].agent].name, i == 0);
-	ask->selection.wish.route = winner->name;
+	ask->head->selection.wish.route = winner->name;
 	decision->agent = winner->name;
 	decision->agent_category = winner->category;
 	decision->agent_quality = (double)winner->quality_ppm / SL_AUCTION_PPM;
@@ -252,7 +252,7 @@ sl_bidding_apply(struct sl_ask *ask)
 	struct bidding bidding;
 	size_t count;
 
-	if (!sl_slice_is(ask->selection.wish.route, "stolabs/stoAuction"))
+	if (!sl_slice_is(ask->head->selection.wish.route, "stolabs/stoAuction"))
 		return true;
 	if (!read_bidding(ask, &bidding))
 		return false;

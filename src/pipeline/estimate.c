@@ -501,7 +501,7 @@ within_rate(struct sl_ask *ask)
 void
 sl_estimate_answer(struct sl_ask *ask)
 {
-	struct sl_json body = sl_json_parse(ask->input.body);
+	struct sl_json body = sl_json_parse(ask->head->input.body);
 	struct estimate *estimate = SL_ARENA_NEW(&ask->front->arena, struct estimate);
 	struct target targets[TARGETS_MAX];
 	struct sl_json_writer w;

@@ -69,11 +69,11 @@ stays_here(struct sl_slice connection, struct sl_slice name)
 static bool
 is_gateway_credential(const struct sl_ask *ask, struct sl_slice value)
 {
-	if (ask->credential.len == 0)
+	if (ask->head->credential.len == 0)
 		return false;
 	if (sl_slice_istarts(value, SL_SLICE("bearer ")))
 		value = sl_slice_trim(sl_slice_from(value, 7));
-	return sl_slice_eq(value, ask->credential);
+	return sl_slice_eq(value, ask->head->credential);
 }
 
 /* The caller's trace goes on with a span of ours; its sampling decision holds.
@@ -129,7 +129,7 @@ static struct sl_slice
 bearer(struct sl_ask *ask)
 {
 	return sl_arena_join(sl_ask_arena(ask), (struct sl_slice[]){
-	    SL_SLICE("Bearer "), ask->selection.upstream_key }, 2);
+	    SL_SLICE("Bearer "), ask->head->selection.upstream_key }, 2);
 }
 
 size_t
@@ -168,12 +168,12 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 	if (ask->key_index < upstream->keys.count)
 		count = add(out, count, max, upstream->auth_header,
 		            sl_secret_reveal(&upstream->keys.slots[ask->key_index].value));
-	else if (ask->selection.upstream_key.len > 0 && upstream->auth != SL_AUTH_NONE &&
+	else if (ask->head->selection.upstream_key.len > 0 && upstream->auth != SL_AUTH_NONE &&
 	         !*used_callers_credential) {
 		*used_callers_credential = true;
 		count = add(out, count, max, upstream->auth_header,
 		            upstream->auth == SL_AUTH_BEARER ? bearer(ask)
-		                                             : ask->selection.upstream_key);
+		                                             : ask->head->selection.upstream_key);
 	}
 	for (size_t i = 0; i < upstream->kind->header_count; i++)
 		if (!has(out, count, upstream->kind->headers[i].name))
@@ -236,7 +236,7 @@ is_ours(const struct sl_ask *ask, struct sl_slice pair)
 {
 	return sl_slice_starts(pair, SL_SLICE("key=")) ||
 	       (sl_slice_starts(pair, SL_SLICE("api-version=")) &&
-	        sl_slice_starts(ask->selection.path, SL_SLICE("/openai/deployments/")));
+	        sl_slice_starts(ask->head->selection.path, SL_SLICE("/openai/deployments/")));
 }
 
 struct sl_slice

@@ -17,7 +17,8 @@
 #include "pipeline/learn.h"
 #include "telemetry/telemetry.h"
 
-enum { ASK_TEXTS = 256 }; /* bytes: ids and names that live as long as the answer */
+/* Bytes: ids and names that live as long as the answer, and as long as the head. */
+enum { ASK_TEXTS = 256, HEAD_TEXTS = 64 };
 
 static bool
 is_method(const struct sl_exchange *exchange, const char *method)
@@ -48,12 +49,12 @@ static bool
 listen_to(struct sl_ask *ask, struct sl_fault *fault)
 {
 	const struct sl_surface_request view = view_of(ask->exchange, ask->world->config);
-	struct sl_selection *selection = &ask->selection;
+	struct sl_selection *selection = &ask->head->selection;
 	bool good;
 
 	ask->surface = sl_surface_recognise(&view);
 	good = !ask->surface->select ||
-	       ask->surface->select(&view, ask->decision.request_id, &ask->exchange->arena,
+	       ask->surface->select(&view, ask->decision.request_id, ask->exchange->head,
 	                            selection, fault);
 	ask->decision.provider_requested = selection->provider;
 	if (selection->request_id.len == 0)
@@ -71,15 +72,15 @@ authenticate(struct sl_ask *ask)
 	const struct sl_surface_request view = view_of(ask->exchange, ask->world->config);
 	struct sl_fault fault;
 
-	ask->credential = ask->surface->credential(&view, &ask->exchange->arena);
+	ask->head->credential = ask->surface->credential(&view, ask->exchange->head);
 	if (!ask->world->config->keys_required)
 		return true;
-	if (ask->credential.len == 0) {
+	if (ask->head->credential.len == 0) {
 		sl_ask_refuse_with(ask, SL_FAULT_AUTH_MISSING,
 		                   sl_slice_str(ask->surface->credential_hint));
 		return false;
 	}
-	if (sl_keyring_find(ask->gateway->services.keyring, ask->credential, &ask->key, &fault) ==
+	if (sl_keyring_find(ask->gateway->services.keyring, ask->head->credential, &ask->key, &fault) ==
 	    SL_OK) {
 		ask->decision.key_id = sl_key_id(ask->key);
 		sl_admission_open(ask);
@@ -155,8 +156,8 @@ fits_provider(const struct sl_ask *ask)
 {
 	const struct sl_config *config = ask->world->config;
 
-	for (size_t i = 0; ask->selection.own_shape_only && i < config->provider_count; i++)
-		if (sl_slice_eq(config->providers[i].name, ask->selection.provider))
+	for (size_t i = 0; ask->head->selection.own_shape_only && i < config->provider_count; i++)
+		if (sl_slice_eq(config->providers[i].name, ask->head->selection.provider))
 			return sl_provider_serves(ask->world->upstreams[i].kind, ask->shape);
 	return true;
 }
@@ -166,7 +167,7 @@ fits_provider(const struct sl_ask *ask)
 static bool
 pass_through(struct sl_ask *ask)
 {
-	if (!ask->selection.any_path ||
+	if (!ask->head->selection.any_path ||
 	    (ask->shape && is_method(ask->exchange, "POST") && fits_provider(ask)))
 		return false;
 	ask->shape = &sl_shape_proxy;
@@ -210,11 +211,11 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		sl_ask_answer(ask, 204, SL_SLICE_NONE, SL_SLICE_NONE);
 		return;
 	}
-	ask->input.query = request->query;
-	ask->input.content_type = sl_headers_get(&request->headers, "content-type");
+	ask->head->input.query = request->query;
+	ask->head->input.content_type = sl_headers_get(&request->headers, "content-type");
 	/* So far the shape only chooses the envelope: who asks comes first. */
-	ask->shape = sl_shape_match(ask->selection.path, &exchange->arena, &ask->input);
-	if (!ask->shape && sl_estimate_owns(ask->selection.path))
+	ask->shape = sl_shape_match(ask->head->selection.path, exchange->head, &ask->head->input);
+	if (!ask->shape && sl_estimate_owns(ask->head->selection.path))
 		ask->shape = &sl_shape_estimate;
 	if (ask->rowless) {
 		refuse_rowless(ask);
@@ -250,7 +251,7 @@ make_plan(struct sl_ask *ask)
 static struct sl_slice
 written_model(const struct sl_ask *ask)
 {
-	return ask->input.path_model.len > 0 ? ask->input.path_model : ask->front->steer.model;
+	return ask->head->input.path_model.len > 0 ? ask->head->input.path_model : ask->front->steer.model;
 }
 
 static bool
@@ -263,7 +264,7 @@ read_members(struct sl_ask *ask, struct sl_fault *fault)
 		return true;
 	sl_shape_members(&ask->front->steer, &members.astrolabe, &members.nexus,
 	                 &members.sto_payload);
-	return ask->surface->read_members(&members, &ask->front->arena, &ask->selection, fault);
+	return ask->surface->read_members(&members, &ask->front->arena, &ask->head->selection, fault);
 }
 
 
@@ -287,8 +288,8 @@ on_request(void *context, struct sl_exchange *exchange)
 		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
 		return;
 	}
-	ask->input.body = sl_buf_slice(&exchange->body);
-	if (!ask->shape->read_request(&ask->input, &ask->front->arena, &ask->front->steer, &fault)) {
+	ask->head->input.body = sl_buf_slice(&exchange->body);
+	if (!ask->shape->read_request(&ask->head->input, &ask->front->arena, &ask->front->steer, &fault)) {
 		sl_ask_refuse(ask, &fault);
 		return;
 	}
@@ -310,11 +311,11 @@ on_request(void *context, struct sl_exchange *exchange)
 	}
 	ask->decision.stream = ask->stream;
 	ask->record.model_requested = sl_arena_dup(&exchange->arena,
-	                                           sl_aim_model(&ask->selection,
+	                                           sl_aim_model(&ask->head->selection,
 	                                                        written_model(ask)));
 	ask->decision.model_requested = ask->record.model_requested;
-	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->selection.end_user.len > 0
-	                                    ? ask->selection.end_user
+	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->head->selection.end_user.len > 0
+	                                    ? ask->head->selection.end_user
 	                                    : ask->front->steer.end_user);
 	if (ask->record.end_user.len == 0 && ask->key)
 		ask->record.end_user = sl_key_policy(ask->key)->user;
@@ -428,6 +429,7 @@ sl_gateway_new(struct sl_loop *loop, struct sl_client *client,
 	gateway->handler = (struct sl_server_handler){
 		.context = gateway,
 		.arena_size = sizeof(struct sl_ask) + ASK_TEXTS,
+		.head_size = sizeof(struct sl_ask_head) + HEAD_TEXTS,
 		.on_head = on_head,
 		.on_request = on_request,
 		.on_bad_request = on_bad_request,

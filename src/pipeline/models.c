@@ -337,7 +337,7 @@ sl_models_answer(struct sl_ask *ask)
 	bool beta;
 
 	/* Gemini's generating paths stand below the same root. */
-	if (ask->shape || !is_models_path(ask->selection.path, &ask->exchange->arena, &rest, &beta))
+	if (ask->shape || !is_models_path(ask->head->selection.path, &ask->exchange->arena, &rest, &beta))
 		return false;
 	/* A verb that no shape knows is no model to be asked about. */
 	if (sl_slice_is(request->method, "POST") && sl_slice_find(rest, ':') >= 0)

@@ -26,7 +26,7 @@ view_of(struct sl_ask *ask)
 	struct sl_surface_view view = {
 		.config = ask->world->config,
 		.catalog = ask->world->catalog,
-		.path = ask->selection.path,
+		.path = ask->head->selection.path,
 		.query = ask->exchange->request.query,
 		.arena = &ask->exchange->arena,
 		.now_wall_ms = sl_loop_wall_ms(ask->gateway->loop),
@@ -127,7 +127,7 @@ sl_pages_answer(struct sl_ask *ask, bool authenticated)
 	struct sl_surface_view view;
 	const char *allow;
 
-	page = sl_surface_page(ask->surface, ask->exchange->request.method, ask->selection.path,
+	page = sl_surface_page(ask->surface, ask->exchange->request.method, ask->head->selection.path,
 	                       &allow);
 	if (page && (authenticated || page->open)) {
 		ask->page = page;

@@ -187,6 +187,7 @@ begin_answer(struct sl_ask *ask)
 	                                                  : SL_SLICE_NONE) != SL_OK)
 		sl_exchange_abort(ask->exchange);
 	sl_ask_close_front(ask);
+	sl_ask_forget_head(ask);
 	send_held(ask);
 }
 

@@ -41,7 +41,7 @@ static bool
 instruct(struct sl_ask *ask, struct sl_slice system, struct sl_fault *fault)
 {
 	static const struct sl_json_want want = { "messages" };
-	struct sl_slice body = ask->input.body, parts[4];
+	struct sl_slice body = ask->head->input.body, parts[4];
 	struct sl_json_found messages;
 	size_t inside;
 
@@ -61,8 +61,8 @@ instruct(struct sl_ask *ask, struct sl_slice system, struct sl_fault *fault)
 	                                       messages.value_end - 1 - inside)).len > 0
 	               ? SL_SLICE(",") : SL_SLICE_NONE;
 	parts[3] = sl_slice_from(body, inside);
-	ask->input.body = sl_arena_join(&ask->front->arena, parts, 4);
-	if (parts[1].len > 0 && ask->input.body.ptr)
+	ask->head->input.body = sl_arena_join(&ask->front->arena, parts, 4);
+	if (parts[1].len > 0 && ask->head->input.body.ptr)
 		return true;
 	sl_fault_set(fault, SL_FAULT_OVERLOADED,
 	             SL_SLICE("The gateway is out of memory. Try again shortly."));
@@ -73,12 +73,12 @@ bool
 sl_route_apply(struct sl_ask *ask, struct sl_fault *fault)
 {
 	struct sl_ask_front *front = ask->front;
-	struct sl_slice name = ask->selection.wish.route;
+	struct sl_slice name = ask->head->selection.wish.route;
 	const struct sl_config_route *route;
 
 	route = name.len > 0 ? find(ask->world->config, name) : NULL;
 	if (!route || route->system.len == 0)
 		return true;
 	return instruct(ask, route->system, fault) &&
-	       ask->shape->read_request(&ask->input, &front->arena, &front->steer, fault);
+	       ask->shape->read_request(&ask->head->input, &front->arena, &front->steer, fault);
 }

@@ -223,7 +223,7 @@ static bool
 turn_to_question(struct sl_ask *ask, struct sl_slice answer)
 {
 	struct sl_verify *verify = ask->front->verify;
-	struct sl_shape_input input = ask->input;
+	struct sl_shape_input input = ask->head->input;
 	struct sl_fault fault;
 	struct sl_steer steer;
 	struct sl_buf body;
