@@ -319,6 +319,7 @@ sl_ask_settle(struct sl_ask *ask)
 		return;
 	ask->decision.cost_known = true;
 	sl_spend_end(ask);
+	ask->decision.bought = ask->spend.bought;
 	ask->decision.priced = ask->spend.priced;
 	ask->decision.cost_nanousd = ask->spend.cost_nanousd;
 	/* The same usage at the price of what it is compared with. */

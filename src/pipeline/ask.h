@@ -250,6 +250,8 @@ size_t sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstr
                              struct sl_header *out, size_t max, bool *used_callers_credential);
 size_t sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
                                struct sl_header **out);
+/* Whether the provider is asked with the caller's credential: its account pays. */
+bool sl_fields_callers_account(const struct sl_ask *ask, const struct sl_upstream *upstream);
 /* The caller's query without a credential. */
 struct sl_slice sl_fields_query(struct sl_ask *ask);
 

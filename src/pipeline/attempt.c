@@ -125,6 +125,8 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.model_in_path = (kind->quirks & SL_QUIRK_MODEL_IN_PATH) != 0,
 		.body_version = kind->body_version,
 		.ask_for_usage = (kind->quirks & SL_QUIRK_NO_STREAM_OPTIONS) == 0,
+		.as_written = ask->upstream->config->from_route ||
+		              sl_fields_callers_account(ask, ask->upstream),
 		.max_output_tokens = ask->spend.output_limit,
 		.extensions = extensions_for(ask),
 		.old_limit_name = strcmp(kind->name, "openai") != 0 && strcmp(kind->name, "azure") != 0,

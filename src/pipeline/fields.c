@@ -132,6 +132,23 @@ bearer(struct sl_ask *ask)
 	    SL_SLICE("Bearer "), ask->head->selection.upstream_key }, 2);
 }
 
+bool
+sl_fields_callers_account(const struct sl_ask *ask, const struct sl_upstream *upstream)
+{
+	const struct sl_headers *in = &ask->exchange->request.headers;
+
+	if (upstream->keys.count > 0 || upstream->grant || upstream->auth == SL_AUTH_AWS ||
+	    upstream->auth == SL_AUTH_NONE)
+		return false;
+	if (ask->selection.upstream_key.len > 0)
+		return true;
+	for (size_t i = 0; upstream->auth == SL_AUTH_PASSTHROUGH && i < in->count; i++)
+		if (is_credential(in->items[i].name) &&
+		    !(ask->key && is_gateway_credential(ask, in->items[i].value)))
+			return true;
+	return false;
+}
+
 size_t
 sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
                       struct sl_header *out, size_t max, bool *used_callers_credential)

@@ -382,12 +382,22 @@ says_too_long(struct sl_ask *ask)
 	return false;
 }
 
+static bool
+lacks_callers_credential(const struct sl_ask *ask)
+{
+	const struct sl_upstream *up = ask->upstream;
+
+	return up->auth == SL_AUTH_PASSTHROUGH ||
+	       (up->config->from_route && up->auth != SL_AUTH_NONE);
+}
+
 static void
 finish_error(struct sl_ask *ask)
 {
 	int status = ask->upstream_status;
-	bool ours = !ask->used_callers_credential && (status == 401 || status == 402 ||
-	                                              status == 403);
+	/* A credential that the caller was to bring is no fault of this gateway's. */
+	bool ours = !ask->used_callers_credential && !lacks_callers_credential(ask) &&
+	            (status == 401 || status == 402 || status == 403);
 	bool another;
 
 	ask->finished_upstream = true;

@@ -221,7 +221,8 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	spend->output_limit = 0;
 	spend->told_ns = 0;
 	spend->input_tokens = -1;
-	if (!ask->key || !money)
+	/* With the caller's own credential the provider's bill is the caller's. */
+	if (!ask->key || !money || sl_fields_callers_account(ask, ask->upstream))
 		return SL_OK;
 	sl_scopes_of_tenancy(&ask->tenancy, &scopes);
 	spend->bound = sl_scopes_bind(&scopes);
@@ -366,6 +367,7 @@ sl_spend_end(struct sl_ask *ask)
 	} else {
 		*usage = (struct sl_usage){ 0 };
 	}
+	spend->bought = spend->bought || bought;
 	spend->priced = spend->priced || priced;
 	if (priced)
 		spend->cost_nanousd += cost;

@@ -37,7 +37,8 @@ struct sl_spend {
 	bool            open;         /* an attempt is under way */
 	bool            bound;        /* a budget limits it: the hold is what it may cost */
 	bool            gave_up;      /* its reply did not come in time */
-	bool            priced;
+	bool            bought;       /* an attempt so far may be charged for, */
+	bool            priced;       /* and this is known of one: */
 	int64_t         input_tokens; /* of the request, counted; -1: not yet */
 	int64_t         output_limit; /* to be put into the request; 0: none */
 	int64_t         cost_nanousd; /* of all attempts so far */

@@ -351,10 +351,12 @@ sl_openai_forward_chunks(const struct sl_steer *steer, const struct sl_shape_tar
 		err = sl_steer_put_limit(steer, target,
 		                         target->old_limit_name ? "max_tokens" : wants->limit,
 		                         arena, &splice);
-	if (err == SL_OK && steer->stream && !target->ask_for_usage) {
+	if (err != SL_OK || !steer->stream || target->as_written) {
+		/* Nothing to add and nothing to take away. */
+	} else if (!target->ask_for_usage) {
 		/* A target that does not know the member refuses the request. */
 		err = sl_json_splice_remove(&splice, &steer->found[wants->stream_options]);
-	} else if (err == SL_OK && steer->stream && !steer->wants_usage) {
+	} else if (!steer->wants_usage) {
 		err = ask_for_usage(steer, wants, &splice);
 		out->usage_injected = true;
 	}

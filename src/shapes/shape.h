@@ -79,6 +79,8 @@ struct sl_shape_target {
 	const char     *body_version;   /* Claude on Vertex: anthropic_version stands in the body
 	                                 * in place of the model; NULL: not so */
 	bool            ask_for_usage;  /* the target knows stream_options.include_usage */
+	bool            as_written;     /* not our bill: usage is not asked for, and what the
+	                                 * caller wrote of it stays */
 	int64_t         max_output_tokens; /* to be put in, because a budget needs a limit and
 	                                    * the request has none; 0: nothing */
 	bool            old_limit_name; /* the target knows max_tokens only */

@@ -25,16 +25,20 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	return sl_wish_read_headers(&out->wish, request->headers, SL_SLICE("x-gateway-"), refused);
 }
 
-/* An unknown price is no price: the field is left out rather than zero. Six decimals,
- * or nine where the sixth would round: what callers add up is what is charged. */
+/* Six decimals, as published; where that rounds, all nine beside it: what callers add
+ * up is what is charged. An unknown price is no price: the field is there and empty. */
 static void
 put_cost(const struct sl_decision *decision, struct sl_arena *arena,
          struct sl_surface_headers *out)
 {
-	if (decision->cost_known && decision->priced)
-		sl_surface_put(out, SL_SLICE("x-gateway-cost-usd"),
-		               sl_surface_usd(decision->cost_nanousd, decision->cost_nanousd % 1000 ? 9 : 6,
-		                              arena));
+	if (!decision->cost_known || !(decision->priced || decision->bought))
+		return;
+	sl_surface_put(out, SL_SLICE("x-gateway-cost-usd"),
+	               decision->priced ? sl_surface_usd(decision->cost_nanousd, 6, arena)
+	                                : SL_SLICE(""));
+	if (decision->priced && decision->cost_nanousd % 1000)
+		sl_surface_put(out, SL_SLICE("x-gateway-cost-exact-usd"),
+		               sl_surface_usd(decision->cost_nanousd, 9, arena));
 }
 
 struct limit_fields { struct sl_slice limit, remaining, reset; };
@@ -112,7 +116,7 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 static struct sl_slice
 trailer_names(void)
 {
-	return SL_SLICE("X-Gateway-Cost-Usd");
+	return SL_SLICE("X-Gateway-Cost-Usd, X-Gateway-Cost-Exact-Usd");
 }
 
 static void
@@ -193,12 +197,24 @@ limit_body(const struct sl_fault *refused, struct sl_buf *out)
 	sl_json_obj_end(&w);
 }
 
+static void
+drop_empty(struct sl_surface_headers *fields)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < fields->count; i++)
+		if (fields->items[i].value.len > 0)
+			fields->items[kept++] = fields->items[i];
+	fields->count = kept;
+}
+
 static int
 fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
       const struct sl_fault *refused, struct sl_arena *arena, struct sl_buf *out,
       struct sl_surface_headers *fields)
 {
 	headers(decision, arena, fields);
+	drop_empty(fields); /* a cost that is not known is told of what was served */
 	if (refused->limit_kind)
 		sl_surface_put(fields, SL_SLICE("x-gateway-limit-kind"), sl_slice_str(refused->limit_kind));
 	/* The contract's 429 is written as published. Callers of the other API

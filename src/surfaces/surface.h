@@ -97,6 +97,7 @@ struct sl_decision {
 	struct sl_slice warnings;   /* "code;/pointer, ...": what translating changed */
 	uint32_t        attempts;
 	bool            stream;
+	bool            bought;     /* a provider may charge for it */
 	bool            priced;
 	bool            cost_known; /* false while a stream is running */
 	int64_t         cost_nanousd;

@@ -21,7 +21,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.integration.books import NANO, attempts, nano, settled, verify  # noqa: E402
+from tests.integration.books import NANO, attempts, settled, told_cost, verify  # noqa: E402
 from tests.integration.gateway import Gateway  # noqa: E402
 from tests.integration.rawhttp import Broken, Connection  # noqa: E402
 from tests.integration.shapes import SHAPES  # noqa: E402
@@ -73,9 +73,9 @@ class Traffic:
                 time.sleep(chance.random() * 0.02)
                 return
             response = connection.read()
-        cost = response.header("x-gateway-cost-usd") or response.trailer("x-gateway-cost-usd")
-        if response.status == 200 and cost:
-            self.told[response.header("x-gateway-request-id")] = nano(cost)
+        cost = told_cost(response)
+        if response.status == 200 and cost is not None:
+            self.told[response.header("x-gateway-request-id")] = cost
 
     def stop(self):
         self.over.set()

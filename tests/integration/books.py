@@ -68,6 +68,15 @@ def nano(usd):
     return int(value)
 
 
+def told_cost(response):
+    """What the native contract says that the answer cost, in nano-dollars; None: nothing."""
+    for name in ("x-gateway-cost-exact-usd", "x-gateway-cost-usd"):
+        text = response.header(name) or response.trailer(name)
+        if text:
+            return nano(text)
+    return None
+
+
 def bill_of(entry, price):
     """What the provider charges for what it reported, in nano-dollars."""
     usage = entry.usage or {}

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from tests.integration.books import (NANO, attempts, bill_of, metric, nano, settled, verify,
-                                     wait_for)
+from tests.integration.books import (NANO, attempts, bill_of, metric, nano, settled, told_cost,
+                                     verify, wait_for)
 from tests.integration.gateway import BINARY, PRICES, ROOT, Gateway
 from tests.integration.rawhttp import Connection
 from tests.integration.shapes import SHAPES
@@ -47,11 +47,6 @@ def ask(gateway, key, shape, **options):
     with Connection(gateway.connect()) as connection:
         connection.send(shape.ask(key, **options))
         return connection.read()
-
-
-def told(response):
-    """The cost that the headers or trailers tell, in nano-dollars."""
-    return nano(response.header("x-gateway-cost-usd") or response.trailer("x-gateway-cost-usd"))
 
 
 def new_rows(gateway, before):
@@ -218,7 +213,7 @@ def test_bill_ledger_and_headers_agree(gateway, fleet):
                 response = ask(gateway, key, shape, stream=stream,
                                prompt="hello @in=%d @out=%d" % (100 + number, 10 + 7 * number))
                 assert response.status == 200
-                heard += told(response)
+                heard += told_cost(response)
                 billed += bill_of(fleet.journal.last(), price_of(shape))
                 asked += 1
     rows = new_rows(gateway, before)
@@ -240,7 +235,7 @@ def test_odd_usage(gateway, fleet, shape, stream, fault):
     assert response.status == 200
     (row,) = new_rows(gateway, before)
     assert row["state"] == "settled" and row["charged"] <= row["held"]
-    assert told(response) == row["charged"] + row["overrun"]
+    assert told_cost(response) == row["charged"] + row["overrun"]
     # Where cached tokens are no part of the input (Messages) the figures add up, absurdly.
     assert row["overrun"] == 0 or (fault, shape.name) == ("badusage", "messages")
     if fault == "nousage":
@@ -262,7 +257,7 @@ def test_usage_above_the_hold_is_the_operators(gateway, fleet, shape):
     assert response.status == 200
     (row,) = new_rows(gateway, before)
     assert row["charged"] == row["held"] and row["overrun"] > 0
-    assert row["charged"] + row["overrun"] == told(response)
+    assert row["charged"] + row["overrun"] == told_cost(response)
     assert metric(gateway, "sluice_money_overrun_usd_total") > overrun
     assert "cost more than the bound" in gateway.logs()
 

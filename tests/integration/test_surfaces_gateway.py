@@ -1,9 +1,11 @@
 """The native contract: one test for each acceptance check, by its number."""
+import json
 import re
-import time
+from decimal import Decimal
 
 import pytest
 
+from tests.integration.books import wait_for
 from tests.integration.gateway import PRICES
 from tests.integration.rawhttp import Connection, request_bytes
 
@@ -79,6 +81,37 @@ def test_45_chat_with_five_headers(ask):
     assert headers["Cost-Usd"] == "%.6f" % (cost / 1e6)
 
 
+def exact_cost(headers):
+    return Decimal(headers.get("X-Gateway-Cost-Exact-Usd") or headers["X-Gateway-Cost-Usd"])
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 3, 1000001])
+def test_45_six_decimals_and_all_where_they_round(gateway, ask, key, tokens):
+    """Half a millionth of a dollar for each token of the request."""
+    body = dict(CHAT, model="gemini-2.5-flash",
+                messages=[{"role": "user", "content": "@in=%d @out=0 hello" % tokens}])
+    headers = ask(body=body).headers
+    cost = tokens * Decimal(str(PRICES["gemini/gemini-2.5-flash"][0])) / 1000000
+    assert re.match(r"^\d+\.\d{6}$", headers["X-Gateway-Cost-Usd"])
+    assert abs(Decimal(headers["X-Gateway-Cost-Usd"]) - cost) <= Decimal("0.0000005")
+    assert exact_cost(headers) == cost
+    assert ("X-Gateway-Cost-Exact-Usd" in headers) == (tokens % 2 == 1)
+    stream = post(gateway, key, "/v1/chat/completions", dict(body, stream=True))
+    assert stream.trailer("x-gateway-cost-usd") == headers["X-Gateway-Cost-Usd"]
+    assert stream.trailer("x-gateway-cost-exact-usd") == headers.get("X-Gateway-Cost-Exact-Usd")
+
+
+def test_45_an_unknown_price_is_told_as_no_number(gateway, ask, key):
+    body = dict(CHAT, model="openai/house-model")
+    headers = ask(body=body).headers
+    assert [name for name in FIVE if "X-Gateway-" + name not in headers] == []
+    assert headers["X-Gateway-Cost-Usd"] == "" and "X-Gateway-Cost-Exact-Usd" not in headers
+    stream = post(gateway, key, "/v1/chat/completions", dict(body, stream=True))
+    assert stream.status == 200 and stream.trailer("x-gateway-cost-usd") == ""
+    # What was not served has no price to be unknown.
+    assert "X-Gateway-Cost-Usd" not in ask(body=dict(CHAT, model="openai/none")).headers
+
+
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_46_each_endpoint_with_five_headers(gateway, key, name):
     path, body = ENDPOINTS[name]
@@ -86,7 +119,7 @@ def test_46_each_endpoint_with_five_headers(gateway, key, name):
     assert response.status == 200, response.body
     for header in FIVE:
         assert response.header("x-gateway-" + header.lower()), header
-    assert re.match(r"^\d+\.\d{6}(\d{3})?$", response.header("x-gateway-cost-usd"))
+    assert re.match(r"^\d+\.\d{6}$", response.header("x-gateway-cost-usd"))
 
 
 def test_47_responses_for_another_provider(ask, fleet):
@@ -158,28 +191,39 @@ def test_52_deployments(gateway, ask):
 def test_53_spend_is_the_sum_of_the_headers(gateway, ask):
     team = "team-of-53"
     keys = [gateway.new_key(team=team) for _ in range(2)]
-    costs = {made["id"]: 0.0 for made in keys}
-    for index in range(6):
-        made = keys[index % 2]
-        answer = ask(body=dict(CHAT, model=["gpt-4o-mini", "azure-mini"][index // 3]),
-                     key=made["key"])
-        costs[made["id"]] += float(answer.headers["X-Gateway-Cost-Usd"])
+    models = ("gpt-4o-mini", "gemini-2.5-flash", "claude-haiku-4-5")
+    costs = {name: Decimal(0) for name in [made["id"] for made in keys] + list(models)}
 
     def spend():
-        return gateway.request("GET", "/admin/spend?by=key,team,model").json()["data"]
+        answer = gateway.request("GET", "/admin/spend?by=key,team,model")
+        return json.loads(answer.body, parse_float=Decimal)["data"]
 
-    for _ in range(60):
-        data = spend()
-        by_team = [row for row in data["by_team"] if row["team"] == team]
-        if by_team and by_team[0]["requests"] == 6:
-            break
-        time.sleep(0.1)
-    assert by_team[0]["cost_usd"] == pytest.approx(sum(costs.values()), abs=4e-6)
-    for row in data["by_key"]:
-        if row["key"] in costs:
-            assert row["cost_usd"] == pytest.approx(costs[row["key"]], abs=3e-6)
-    assert sum(row["cost_usd"] for row in data["by_model"]) == \
-        pytest.approx(sum(row["cost_usd"] for row in data["by_team"]))
+    def by_model():
+        return {name: sum((row["cost_usd"] for row in spend()["by_model"]
+                           if row["model"].endswith(name)), Decimal(0)) for name in models}
+
+    before = by_model()
+    for index in range(12):
+        made, model = keys[index % 2], models[index % 3]
+        answer = ask(body=dict(CHAT, model=model, messages=[
+            {"role": "user", "content": "@in=%d @out=%d hello" % (101 + index, 7 + index)}]),
+            key=made["key"])
+        assert answer.status == 200
+        cost = exact_cost(answer.headers)
+        assert cost > 0
+        costs[made["id"]] += cost
+        costs[model] += cost
+    # A refusal is no spending, and not a request that was served.
+    assert ask(body=dict(CHAT, model="no-such-model"), key=keys[0]["key"]).status == 404
+    wait_for(lambda: [row["requests"] for row in spend()["by_team"] if row["team"] == team] == [12],
+             what="the records of the requests")
+    data, after = spend(), by_model()
+    assert {row["key"]: row["cost_usd"] for row in data["by_key"] if row["key"] in costs} == \
+        {made["id"]: costs[made["id"]] for made in keys}
+    assert [row["cost_usd"] for row in data["by_team"] if row["team"] == team] == \
+        [sum(costs[made["id"]] for made in keys)]
+    assert {name: after[name] - before[name] for name in models} == \
+        {name: costs[name] for name in models}
 
 
 def test_54_failover(ask, fleet):
@@ -230,21 +274,29 @@ def test_56_other_limits(gateway, ask):
 def test_own_usage(gateway, ask):
     made = gateway.new_key()
     assert ask(key=made["key"]).status == 200
-    for _ in range(60):
+
+    def usage():
         answer = gateway.request("GET", "/v1/usage", key=made["key"])
         assert answer.status == 200, answer.body
-        if answer.json()["cost_usd"] > 0:
-            break
-        time.sleep(0.1)
-    usage = answer.json()
-    assert usage["key"] == made["id"] and usage["cost_usd"] > 0 and len(usage["by_day"]) == 1
+        return answer.json()
+
+    # Neither a refusal nor reading this page is a request to a model.
+    assert ask(body=dict(CHAT, model="no-such-model"), key=made["key"]).status == 404
+    assert ask(body=b"{", key=made["key"]).status == 400
+    assert gateway.request("GET", "/v1/models", key=made["key"]).status == 200
+    wait_for(lambda: usage()["requests"] > 0, what="the record of the request")
+    assert ask(key=made["key"]).status == 200
+    wait_for(lambda: usage()["requests"] == 2, what="the record of the second request")
+    told = usage()
+    assert told["key"] == made["id"] and told["cost_usd"] > 0
+    assert sum(day["requests"] for day in told["by_day"]) == 2
     assert gateway.request("GET", "/v1/usage?since=2030-01-01&until=2020-01-01",
                            key=made["key"]).status == 400
 
 
 def test_streams_tell_their_cost_in_a_trailer(gateway, key):
     response = post(gateway, key, "/v1/chat/completions", dict(CHAT, stream=True))
-    assert response.header("trailer") == "X-Gateway-Cost-Usd"
+    assert response.header("trailer") == "X-Gateway-Cost-Usd, X-Gateway-Cost-Exact-Usd"
     assert re.match(r"^\d+\.\d{6}$", response.trailer("x-gateway-cost-usd"))
     for header in ("decision", "route-bucket", "route-score", "retries"):
         assert response.header("x-gateway-" + header)

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from tests.integration.books import wait_for
 from tests.integration.gateway import provider_block
 from tests.integration.rawhttp import Connection, request_bytes, sse_frames
 
@@ -226,6 +227,50 @@ def test_callers_own_credential(ask, fleet):
     answer = ask(provider="own", Authorization="Bearer " + fleet.key("openai"))
     assert answer.status == 200
     assert fleet.journal.last().header("authorization") == "Bearer " + fleet.key("openai")
+
+
+def test_callers_own_credential_is_the_callers_bill(gateway, ask, fleet):
+    """No budget of the key is held or spent, so none needs a bound of the cost."""
+    made = gateway.new_key(name="own money", surface="ingate", monthly_budget_usd=0.000001)
+    own = {"X_Ingate_Key": made["key"], "Authorization": "Bearer " + fleet.key("openai")}
+    assert ask(provider="own", **own).status == 200
+    assert ask("/v1/files", body=b"{}", provider="own", **own).status == 404
+    assert fleet.journal.last().target == "/v1/files"
+    assert ask(provider="own", body=dict(CHAT, model="house-model"), **own).status == 200
+    status = ask("/api/v1/budgets/key:%s/status" % made["id"], None, None, "GET",
+                 X_Ingate_Key=made["key"]).json()
+    assert status["current_spend"] == 0
+    # What was used is told all the same, and where we pay the budget holds.
+    wait_for(lambda: ask("/api/v1/usage/summary", None, None, "GET", X_Ingate_Key=made["key"])
+             .json()["total_requests"] == 3, what="the records of the requests")
+    refused(ask(X_Ingate_Key=made["key"]), 429, "budget_exceeded")
+    assert ask("/v1/files", body=b"{}", X_Ingate_Key=made["key"]).status == 400
+
+
+def test_a_credential_that_the_caller_forgot(ask, fleet):
+    answer = ask(provider="own")
+    assert answer.status == 401 and answer.body == fleet.journal.last().reply
+
+
+@pytest.mark.parametrize("wants_usage", [False, True])
+@pytest.mark.parametrize("provider", ["openai", "own"])
+def test_streams_as_the_provider_sends_them(ask, fleet, provider, wants_usage):
+    """Where we pay the provider is asked for usage, which its caller does not see; where the
+    caller pays nothing is added."""
+    body = dict(CHAT, stream=True)
+    if wants_usage:
+        body["stream_options"] = {"include_usage": True}
+    answer = ask(body=body, provider=provider, Authorization="Bearer " + fleet.key("openai"))
+    seen = fleet.journal.last()
+    ours = provider == "openai" and not wants_usage
+    assert answer.status == 200
+    assert seen.json() == dict(body, **({"stream_options": {"include_usage": True}} if ours else {}))
+    assert (seen.usage is not None) == (ours or wants_usage)
+    sent = sse_frames(seen.reply)
+    shown = [frame for frame in sent if not (ours and '"choices": []' in frame[1])]
+    assert sse_frames(answer.body) == shown and len(sent) - len(shown) == ours
+    if not ours:
+        assert answer.body == seen.reply
 
 
 def test_a_key_for_few_models_has_no_other_paths(gateway, ask, fleet):

@@ -114,8 +114,10 @@ def test_7_refusals(ask, gateway, fleet):
     assert not fleet.journal.entries()
 
 
-def test_8_streams_pass_as_they_are(ask, fleet):
-    body = dict(CHAT, stream=True)
+@pytest.mark.parametrize("options", [{}, {"stream_options": {"include_usage": True}}],
+                         ids=["plain", "usage"])
+def test_8_streams_pass_as_they_are(ask, fleet, options):
+    body = dict(CHAT, stream=True, **options)
     answer = ask(body=body)
     assert answer.status == 200
     assert fleet.journal.last().json() == body
@@ -195,6 +197,22 @@ def test_native_agent_with_its_instructions(ask, fleet):
         assert seen["messages"] == [{"role": "system", "content": "Summarise the text in 3 to 7 "
                                      "bullet points."}] + body["messages"]
         assert answer.json()["object"] == "chat.completion"
+
+
+def test_a_direct_route_needs_no_budget(gateway, ask, fleet):
+    """The caller pays the endpoint; only what this gateway pays for is held and spent."""
+    poor = gateway.new_key(surface="stolabs", monthly_budget_usd=0.000001)["key"]
+    assert ask(X_Stolabs_Api_Key=poor).status == 200
+    assert ask("myorg/azure-agent", X_Stolabs_Api_Key=poor, Authorization=None,
+               X_Provider_Authorization=fleet.key("azure")).status == 200
+    answer = ask("stolabs/bullet-bot", X_Stolabs_Api_Key=poor, Authorization=None)
+    assert answer.status == 429 and answer.json()["error"]["message"]
+
+
+def test_the_endpoints_refusal_passes(ask, fleet):
+    for fields in ({"Authorization": None}, {"Authorization": "Bearer wrong"}):
+        answer = ask(**fields)
+        assert answer.status == 401 and answer.body == fleet.journal.last().reply
 
 
 def test_the_route_by_the_native_surface(gateway, fleet):

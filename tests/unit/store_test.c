@@ -605,7 +605,7 @@ enum { HOUR_MS = 3600000, ROWS = 3000 };
 struct ask {
 	int64_t end_wall_ms;
 	int     name[SL_SPEND_GROUPS];
-	int64_t input, output, cost, unpriced;
+	int64_t input, output, cost, unpriced, attempts;
 };
 
 static struct ask asks[ROWS];
@@ -642,6 +642,7 @@ next_ask(struct sl_record_source *source, struct sl_record_row *row)
 		row->usage[i] = SL_RECORD_NULL;
 	row->request_id = SL_SLICE("req_1");
 	row->end_wall_ms = ask->end_wall_ms;
+	row->attempts = ask->attempts;
 	row->key_id = sl_slice_str(names[ask->name[SL_SPEND_KEY]]);
 	row->team = sl_slice_str(names[ask->name[SL_SPEND_TEAM]]);
 	row->workspace = sl_slice_str(names[ask->name[SL_SPEND_WORKSPACE]]);
@@ -686,6 +687,7 @@ make_asks(uint64_t seed)
 		ask->input = next_random(&seed) % 5 ? (int64_t)(next_random(&seed) % 10000) : SL_RECORD_NULL;
 		ask->output = (int64_t)(next_random(&seed) % 500);
 		ask->unpriced = next_random(&seed) % 4 == 0;
+		ask->attempts = (int64_t)(next_random(&seed) % 4);
 		ask->cost = ask->unpriced ? SL_RECORD_NULL : (int64_t)(next_random(&seed) % 1000000000);
 	}
 }
@@ -748,7 +750,8 @@ expect_spend(struct sl_store *store, size_t rows, enum sl_spend_group by, int64_
 		const struct ask *ask = &asks[i];
 		struct sl_spend_row *sum = &want[ask->name[by]];
 
-		if (ask->end_wall_ms < since || ask->end_wall_ms >= until)
+		/* What was asked of no provider is no request to a model. */
+		if (ask->attempts == 0 || ask->end_wall_ms < since || ask->end_wall_ms >= until)
 			continue;
 		sum->requests++;
 		sum->input_tokens += known(ask->input);
