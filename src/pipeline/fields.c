@@ -140,7 +140,7 @@ sl_fields_callers_account(const struct sl_ask *ask, const struct sl_upstream *up
 	if (upstream->keys.count > 0 || upstream->grant || upstream->auth == SL_AUTH_AWS ||
 	    upstream->auth == SL_AUTH_NONE)
 		return false;
-	if (ask->selection.upstream_key.len > 0)
+	if (ask->head->selection.upstream_key.len > 0)
 		return true;
 	for (size_t i = 0; upstream->auth == SL_AUTH_PASSTHROUGH && i < in->count; i++)
 		if (is_credential(in->items[i].name) &&
