@@ -430,6 +430,7 @@ sl_loader_check(struct sl_loader *loader)
 	check_models(&check);
 	check_routes(&check);
 	check_tenants(&check);
+	sl_loader_check_ranges(loader, &config->media.allow_cidr);
 	for (size_t i = 0; i < config->price_count; i++)
 		if (sl_config_names_find(&check.providers, config->prices[i].provider) < 0)
 			sl_config_error(loader->report,

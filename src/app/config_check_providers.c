@@ -221,12 +221,22 @@ check_credential(struct sl_loader *loader, struct sl_config_provider *provider,
 		               SL_ARG(provider->name));
 }
 
+void
+sl_loader_check_ranges(struct sl_loader *loader, const struct sl_config_strings *ranges)
+{
+	struct sl_cidr cidr;
+
+	for (size_t i = 0; i < ranges->count; i++)
+		if (sl_cidr_parse(ranges->items[i], &cidr) != SL_OK)
+			sl_config_error(loader->report, sl_loader_where(loader, &ranges->items[i]),
+			                "not a range of addresses — write 10.0.0.0/8 or fd00::/8");
+}
+
 static void
 check_one(struct sl_loader *loader, struct sl_config_provider *provider,
           const struct sl_config_names *names)
 {
 	const struct sl_provider_kind *kind;
-	struct sl_cidr cidr;
 	char what[128];
 
 	if (!is_provider_name(provider->name))
@@ -239,11 +249,7 @@ check_one(struct sl_loader *loader, struct sl_config_provider *provider,
 	}
 	snprintf(what, sizeof(what), "providers.%.*s.ca_file", SL_ARG(provider->name));
 	sl_loader_check_readable(loader, &provider->ca_file, what);
-	for (size_t i = 0; i < provider->allow_cidr.count; i++)
-		if (sl_cidr_parse(provider->allow_cidr.items[i], &cidr) != SL_OK)
-			sl_config_error(loader->report,
-			                sl_loader_where(loader, &provider->allow_cidr.items[i]),
-			                "not a range of addresses — write 10.0.0.0/8 or fd00::/8");
+	sl_loader_check_ranges(loader, &provider->allow_cidr);
 	for (size_t i = 0; i < provider->fallback.count; i++) {
 		const struct sl_slice *name = &provider->fallback.items[i];
 

@@ -154,6 +154,7 @@ const char *sl_loader_env_first(const struct sl_loader *loader, const char *cons
 void sl_loader_check(struct sl_loader *loader);
 void sl_loader_check_providers(struct sl_loader *loader, const struct sl_config_names *names);
 /* A file that must be there for later. */
+void sl_loader_check_ranges(struct sl_loader *loader, const struct sl_config_strings *ranges);
 void sl_loader_check_readable(struct sl_loader *loader, const struct sl_slice *path,
                               const char *what);
 /* Whether a URL leads to one of this gateway's own listeners. */

@@ -47,6 +47,13 @@ struct sl_config_limits {
 	uint64_t drain_bytes;
 };
 
+/* Pictures and files that requests name by URL. */
+struct sl_config_media {
+	bool                     fetch;
+	uint64_t                 bytes, timeout_ms; /* of one */
+	struct sl_config_strings allow_cidr;
+};
+
 enum sl_auth_mode {
 	SL_AUTH_DEFAULT, /* the provider kind's own */
 	SL_AUTH_NONE,
@@ -194,6 +201,7 @@ struct sl_config {
 	struct sl_config_strings     cors_origins; /* empty: CORS is off; "*" allowed */
 	struct sl_slice              catalog;   /* path; empty: the built-in one */
 	struct sl_config_limits      limits;
+	struct sl_config_media       media;
 	struct sl_config_provider   *providers;
 	size_t                       provider_count;
 	struct sl_config_model      *models;

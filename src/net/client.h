@@ -44,6 +44,9 @@ struct sl_origin {
 	 * "localhost" is always loopback and allowed without the flag; other names
 	 * must resolve to public addresses unless covered here. */
 	bool                     host_is_literal;
+	/* Who wrote the host is not trusted: "localhost" opens nothing either. */
+	bool                     host_is_foreign;
+	bool                     once; /* HTTP/1: a connection is not kept for the next */
 	const struct sl_cidr    *allow;
 	size_t                   allow_count;
 	uint32_t                 max_connections; /* per loop; 0: 1024 */

@@ -5,8 +5,8 @@
  *   metadata service        denied, whatever else is said
  *   literal by the operator allowed, if the address is that literal
  *   origin's allow list     allowed
- *   "localhost"             allowed for loopback: the name is never looked up
- *                           (RFC 6761 6.3), so whoever wrote it wrote 127.0.0.1
+ *   "localhost"             allowed for loopback, unless a caller wrote it: the name is
+ *                           never looked up (RFC 6761 6.3), so it says 127.0.0.1
  *   special-purpose range   denied
  *   anything else           allowed
  *
@@ -202,7 +202,8 @@ sl_dial_allowed(const struct sl_origin *origin, const struct sockaddr *sockaddr)
 	for (size_t i = 0; i < origin->allow_count; i++)
 		if (covers(&origin->allow[i], address))
 			return true;
-	if (sl_dial_host_is_localhost(origin->host) && is_loopback(address))
+	if (!origin->host_is_foreign && sl_dial_host_is_localhost(origin->host) &&
+	    is_loopback(address))
 		return true;
 	return !in_table(denied, sizeof(denied) / sizeof(denied[0]), address);
 }

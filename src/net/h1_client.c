@@ -255,7 +255,8 @@ finish(struct sl_upstream *up, bool clean)
 	struct sl_fetch *fetch = flight->fetch;
 	struct sl_reply_head *head = up->h1.head;
 	struct sl_headers trailers = { 0 };
-	bool reusable = clean && up->h1.keep_alive && sl_flight_all_sent(flight) &&
+	bool reusable = clean && !up->pool->origin.once && up->h1.keep_alive &&
+	                sl_flight_all_sent(flight) &&
 	                !sl_sock_has_buffered(&up->sock);
 
 	up->flight = NULL;

@@ -21,6 +21,7 @@
 #include "model/fault.h"
 #include "net/client.h"
 #include "net/server.h"
+#include "pipeline/attach.h"
 #include "pipeline/board.h"
 #include "pipeline/drain.h"
 #include "pipeline/frames.h"
@@ -72,6 +73,7 @@ struct sl_ask_front {
 	struct sl_plan    plan;
 	struct sl_forward forward;
 	size_t            next_target;
+	bool              has_body;    /* forward is what the attempt sends */
 	bool              at_once;     /* the next attempt needs no pause: another key */
 	const struct sl_plan_target *target; /* of the running or last attempt */
 	struct sl_kept_error kept;
@@ -80,6 +82,8 @@ struct sl_ask_front {
 	struct sl_buf     body;        /* the request as it was translated for the attempt */
 	struct sl_fault   refused;     /* why it cannot be translated; kind NONE: it can */
 	struct sl_fault   last;        /* why the last attempt failed, while backing off */
+	struct sl_attachments *attachments; /* that are fetched for the next attempt, or NULL */
+	struct sl_fault   attach_fault;/* why one could not be; kind NONE: none failed */
 	struct sl_timer   backoff;
 	struct sl_token_waiter token_waiter;
 	struct sl_ask    *ask;
@@ -178,6 +182,7 @@ struct sl_gateway {
 	uint64_t                  turn;
 	struct sl_list            drains;
 	size_t                    drain_count;
+	size_t                    attaching;  /* fetches under way (attach.h) */
 	struct sl_token_store    *tokens;
 	struct sl_sealer          sealer;     /* of reasoning state (shapes/seal.h) */
 };
@@ -216,6 +221,10 @@ void sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last);
 void sl_attempt_drop(struct sl_ask *ask);
 /* Makes the target the one whose reply is handled, with nothing of it known yet. */
 void sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target);
+/* Makes what the attempt will send and tells its length. False: *fault says why it
+ * cannot be made for this target. */
+bool sl_attempt_size(struct sl_ask *ask, const struct sl_plan_target *target, int64_t *bytes,
+                     struct sl_fault *fault);
 /* What the attempt showed of its target: content came; it ended (the first
  * verdict counts). */
 void sl_attempt_content(struct sl_ask *ask);

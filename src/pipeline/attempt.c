@@ -61,6 +61,7 @@ sl_attempt_drop(struct sl_ask *ask)
 	if (ask->front) {
 		sl_timer_clear(&ask->front->backoff);
 		sl_token_waiter_cancel(&ask->front->token_waiter);
+		sl_attach_cancel(ask);
 	}
 	sl_attempt_end(ask, verdict_so_far(ask));
 	sl_spend_end(ask);
@@ -86,6 +87,7 @@ sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->record.deployment = target->deployment;
 	ask->reply = (struct sl_stream_state){ 0 };
 	ask->front->target = target;
+	ask->front->has_body = false;
 	ask->front->ask = ask;
 	ask->front->token_waiter.on_ready = on_token;
 	ask->key_index = sl_keyset_pick(&ask->world->upstreams[target->provider].keys, now_us(ask));
@@ -113,12 +115,11 @@ extensions_for(struct sl_ask *ask)
 	return own.type == SL_JSON_OBJECT ? own : sl_json_get(all, ask->upstream->kind->name);
 }
 
-/* Builds the request and starts it. SL_OK: a callback of relay.c follows. */
+/* Makes the body for the target. */
 static enum sl_err
-start(struct sl_ask *ask, const struct sl_plan_target *target)
+make_body(struct sl_ask *ask, const struct sl_plan_target *target)
 {
 	struct sl_ask_front *front = ask->front;
-	struct sl_arena *arena = &front->arena;
 	const struct sl_provider_kind *kind = ask->upstream->kind;
 	const struct sl_shape_target shape_target = {
 		.model = target->model,
@@ -131,6 +132,43 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.extensions = extensions_for(ask),
 		.old_limit_name = strcmp(kind->name, "openai") != 0 && strcmp(kind->name, "azure") != 0,
 	};
+	enum sl_err err;
+
+	front->forward = (struct sl_forward){ .body_count = 0 };
+	front->refused.kind = SL_FAULT_NONE;
+	err = sl_lane_choose(ask, target);
+	if (err != SL_OK)
+		return err;
+	return ask->lane ? sl_lane_encode(ask, &shape_target, &front->forward)
+	                 : ask->shape->forward(&front->steer, &shape_target, &front->arena,
+	                                       &front->forward);
+}
+
+static void explain_start(struct sl_ask *ask, enum sl_err err, struct sl_fault *fault);
+
+bool
+sl_attempt_size(struct sl_ask *ask, const struct sl_plan_target *target, int64_t *bytes,
+                struct sl_fault *fault)
+{
+	struct sl_forward *forward = &ask->front->forward;
+	enum sl_err err = make_body(ask, target);
+
+	*bytes = 0;
+	for (size_t i = 0; i < forward->body_count; i++)
+		*bytes += (int64_t)forward->body[i].len;
+	ask->front->has_body = err == SL_OK;
+	if (err != SL_OK)
+		explain_start(ask, err, fault);
+	return err == SL_OK;
+}
+
+/* Builds the request and starts it. SL_OK: a callback of relay.c follows. */
+static enum sl_err
+start(struct sl_ask *ask, const struct sl_plan_target *target)
+{
+	struct sl_ask_front *front = ask->front;
+	struct sl_arena *arena = &front->arena;
+	const struct sl_provider_kind *kind = ask->upstream->kind;
 	struct sl_provider_request where = {
 		.shape = ask->shape,
 		.verb = ask->head->input.verb,
@@ -147,17 +185,11 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	SL_UNINIT struct sl_header fields[FIELDS_MAX]; /* read up to request.header_count */
 	struct sl_fetch_request request = { .method = ask->exchange->request.method,
 		                            .headers = fields };
-	enum sl_err err;
+	enum sl_err err = front->has_body ? SL_OK : make_body(ask, target);
 
-	front->forward = (struct sl_forward){ .body_count = 0 };
-	front->refused.kind = SL_FAULT_NONE;
-	err = sl_lane_choose(ask, target);
-	if (err == SL_OK)
-		err = ask->lane ? sl_lane_encode(ask, &shape_target, &front->forward)
-		                : ask->shape->forward(&front->steer, &shape_target, arena,
-		                                      &front->forward);
 	if (err != SL_OK)
 		return err;
+	front->has_body = true;
 	if (ask->lane)
 		sl_lane_where(ask, &where);
 	request.target = sl_provider_target(kind, &where, arena);
@@ -439,6 +471,15 @@ on_token(struct sl_token_waiter *waiter)
 		run(ask, &fault);
 }
 
+/* What the next target needs in the body is there, or cannot be had. */
+static void
+on_attached(struct sl_ask *ask)
+{
+	struct sl_fault last = ask->front->last;
+
+	run(ask, &last);
+}
+
 /* Goes through the targets until an attempt is under way. What the money refuses for
  * one target it refuses for all; only a cost without a bound is a matter of the model. */
 static void
@@ -449,9 +490,19 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 	struct sl_fault fault;
 
 	while (may_go_on(ask)) {
-		const struct sl_plan_target *target = &front->plan.targets[front->next_target++];
-		enum sl_err err;
+		const struct sl_plan_target *target = &front->plan.targets[front->next_target];
+		enum sl_err err = sl_attach_start(ask, target, on_attached, &fault);
 
+		if (err == SL_AGAIN) {
+			if (last)
+				front->last = *last;
+			return;
+		}
+		front->next_target++;
+		if (err != SL_OK) {
+			last = &fault;
+			continue;
+		}
 		if (!sl_board_begin(board, ask->world->config->providers[target->provider].name,
 		                    target->model, ask->stream,
 		                    front->next_target == front->plan.count, now_us(ask),

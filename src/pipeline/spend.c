@@ -40,12 +40,13 @@ sl_spend_count_input(struct sl_ask *ask)
 
 static enum sl_bound_gap
 bound_of(const struct sl_ask *ask, const struct sl_model_card *card,
-         const struct sl_extent *extent, int64_t output_limit, int64_t *amount)
+         const struct sl_extent *extent, int64_t body_bytes, int64_t *amount)
 {
 	const struct sl_steer *steer = &ask->front->steer;
+	int64_t output_limit = ask->spend.output_limit;
 	bool transcribes = strcmp(ask->shape->operation, "transcription") == 0;
 	const struct sl_bound_request request = {
-		.body_bytes = (int64_t)steer->input.body.len,
+		.body_bytes = body_bytes,
 		.media_parts = extent->media_parts,
 		.media_part_tokens = -1,
 		.max_tokens = output_limit > 0 ? output_limit : steer->max_output_tokens,
@@ -60,19 +61,30 @@ bound_of(const struct sl_ask *ask, const struct sl_model_card *card,
 	return sl_money_bound(card, &request, amount);
 }
 
-/* False: refused. A missing limit of the answer is put in where the shape can. */
+/* False: refused. A missing limit of the answer is put in where the shape can. A
+ * translation may say more than the caller did (tools written again, instructions about
+ * a format), so what is sent is made first and measured. */
 static bool
-find_amount(struct sl_ask *ask, const struct sl_model_card *card, int64_t *amount,
+find_amount(struct sl_ask *ask, const struct sl_plan_target *target, int64_t *amount,
             struct sl_fault *fault)
 {
+	int64_t bytes = (int64_t)ask->front->steer.input.body.len, sent;
+	const struct sl_model_card *card = target->card;
 	struct sl_extent extent;
 	enum sl_bound_gap gap;
 
 	count_input(ask, &extent);
-	gap = bound_of(ask, card, &extent, 0, amount);
+	gap = bound_of(ask, card, &extent, bytes, amount);
 	if (gap == SL_BOUND_NO_MAX_TOKENS && ask->shape->takes_limit) {
 		ask->spend.output_limit = (int64_t)ask->world->config->limits.output_tokens;
-		gap = bound_of(ask, card, &extent, ask->spend.output_limit, amount);
+		gap = bound_of(ask, card, &extent, bytes, amount);
+	}
+	if (gap == SL_BOUND_PROVEN) {
+		if (!sl_attempt_size(ask, target, &sent, fault))
+			return false;
+		if (sent <= bytes)
+			return true;
+		gap = bound_of(ask, card, &extent, sent, amount);
 	}
 	if (gap == SL_BOUND_PROVEN)
 		return true;
@@ -227,7 +239,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	sl_scopes_of_tenancy(&ask->tenancy, &scopes);
 	spend->bound = sl_scopes_bind(&scopes);
 	request.unlimited = !spend->bound;
-	if (spend->bound && !find_amount(ask, target->card, &request.amount, fault))
+	if (spend->bound && !find_amount(ask, target, &request.amount, fault))
 		return SL_EUNSUPPORTED;
 	memcpy(request.scopes, scopes.scope, sizeof(scopes.scope));
 	request.scope_count = scopes.count;

@@ -105,22 +105,38 @@ open_lane(struct sl_ask *ask, const struct sl_shape_ops *via)
 	return lane->reader && lane->writer;
 }
 
+/* A picture by URL, which a provider of the same API cannot fetch and the gateway may. */
+static bool
+names_picture(const struct sl_ask *ask, const struct sl_provider_kind *kind)
+{
+	struct sl_slice body = ask->front->steer.input.body;
+
+	return (kind->quirks & SL_QUIRK_INLINE_MEDIA) && ask->world->media.tls &&
+	       sl_codec_can(ask->shape, ask->shape) &&
+	       sl_slice_search(body, SL_SLICE("image_url")) >= 0;
+}
+
+/* What an attempt speaks; NULL: the caller's bytes are sent, or the byte lane says what
+ * is missing. */
+static const struct sl_shape_ops *
+via_of(const struct sl_ask *ask, const struct sl_plan_target *target)
+{
+	const struct sl_provider_kind *kind = ask->world->upstreams[target->provider].kind;
+
+	if (ask->shape == &sl_shape_proxy || !ask->shape->codec)
+		return NULL;
+	if (!sl_provider_serves(kind, ask->shape))
+		return choose_via(kind, ask->shape, sl_model_rules(target->model));
+	return carries_seal(ask) || names_picture(ask, kind) ? ask->shape : NULL;
+}
+
 enum sl_err
 sl_lane_choose(struct sl_ask *ask, const struct sl_plan_target *target)
 {
-	const struct sl_provider_kind *kind = ask->upstream->kind;
-	const struct sl_shape_ops *via = ask->shape;
+	const struct sl_shape_ops *via = via_of(ask, target);
 
 	sl_lane_close(ask);
-	if (ask->shape == &sl_shape_proxy || !ask->shape->codec)
-		return SL_OK;
-	if (!sl_provider_serves(kind, ask->shape))
-		via = choose_via(kind, ask->shape, sl_model_rules(target->model));
-	else if (!carries_seal(ask))
-		return SL_OK;
-	if (!via)
-		return SL_OK; /* the byte lane will say what is missing */
-	return open_lane(ask, via) ? SL_OK : SL_ENOMEM;
+	return !via || open_lane(ask, via) ? SL_OK : SL_ENOMEM;
 }
 
 void
@@ -164,6 +180,31 @@ decode(struct sl_ask *ask, struct sl_translation *translation)
 		             SL_SLICE("The gateway is out of memory. Try again shortly."));
 	}
 	return !translation->failed;
+}
+
+/* Whether it could be decoded, now or before. */
+static bool
+translated(struct sl_ask *ask)
+{
+	struct sl_ask_front *front = ask->front;
+
+	if (!front->translation)
+		front->translation = SL_ARENA_NEW(&front->arena, struct sl_translation);
+	return front->translation && decode(ask, front->translation);
+}
+
+struct sl_dialog *
+sl_lane_dialog(struct sl_ask *ask, const struct sl_plan_target *target,
+               const struct sl_codec_ops **codec, bool *inline_only)
+{
+	const struct sl_shape_ops *via = via_of(ask, target);
+	unsigned quirks = ask->world->upstreams[target->provider].kind->quirks;
+
+	if (!via || !translated(ask))
+		return NULL;
+	*codec = via->codec;
+	*inline_only = (quirks & SL_QUIRK_INLINE_MEDIA) != 0;
+	return &ask->front->translation->dialog;
 }
 
 static bool
@@ -293,11 +334,9 @@ sl_lane_encode(struct sl_ask *ask, const struct sl_shape_target *target, struct 
 	enum sl_err err;
 
 	front->refused = (struct sl_fault){ 0 };
-	if (!front->translation)
-		front->translation = SL_ARENA_NEW(&front->arena, struct sl_translation);
-	if (!front->translation)
-		return SL_ENOMEM;
-	if (!decode(ask, front->translation)) {
+	if (!translated(ask)) {
+		if (!front->translation)
+			return SL_ENOMEM;
 		front->refused = front->translation->fault;
 		return SL_EUNSUPPORTED;
 	}

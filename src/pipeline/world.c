@@ -80,20 +80,30 @@ http2_mode(struct sl_slice text)
 	return SL_HTTP2_AUTO;
 }
 
-static bool
-set_policy(struct sl_upstream *up, struct sl_arena *arena, struct sl_buf *reason)
+/* NULL: *reason says why. */
+static struct sl_cidr *
+parse_ranges(const struct sl_config_strings *allow, struct sl_arena *arena, struct sl_buf *reason)
 {
-	const struct sl_config_strings *allow = &up->config->allow_cidr;
 	struct sl_cidr *ranges = SL_ARENA_ARRAY(arena, struct sl_cidr, allow->count + 1);
 
 	if (!ranges)
-		return complain(reason, "provider", up->config->name, "out of memory");
-	for (size_t i = 0; i < allow->count; i++)
-		if (sl_cidr_parse(allow->items[i], &ranges[i]) != SL_OK)
-			return complain(reason, "allow_cidr", allow->items[i],
-			                "is not a network such as 10.0.0.0/8");
-	up->origin.allow = ranges;
-	up->origin.allow_count = allow->count;
+		complain(reason, "allow_cidr", SL_SLICE_NONE, "out of memory");
+	for (size_t i = 0; ranges && i < allow->count; i++)
+		if (sl_cidr_parse(allow->items[i], &ranges[i]) != SL_OK) {
+			complain(reason, "allow_cidr", allow->items[i],
+			         "is not a network such as 10.0.0.0/8");
+			ranges = NULL;
+		}
+	return ranges;
+}
+
+static bool
+set_policy(struct sl_upstream *up, struct sl_arena *arena, struct sl_buf *reason)
+{
+	up->origin.allow = parse_ranges(&up->config->allow_cidr, arena, reason);
+	if (!up->origin.allow)
+		return false;
+	up->origin.allow_count = up->config->allow_cidr.count;
 	up->origin.host_is_literal = up->url.host_is_literal;
 	return true;
 }
@@ -115,23 +125,31 @@ set_tls(struct sl_upstream *up, struct sl_arena *arena, struct sl_buf *reason)
 	return true;
 }
 
+/* On the arena; releases the buffer. */
+static struct sl_slice
+with_ranges(struct sl_buf *buf, const struct sl_config_strings *allow, struct sl_arena *arena)
+{
+	struct sl_slice text;
+
+	for (size_t i = 0; i < allow->count; i++)
+		sl_buf_printf(buf, "|%.*s", SL_ARG(allow->items[i]));
+	text = sl_arena_dup(arena, sl_buf_slice(buf));
+	sl_buf_release(buf);
+	return text;
+}
+
 /* Connections may be shared only between origins that are equal in everything
  * that decides whom one talks to and on what terms. */
 static struct sl_slice
 identity(const struct sl_upstream *up, struct sl_arena *arena)
 {
 	struct sl_buf buf;
-	struct sl_slice text;
 
 	sl_buf_init(&buf, 64 * 1024);
 	sl_buf_printf(&buf, "%s|%.*s|%u|%d|%d|%.*s", up->url.tls ? "https" : "http",
 	              SL_ARG(up->url.host), (unsigned)up->url.port, (int)up->origin.http2,
 	              up->origin.host_is_literal, SL_ARG(up->config->ca_file));
-	for (size_t i = 0; i < up->config->allow_cidr.count; i++)
-		sl_buf_printf(&buf, "|%.*s", SL_ARG(up->config->allow_cidr.items[i]));
-	text = sl_arena_dup(arena, sl_buf_slice(&buf));
-	sl_buf_release(&buf);
-	return text;
+	return with_ranges(&buf, &up->config->allow_cidr, arena);
 }
 
 static bool
@@ -166,6 +184,27 @@ make_upstream(struct sl_world *world, size_t index, struct sl_buf *reason)
 		return false;
 	up->origin.identity = identity(up, arena);
 	return true;
+}
+
+static bool
+prepare_media(struct sl_world *world, struct sl_buf *reason)
+{
+	const struct sl_config_media *media = &world->config->media;
+	const char *why = NULL;
+	struct sl_buf buf;
+
+	if (!media->fetch)
+		return true;
+	sl_buf_init(&buf, 64 * 1024);
+	sl_buf_append_str(&buf, "media");
+	world->media.identity = with_ranges(&buf, &media->allow_cidr, &world->config->arena);
+	world->media.allow = parse_ranges(&media->allow_cidr, &world->config->arena, reason);
+	world->media.allow_count = media->allow_cidr.count;
+	world->media.tls = sl_tls_client_new(NULL, false, &why);
+	if (!world->media.tls)
+		return complain(reason, "media.fetch", SL_SLICE("true"),
+		                why ? why : "TLS could not be set up");
+	return world->media.allow != NULL;
 }
 
 /* What the banner and the page propose: an alias if there is one, else the
@@ -230,6 +269,7 @@ world_free(struct sl_world *world)
 		sl_tls_unref(world->upstreams[i].origin.tls);
 	}
 	sl_tls_unref(world->alert.origin.tls);
+	sl_tls_unref(world->media.tls);
 	sl_config_free(config);
 	free(world);
 }
@@ -252,7 +292,8 @@ sl_world_new(struct sl_config *config_take, struct sl_buf *reason)
 	for (size_t i = 0; i < config_take->provider_count; i++)
 		if (!make_upstream(world, i, reason))
 			goto fail;
-	if (!make_offers(world) || !sl_alerts_prepare(world, reason))
+	if (!make_offers(world) || !sl_alerts_prepare(world, reason) ||
+	    !prepare_media(world, reason))
 		goto fail;
 	choose_sample(world);
 	return world;

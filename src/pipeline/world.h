@@ -56,6 +56,12 @@ struct sl_world {
 		struct sl_origin origin;
 		struct sl_slice  target; /* empty: no webhook */
 	} alert; /* alerts.h */
+	struct {
+		struct sl_cidr        *allow;
+		size_t                 allow_count;
+		struct sl_tls_context *tls; /* NULL: nothing is fetched */
+		struct sl_slice        identity; /* of this policy */
+	} media; /* attach.h */
 };
 
 /* credential.c: fills the auth members of an upstream whose other members stand.

@@ -137,7 +137,8 @@ can_send(struct encoding *e, const struct sl_part *part)
 	if (part->kind == SL_PART_AUDIO)
 		refuse(e, &part->where, "this API takes no sound.");
 	else if (media->source == SL_MEDIA_URL)
-		refuse(e, &part->where, "this API fetches no URLs; send the data.");
+		refuse(e, &part->where, "this API fetches no URLs; send the data, or have "
+		                        "media.fetch switched on.");
 	else if (media->source == SL_MEDIA_FILE_ID)
 		refuse(e, &part->where, "a file id means something to its own provider only; send "
 		                        "the data.");

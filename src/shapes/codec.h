@@ -137,6 +137,10 @@ struct sl_codec_ops {
 	enum sl_framing stream_framing;
 	const struct sl_id_rule   *target_ids; /* NULL: any */
 	const struct sl_name_rule *target_names;
+	/* Kinds of media (bit 1 << SL_PART_IMAGE ...) that it sends as data only, and which
+	 * URLs it sends all the same; NULL: none. */
+	unsigned no_urls;
+	bool   (*knows_url)(struct sl_slice url);
 	const char *issuer;       /* who mints signatures in it; NULL: the provider's kind */
 };
 

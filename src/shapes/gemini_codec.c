@@ -19,5 +19,8 @@ const struct sl_codec_ops sl_gemini_codec = {
 	.query_stream = "alt=sse",
 	.stream_framing = SL_FRAMING_SSE,
 	.target_names = &target_names,
+	.no_urls = 1u << SL_PART_IMAGE | 1u << SL_PART_AUDIO | 1u << SL_PART_VIDEO |
+	           1u << SL_PART_DOCUMENT,
+	.knows_url = sl_gemini_knows_url,
 	.issuer = "gemini",
 };

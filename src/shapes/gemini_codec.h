@@ -16,6 +16,8 @@ bool sl_gemini_decode(const struct sl_codec_input *in, struct sl_dialog *dialog,
 struct sl_slice sl_gemini_camel(struct sl_slice key, struct sl_arena *arena);
 
 /* gemini_encode.c */
+/* A URL that goes as it is: of a file the service keeps, or of a video it can watch. */
+bool sl_gemini_knows_url(struct sl_slice url);
 enum sl_err sl_gemini_encode(struct sl_encode *encode);
 /* Lets a model answer a call whose signature is lost, documented by the service:
  * base64 of skip_thought_signature_validator. */

@@ -98,8 +98,8 @@ put_detail(struct encoding *e, const struct sl_part *part)
 }
 
 /* Files that the service itself keeps, and videos of its owner. */
-static bool
-is_known_url(struct sl_slice url)
+bool
+sl_gemini_knows_url(struct sl_slice url)
 {
 	static const char *const starts[] = {
 		"https://generativelanguage.googleapis.com/", "https://www.youtube.com/",
@@ -150,10 +150,10 @@ put_media(struct encoding *e, const struct sl_part *part)
 	case SL_MEDIA_URL:
 	case SL_MEDIA_URI:
 		if (media->source == SL_MEDIA_URI ? !sl_slice_starts(media->data, SL_SLICE("gs://"))
-		                                  : !is_known_url(media->data)) {
+		                                  : !sl_gemini_knows_url(media->data)) {
 			e->err = sl_encode_refuse(e->encode, &part->where,
 			                          "it fetches no URLs. Send the content itself, "
-			                          "in base64.");
+			                          "in base64, or have media.fetch switched on.");
 			return;
 		}
 		sl_json_obj(&e->w);

@@ -118,7 +118,10 @@ put_document(struct encoding *e, const struct sl_part *part)
 		return;
 	}
 	if (media->source != SL_MEDIA_INLINE && !(media->source == SL_MEDIA_FILE_ID && e->family)) {
-		refuse(e, &part->where, "files must be sent as data.");
+		refuse(e, &part->where, media->source == SL_MEDIA_URL
+		                            ? "files must be sent as data; send it, or have "
+		                              "media.fetch switched on."
+		                            : "files must be sent as data.");
 		return;
 	}
 	sl_json_obj(&e->w);

@@ -355,4 +355,5 @@ const struct sl_codec_ops sl_openai_chat_codec = {
 	.stream_framing = SL_FRAMING_SSE,
 	.target_ids = &(const struct sl_id_rule){ .max_len = 40 },
 	.target_names = &(const struct sl_name_rule){ .also = "_-", .max_len = 64 },
+	.no_urls = 1u << SL_PART_AUDIO | 1u << SL_PART_DOCUMENT,
 };

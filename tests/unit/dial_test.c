@@ -92,6 +92,10 @@ the_operator_opens_what_he_names(void **state)
 	assert_false(allowed(&origin, "127.0.0.1"));
 	origin.host = SL_SLICE("a.localhost.");
 	assert_true(allowed(&origin, "127.0.0.1"));
+	/* Nor does the name, from a caller. */
+	origin.host_is_foreign = true;
+	assert_false(allowed(&origin, "127.0.0.1"));
+	assert_false(allowed(&origin, "::1"));
 }
 
 static void
