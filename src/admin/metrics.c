@@ -70,6 +70,30 @@ put_breakers(struct sl_buf *out, const struct sums *sums)
 }
 
 static void
+put_hedges(struct sl_buf *out, const struct sl_board *board)
+{
+	static const char *const names[SL_HEDGE_EVENT_COUNT] = {
+#define NAME(id, name) name,
+		SL_HEDGE_EVENTS(NAME)
+#undef NAME
+	};
+
+	sl_buf_printf(out, "# HELP sluice_hedges_total Second attempts beside a slow first one.\n"
+	                   "# TYPE sluice_hedges_total counter\n"
+	                   "sluice_hedges_total %" PRIu64 "\n"
+	                   "# HELP sluice_hedges_won_total Second attempts that gave the answer.\n"
+	                   "# TYPE sluice_hedges_won_total counter\n"
+	                   "sluice_hedges_won_total %" PRIu64 "\n"
+	                   "# HELP sluice_hedges_skipped_total Slow first attempts that stayed "
+	                   "alone, by what was in the way.\n"
+	                   "# TYPE sluice_hedges_skipped_total counter\n",
+	              sl_board_hedges(board, SL_HEDGE_STARTED), sl_board_hedges(board, SL_HEDGE_WON));
+	for (size_t i = SL_HEDGE_WON + 1; i < SL_HEDGE_EVENT_COUNT; i++)
+		sl_buf_printf(out, "sluice_hedges_skipped_total{reason=\"%s\"} %" PRIu64 "\n",
+		              names[i], sl_board_hedges(board, (enum sl_hedge_event)i));
+}
+
+static void
 put_board(struct admin_call *call, struct sl_buf *out)
 {
 	const struct sl_admin_services *services = &call->admin->services;
@@ -101,6 +125,7 @@ put_board(struct admin_call *call, struct sl_buf *out)
 	                   "# TYPE sluice_retries_refused_total counter\n"
 	                   "sluice_retries_refused_total %" PRIu64 "\n",
 	              sl_board_retries_refused(services->board));
+	put_hedges(out, services->board);
 }
 
 void

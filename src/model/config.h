@@ -126,12 +126,20 @@ struct sl_config_deployment {
 	struct sl_slice tier; /* simple, medium, complex or empty */
 };
 
+/* A second attempt beside a slow first one. */
+struct sl_config_hedge {
+	bool     enabled;
+	uint64_t delay_ms;   /* 0: not by time */
+	uint64_t percentile; /* 0: not by what the target usually takes */
+};
+
 struct sl_config_model {
 	struct sl_slice              name;
 	struct sl_slice              strategy;
 	struct sl_config_deployment *deployments;
 	size_t                       deployment_count;
 	struct sl_config_strings     fallbacks; /* aliases, checked */
+	struct sl_config_hedge       hedge;     /* says nothing: the router's */
 };
 
 struct sl_config_auction {
@@ -215,6 +223,8 @@ struct sl_config {
 	struct sl_slice              router_baseline; /* what savings are told against */
 	uint64_t                     router_retries;
 	uint64_t                     router_probe_interval_ms; /* 0: no probes */
+	struct sl_config_hedge       hedge;
+	uint64_t                     hedge_budget_percent;
 	struct sl_slice              auction_payment;
 	int64_t                      auction_quality_nanousd; /* of a million tokens */
 	struct sl_config_route      *routes;

@@ -125,6 +125,9 @@ void sl_fetch_resume(struct sl_fetch *fetch);
 /* No further call is made. Allowed from inside a callback. The connection is
  * closed unless the exchange was complete. */
 void sl_fetch_cancel(struct sl_fetch *fetch);
+/* What either is, with its calls, goes on as the other; both are fetches or zero. Allowed
+ * from inside a callback of one of them. */
+void sl_fetch_swap(struct sl_fetch *a, struct sl_fetch *b);
 
 /* What stands in the Host field of a fetch that gives no authority of its own, on
  * the arena; empty: out of memory. */

@@ -520,3 +520,23 @@ sl_fetch_cancel(struct sl_fetch *fetch)
 	detach(flight);
 	sl_flight_free(flight);
 }
+
+static void
+own(struct sl_fetch *fetch)
+{
+	struct sl_flight *flight = fetch->internal;
+
+	if (flight)
+		flight->fetch = fetch;
+}
+
+void
+sl_fetch_swap(struct sl_fetch *a, struct sl_fetch *b)
+{
+	struct sl_fetch kept = *a;
+
+	*a = *b;
+	*b = kept;
+	own(a);
+	own(b);
+}

@@ -317,6 +317,7 @@ sl_ask_settle(struct sl_ask *ask)
 
 	if (ask->decision.cost_known)
 		return;
+	sl_hedge_end(ask);
 	ask->decision.cost_known = true;
 	sl_spend_end(ask);
 	ask->decision.bought = ask->spend.bought;

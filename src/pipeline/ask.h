@@ -25,6 +25,7 @@
 #include "pipeline/board.h"
 #include "pipeline/drain.h"
 #include "pipeline/frames.h"
+#include "pipeline/hedge.h"
 #include "pipeline/repeat.h"
 #include "pipeline/spend.h"
 #include "pipeline/token.h"
@@ -85,6 +86,8 @@ struct sl_ask_front {
 	struct sl_attachments *attachments; /* that are fetched for the next attempt, or NULL */
 	struct sl_fault   attach_fault;/* why one could not be; kind NONE: none failed */
 	struct sl_timer   backoff;
+	struct sl_timer   hedge_timer; /* until the running attempt counts as slow */
+	struct sl_hedge  *hedge;       /* NULL: there was none (hedge.h) */
 	struct sl_token_waiter token_waiter;
 	struct sl_ask    *ask;
 	/* While the hold of an attempt waits for the disk (spend.h). */
@@ -131,7 +134,7 @@ struct sl_ask {
 	bool                             stream;
 	enum sl_framing                  framing;
 
-	/* The running attempt. */
+	/* The running attempt; a member added here belongs into hedge.c's list too. */
 	struct sl_fetch                  fetch;
 	bool                             fetching;
 	struct sl_board_ticket           ticket;
@@ -219,6 +222,13 @@ void sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why);
 /* attempt.c: tries the next target, or answers with the best reason. */
 void sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last);
 void sl_attempt_drop(struct sl_ask *ask);
+/* Whether router.retries and the plan allow a further attempt. */
+bool sl_attempt_may_go_on(const struct sl_ask *ask);
+/* Sends to the target that was begun and is held for. False: *fault, and the hold and the
+ * ticket are gone. True without ask->fetching: it waits for an access token. */
+bool sl_attempt_launch(struct sl_ask *ask, struct sl_fault *fault);
+/* The hold that the attempt waited for is there, or never will be. */
+void sl_attempt_held(struct sl_ask *ask, enum sl_err err);
 /* Makes the target the one whose reply is handled, with nothing of it known yet. */
 void sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target);
 /* Makes what the attempt will send and tells its length. False: *fault says why it

@@ -33,6 +33,7 @@ now_us(const struct sl_ask *ask)
 void
 sl_attempt_content(struct sl_ask *ask)
 {
+	sl_hedge_decide(ask);
 	sl_board_content(&ask->ticket, now_us(ask));
 	if (ask->conversation)
 		sl_sticky_put(ask->gateway->services.sticky, ask->conversation,
@@ -58,6 +59,7 @@ verdict_so_far(const struct sl_ask *ask)
 void
 sl_attempt_drop(struct sl_ask *ask)
 {
+	sl_hedge_end(ask);
 	if (ask->front) {
 		sl_timer_clear(&ask->front->backoff);
 		sl_token_waiter_cancel(&ask->front->token_waiter);
@@ -386,8 +388,8 @@ give_up(struct sl_ask *ask, const struct sl_fault *last)
 	sl_ask_refuse(ask, &fault);
 }
 
-static bool
-may_go_on(const struct sl_ask *ask)
+bool
+sl_attempt_may_go_on(const struct sl_ask *ask)
 {
 	/* Nobody waits for another answer. */
 	return !ask->drain && ask->front->next_target < ask->front->plan.count &&
@@ -431,13 +433,15 @@ back_off(struct sl_ask *ask, const struct sl_fault *last)
 }
 
 /* The attempt is paid for. True: it is under way, or what it waits for will call. */
-static bool
-launch(struct sl_ask *ask, struct sl_fault *fault)
+bool
+sl_attempt_launch(struct sl_ask *ask, struct sl_fault *fault)
 {
 	enum sl_err err = start(ask, ask->front->target);
 
-	if (err == SL_OK)
+	if (err == SL_OK && ask->state != SL_ASK_WAITING)
 		sl_ask_set_state(ask, SL_ASK_WAITING);
+	if (err == SL_OK)
+		sl_hedge_arm(ask);
 	if (err == SL_OK || err == SL_AGAIN)
 		return true;
 	sl_spend_end(ask);
@@ -446,8 +450,8 @@ launch(struct sl_ask *ask, struct sl_fault *fault)
 	return false;
 }
 
-static void
-on_held(struct sl_ask *ask, enum sl_err err)
+void
+sl_attempt_held(struct sl_ask *ask, enum sl_err err)
 {
 	struct sl_fault fault;
 
@@ -455,7 +459,7 @@ on_held(struct sl_ask *ask, enum sl_err err)
 		sl_attempt_drop(ask);
 		sl_spend_explain_store(&fault);
 		give_up(ask, &fault);
-	} else if (!launch(ask, &fault)) {
+	} else if (!sl_attempt_launch(ask, &fault)) {
 		run(ask, &fault);
 	}
 }
@@ -467,7 +471,7 @@ on_token(struct sl_token_waiter *waiter)
 	struct sl_ask *ask = front->ask;
 	struct sl_fault fault;
 
-	if (!launch(ask, &fault))
+	if (!sl_attempt_launch(ask, &fault))
 		run(ask, &fault);
 }
 
@@ -489,7 +493,7 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 	struct sl_ask_front *front = ask->front;
 	struct sl_fault fault;
 
-	while (may_go_on(ask)) {
+	while (sl_attempt_may_go_on(ask)) {
 		const struct sl_plan_target *target = &front->plan.targets[front->next_target];
 		enum sl_err err = sl_attach_start(ask, target, on_attached, &fault);
 
@@ -509,8 +513,8 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 		                    &ask->ticket))
 			continue;
 		sl_attempt_begin(ask, target);
-		err = sl_spend_begin(ask, target, on_held, &fault);
-		if (err == SL_AGAIN || (err == SL_OK && launch(ask, &fault)))
+		err = sl_spend_begin(ask, target, sl_attempt_held, &fault);
+		if (err == SL_AGAIN || (err == SL_OK && sl_attempt_launch(ask, &fault)))
 			return;
 		last = &fault;
 		if (err == SL_OK)
@@ -533,7 +537,7 @@ sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last)
 		run(ask, NULL);
 		return;
 	}
-	if (!may_go_on(ask) ||
+	if (!sl_attempt_may_go_on(ask) ||
 	    (ask->sent && !sl_board_retry(ask->gateway->services.board, now_us(ask))))
 		give_up(ask, last);
 	else if (!back_off(ask, last))

@@ -35,6 +35,8 @@ struct sl_board {
 	pthread_mutex_t        retry_lock; /* guards what follows */
 	struct sl_retry_budget retries;
 	uint64_t               retries_refused;
+	struct sl_hedge_budget hedges;
+	atomic_uint_fast64_t   hedge_events[SL_HEDGE_EVENT_COUNT];
 };
 
 struct sl_board *
@@ -304,6 +306,58 @@ sl_board_retries_refused(struct sl_board *board)
 	refused = board->retries_refused;
 	pthread_mutex_unlock(&board->retry_lock);
 	return refused;
+}
+
+/* --- hedges ------------------------------------------------------------------------ */
+
+void
+sl_board_hedge_earn(struct sl_board *board, uint32_t percent)
+{
+	pthread_mutex_lock(&board->retry_lock);
+	sl_hedge_earn(&board->hedges, percent);
+	pthread_mutex_unlock(&board->retry_lock);
+}
+
+bool
+sl_board_hedge_take(struct sl_board *board, uint64_t now_us)
+{
+	bool taken;
+
+	pthread_mutex_lock(&board->retry_lock);
+	taken = sl_hedge_take(&board->hedges) && sl_retry_take(&board->retries, now_us);
+	pthread_mutex_unlock(&board->retry_lock);
+	if (!taken)
+		sl_board_hedge_count(board, SL_HEDGE_NO_BUDGET);
+	return taken;
+}
+
+void
+sl_board_hedge_count(struct sl_board *board, enum sl_hedge_event event)
+{
+	atomic_fetch_add_explicit(&board->hedge_events[event], 1, memory_order_relaxed);
+}
+
+uint64_t
+sl_board_hedges(const struct sl_board *board, enum sl_hedge_event event)
+{
+	return atomic_load_explicit(&board->hedge_events[event], memory_order_relaxed);
+}
+
+uint64_t
+sl_board_percentile_us(struct sl_board *board, struct sl_slice provider, struct sl_slice model,
+                       bool stream, uint32_t percent)
+{
+	size_t slot;
+	struct sl_board_target *target =
+	    find(board, hash_of(provider, model), provider, model, &slot);
+	uint64_t us;
+
+	if (!target)
+		return 0;
+	pthread_mutex_lock(&target->lock);
+	us = sl_spread_percentile(&target->health.spread[stream], percent);
+	pthread_mutex_unlock(&target->lock);
+	return us;
 }
 
 /* --- switches ---------------------------------------------------------------------- */

@@ -67,6 +67,32 @@ void sl_board_hint(struct sl_board *board, struct sl_slice provider, bool alive,
 void sl_board_request(struct sl_board *board, uint64_t now_us);
 bool sl_board_retry(struct sl_board *board, uint64_t now_us);
 
+/* --- hedges (hedge.h) ---------------------------------------------------------------- */
+
+/* What came of those that were due. */
+#define SL_HEDGE_EVENTS(X)                                                            \
+	X(STARTED, "started")                                                         \
+	X(WON, "won")         /* of the started: the second attempt was the quicker */ \
+	X(NO_BUDGET, "budget")                                                        \
+	X(NO_MONEY, "money")  /* no limit had room for a second hold */               \
+	X(NO_TARGET, "target")                                                        \
+	X(NOT_TWICE, "request") /* it must not be made twice */
+enum sl_hedge_event {
+#define SL_HEDGE_ENUM(id, name) SL_HEDGE_##id,
+	SL_HEDGE_EVENTS(SL_HEDGE_ENUM)
+#undef SL_HEDGE_ENUM
+	SL_HEDGE_EVENT_COUNT,
+};
+/* A request came that may be hedged. */
+void sl_board_hedge_earn(struct sl_board *board, uint32_t percent);
+/* Wants a second attempt, which is a further one too. Refused ones are counted. */
+bool sl_board_hedge_take(struct sl_board *board, uint64_t now_us);
+void sl_board_hedge_count(struct sl_board *board, enum sl_hedge_event event);
+uint64_t sl_board_hedges(const struct sl_board *board, enum sl_hedge_event event);
+/* What so many of a hundred first contents of the target took at most; 0: not known. */
+uint64_t sl_board_percentile_us(struct sl_board *board, struct sl_slice provider,
+                                struct sl_slice model, bool stream, uint32_t percent);
+
 /* --- switches ---------------------------------------------------------------------- */
 
 /* Ids are those of deployments, "alias/provider/model", or "provider/model". */

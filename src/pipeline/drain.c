@@ -69,6 +69,7 @@ sl_drain_begin(struct sl_ask *ask, enum sl_gone_reason why)
 	sl_timer_set(gateway->loop, &drain->timer, limits->drain_ms);
 	sl_list_push_back(&gateway->drains, &drain->node);
 	gateway->drain_count++;
+	sl_hedge_end(ask);
 	/* What waited for the caller waits for nobody now, and reading goes on. */
 	sl_relay_drained(ask);
 	return true;

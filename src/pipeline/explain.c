@@ -7,6 +7,7 @@
 #include "pipeline/explain.h"
 
 #include "ledger/keyring.h"
+#include "pipeline/hedge.h"
 #include "routing/stack.h"
 
 enum { HEADERS_MAX = 64 };
@@ -303,6 +304,36 @@ sl_explain_write(const struct sl_world *world, const struct sl_plan *plan,
 	            (plan->count > 0 ? plan->targets[0].cost.expected_nanousd : 0));
 }
 
+/* When and where a second attempt would be made beside the first. */
+static void
+put_hedge(const struct sl_explain *how, const struct described *request,
+          const struct sl_plan *plan, struct sl_json_writer *w)
+{
+	const struct sl_config *config = how->world->config;
+	const struct sl_config_hedge *hedge =
+	    plan->count > 1 && config->router_retries > 0 ? sl_hedge_of(config, &plan->targets[0])
+	                                                  : NULL;
+	const struct sl_plan_target *second = &plan->targets[1];
+	uint64_t delay_us;
+
+	sl_json_key(w, "hedge");
+	if (!hedge || !sl_hedge_may_double(request->shape, &request->steer)) {
+		sl_json_put_null(w);
+		return;
+	}
+	delay_us = sl_hedge_delay_us(hedge, config, how->board, &plan->targets[0],
+	                             request->steer.stream);
+	sl_json_obj(w);
+	sl_json_key(w, "after_ms");
+	if (delay_us > 0)
+		sl_json_put_i64(w, (int64_t)((delay_us + 999) / 1000));
+	else
+		sl_json_put_null(w);
+	sl_json_str(w, "target", sl_arena_printf(how->arena, "%.*s/%.*s",
+	            SL_ARG(config->providers[second->provider].name), SL_ARG(second->model)));
+	sl_json_obj_end(w);
+}
+
 static void
 write_answer(const struct sl_explain *how, const struct described *request,
              const struct sl_plan *plan, const struct sl_fault *fault, struct sl_buf *out)
@@ -315,6 +346,7 @@ write_answer(const struct sl_explain *how, const struct described *request,
 	sl_json_str(&w, "shape", sl_slice_str(request->shape->name));
 	put_text(&w, "key", request->key ? sl_key_id(request->key) : SL_SLICE_NONE);
 	sl_explain_write(how->world, plan, &w);
+	put_hedge(how, request, plan, &w);
 	if (fault) {
 		sl_json_key(&w, "error");
 		sl_json_obj(&w);

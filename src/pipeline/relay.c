@@ -259,6 +259,8 @@ fail(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice message)
 	struct sl_fault fault;
 
 	sl_attempt_end(ask, SL_VERDICT_FAILED);
+	if (ask->state == SL_ASK_WAITING && sl_hedge_go_on(ask))
+		return;
 	sl_fault_set(&fault, kind, message);
 	if (ask->state == SL_ASK_WAITING && sl_fault_may_retry(kind) &&
 	    kind != SL_FAULT_UPSTREAM_TIMEOUT)

@@ -187,6 +187,7 @@ sl_health_content(struct sl_health *health, struct sl_health_ticket *ticket, uin
 		return;
 	ticket->told = true;
 	add_latency(health, ticket->stream, now_us - ticket->begin_us, now_us);
+	sl_spread_add(&health->spread[ticket->stream], now_us - ticket->begin_us);
 	/* A long stream must not keep the others out until it ends. */
 	if (ticket->epoch == health->epoch && health->breaker != SL_BREAKER_CLOSED)
 		set_breaker(health, SL_BREAKER_CLOSED);
@@ -319,5 +320,22 @@ sl_retry_take(struct sl_retry_budget *budget, uint64_t now_us)
 	if (retries >= allowed)
 		return false;
 	budget->window[at].retries++;
+	return true;
+}
+
+void
+sl_hedge_earn(struct sl_hedge_budget *budget, uint32_t percent)
+{
+	budget->hundredths += percent;
+	if (budget->hundredths > SL_HEDGE_BURST * 100)
+		budget->hundredths = SL_HEDGE_BURST * 100;
+}
+
+bool
+sl_hedge_take(struct sl_hedge_budget *budget)
+{
+	if (budget->hundredths < 100)
+		return false;
+	budget->hundredths -= 100;
 	return true;
 }

@@ -14,6 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "routing/spread.h"
+
 enum {
 	SL_HEALTH_CONSECUTIVE = 5,       /* failures in a row that open the breaker */
 	SL_HEALTH_WINDOW_S = 10,
@@ -51,6 +53,7 @@ struct sl_health {
 	/* Peak EWMA of the time to first content: [0] whole replies, [1] streams. */
 	double          latency_us[2];
 	uint64_t        latency_at_us[2];
+	struct sl_spread spread[2];  /* of the same */
 	double          error_rate;  /* EWMA of 0 and 1 over results */
 	uint64_t        attempts, failures, limited, opened; /* since the start */
 };
@@ -109,5 +112,16 @@ struct sl_retry_budget {
 void sl_retry_request(struct sl_retry_budget *budget, uint64_t now_us);
 /* True: one was taken. */
 bool sl_retry_take(struct sl_retry_budget *budget, uint64_t now_us);
+
+/* Second attempts beside a slow first one (pipeline/hedge.h): each request earns its
+ * percent of one, and no more than SL_HEDGE_BURST are saved up. So they are never more
+ * than that percent of the requests, and after a quiet hour no flood. Zero: none yet. */
+enum { SL_HEDGE_BURST = 10 };
+struct sl_hedge_budget {
+	uint32_t hundredths;
+};
+void sl_hedge_earn(struct sl_hedge_budget *budget, uint32_t percent);
+/* True: one was taken. */
+bool sl_hedge_take(struct sl_hedge_budget *budget);
 
 #endif

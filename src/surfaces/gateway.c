@@ -103,6 +103,9 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 		                        : SL_SLICE("0.00"));
 		sl_surface_put(out, SL_SLICE("x-gateway-retries"),
 		    sl_arena_u64(arena, decision->attempts > 0 ? decision->attempts - 1 : 0));
+		if (decision->hedged)
+			sl_surface_put(out, SL_SLICE("x-gateway-hedge"),
+			               decision->hedge_won ? SL_SLICE("won") : SL_SLICE("lost"));
 	}
 	put_choice(decision, arena, out);
 	put_cost(decision, arena, out);

@@ -98,6 +98,8 @@ struct sl_decision {
 	uint32_t        attempts;
 	bool            stream;
 	bool            bought;     /* a provider may charge for it */
+	bool            hedged;     /* a second attempt ran beside the first */
+	bool            hedge_won;  /* and its answer is this one */
 	bool            priced;
 	bool            cost_known; /* false while a stream is running */
 	int64_t         cost_nanousd;

@@ -628,6 +628,43 @@ bad_requests_are_not_sent(void **state)
 	close_world(&world);
 }
 
+/* Two fetches under way change places: each reply goes to where its fetch is now. */
+static void
+fetches_change_places(void **state)
+{
+	struct world world;
+	struct call a = { 0 }, b = { 0 };
+
+	(void)state;
+	open_world(&world);
+	world.server.replies[0] = "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\none";
+	world.server.replies[1] = "HTTP/1.1 201 Created\r\ncontent-length: 3\r\n\r\ntwo";
+	world.server.reply_count = 2;
+	world.server.first_delay_ms = 20;
+	start(&world, &a, "POST", "{}");
+	start(&world, &b, "POST", "{}");
+	sl_fetch_swap(&a.fetch, &b.fetch);
+	run(&world);
+	assert_int_equal(a.ends, 1);
+	assert_int_equal(b.ends, 1);
+	assert_int_equal(a.status + b.status, 401);
+	sl_buf_release(&a.body);
+	sl_buf_release(&b.body);
+	/* With one that is none: nothing is left of it here. */
+	a = b = (struct call){ 0 };
+	start(&world, &a, "POST", "{}");
+	sl_buf_init(&b.body, 64);
+	b.world = &world;
+	sl_fetch_swap(&a.fetch, &b.fetch);
+	sl_fetch_cancel(&a.fetch);
+	run(&world);
+	assert_int_equal(a.heads + a.ends + a.fails, 0);
+	assert_int_equal(b.ends, 1);
+	sl_buf_release(&a.body);
+	sl_buf_release(&b.body);
+	close_world(&world);
+}
+
 int
 main(void)
 {
@@ -653,6 +690,7 @@ main(void)
 		cmocka_unit_test(a_black_hole_ends_by_the_clock),
 		cmocka_unit_test(freeing_the_client_fails_what_is_open),
 		cmocka_unit_test(bad_requests_are_not_sent),
+		cmocka_unit_test(fetches_change_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
