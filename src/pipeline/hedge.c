@@ -68,7 +68,7 @@ change_places(struct sl_hedge *hedge)
 {
 	struct sl_ask *ask = hedge->ask;
 	int64_t cost_nanousd = ask->spend.cost_nanousd;
-	bool priced = ask->spend.priced;
+	bool bought = ask->spend.bought, priced = ask->spend.priced;
 
 #define EXCHANGE(type, name, place)                                                   \
 	{                                                                             \
@@ -80,6 +80,7 @@ change_places(struct sl_hedge *hedge)
 	OF_ATTEMPT(EXCHANGE)
 #undef EXCHANGE
 	ask->spend.cost_nanousd = cost_nanousd;
+	ask->spend.bought = bought;
 	ask->spend.priced = priced;
 	sl_fetch_swap(&ask->fetch, &hedge->fetch);
 	ask->fetch.ops = &sl_relay_ops;
@@ -276,7 +277,8 @@ on_due(struct sl_timer *timer)
 		sl_board_hedge_count(board, SL_HEDGE_NO_TARGET);
 		return;
 	}
-	if (ask->repeat.claim || !sl_hedge_may_double(ask->shape, &front->steer)) {
+	if (ask->repeat.claim || sl_fields_callers_account(ask, ask->upstream) ||
+	    !sl_hedge_may_double(ask->shape, &front->steer)) {
 		sl_board_hedge_count(board, SL_HEDGE_NOT_TWICE);
 		return;
 	}
