@@ -237,6 +237,18 @@ on_held(struct sl_ask *ask, enum sl_err err)
 		launch(hedge);
 }
 
+/* Whether nothing must be fetched for the body first. */
+static bool
+is_ready(struct sl_ask *ask, const struct sl_plan_target *target)
+{
+	struct sl_fault fault;
+	enum sl_err err = sl_attach_start(ask, target, NULL, &fault);
+
+	if (err == SL_AGAIN)
+		sl_attach_cancel(ask);
+	return err == SL_OK;
+}
+
 static void
 begin(struct sl_hedge *hedge)
 {
@@ -273,7 +285,8 @@ on_due(struct sl_timer *timer)
 
 	if (ask->state != SL_ASK_WAITING || !ask->fetching || is_coming(ask))
 		return;
-	if (!sl_attempt_may_go_on(ask)) {
+	if (!sl_attempt_may_go_on(ask) ||
+	    !is_ready(ask, &front->plan.targets[front->next_target])) {
 		sl_board_hedge_count(board, SL_HEDGE_NO_TARGET);
 		return;
 	}
