@@ -162,19 +162,35 @@ crossing_free_reply(struct crossing *c)
 	free(writer);
 }
 
+/* Where the caller did not ask for a stream: the answer as one document. */
 static inline void
-crossing_whole(struct crossing *c, struct sl_slice body)
+crossing_write_whole(struct crossing *c)
 {
-	if (sl_json_scan(body, NULL, NULL, 0, NULL, NULL, NULL) == SL_OK)
-		c->via->codec->read_whole(&c->flow, body, &c->arena);
-	if (!c->flow.ended)
-		sl_flow_end(&c->flow);
 	if (c->stream)
 		return;
 	if (c->fold.failed)
 		c->from->write_fault(&c->fold.fault, c->caller.request_id, &c->out);
 	else if (c->fold.done)
 		c->from->codec->write_whole(&c->fold.answer, &c->caller, &c->out);
+}
+
+static inline void
+crossing_whole(struct crossing *c, struct sl_slice body)
+{
+	struct sl_json_error at = { 0 };
+	struct sl_fault fault;
+
+	if (sl_json_scan(body, NULL, NULL, 0, NULL, NULL, &at) == SL_OK) {
+		c->via->codec->read_whole(&c->flow, body, &c->arena);
+	} else {
+		sl_fault_set(&fault, SL_FAULT_UPSTREAM_BROKEN,
+		             sl_arena_printf(&c->arena, "not a JSON object: %s (byte %zu).",
+		                             at.reason ? at.reason : "empty", at.offset));
+		sl_flow_fail(&c->flow, &fault);
+	}
+	if (!c->flow.ended)
+		sl_flow_end(&c->flow);
+	crossing_write_whole(c);
 }
 
 /* The stream, cut into pieces: of `size` bytes, or in two at `split`. */

@@ -248,6 +248,7 @@ struct sl_output {
 	struct sl_text  description;
 	enum sl_tri     strict;
 	struct sl_where where;
+	struct sl_where described; /* the description's place */
 };
 
 /* A member that found no place. */

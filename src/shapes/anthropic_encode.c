@@ -476,7 +476,7 @@ put_tools(struct encoding *e)
 	sl_json_arr(&e->w);
 	for (const struct sl_tool *tool = dialog->tools; tool && e->err == SL_OK;
 	     tool = tool->next)
-		if (sl_encode_allows(dialog, tool))
+		if (sl_encode_allows(e->encode, tool))
 			put_tool(e, tool);
 	sl_json_arr_end(&e->w);
 	if (e->err == SL_OK)
@@ -592,8 +592,11 @@ put_output_config(struct encoding *e)
 	sl_json_key(&e->w, "output_config");
 	sl_json_obj(&e->w);
 	if (put_effort) {
-		if (effort == SL_EFFORT_MINIMAL)
+		if (effort == SL_EFFORT_MINIMAL) {
+			sl_note(e->encode->notes, SL_NOTE_reasoning_changed,
+			        &dialog->reasoning.where);
 			effort = SL_EFFORT_LOW;
+		}
 		sl_json_str(&e->w, "effort", sl_slice_str(sl_effort_name(effort)));
 	}
 	if (schema) {
@@ -603,6 +606,7 @@ put_output_config(struct encoding *e)
 		sl_json_key(&e->w, "schema");
 		sl_json_put_raw(&e->w, output->schema);
 		sl_json_obj_end(&e->w);
+		sl_encode_no_description(e->encode);
 	}
 	sl_json_obj_end(&e->w);
 }

@@ -389,6 +389,8 @@ decode_output(struct decoding *d, struct sl_json config, const struct sl_where *
 	out->schema = text;
 	string_of(d, sl_json_get(schema, "name"), &out->schema_name);
 	out->description = sl_text_json(sl_json_get(schema, "description"));
+	out->described = *member(d, member(d, member(d, &out->where, "structure"), "jsonSchema"),
+	                         "description");
 	return true;
 }
 

@@ -9,13 +9,15 @@
 #include "model/media.h"
 #include "shapes/bedrock_codec.h"
 
-enum { THINKING_MIN = 1024, NAME_MAX_LEN = 100, DERIVED_MAX = 64 };
+enum { THINKING_MIN = 1024, NAME_MAX_LEN = 100, DERIVED_MAX = 64,
+       DOCUMENT_NAMES = 32 };
 
 struct encoding {
 	struct sl_encode     *encode;
 	struct sl_json_writer w;
 	const char           *open;      /* role of the message that is being written */
-	unsigned              documents; /* written so far: their names must differ */
+	struct sl_slice       document_names[DOCUMENT_NAMES]; /* so far: they must differ */
+	unsigned              documents;
 	bool                  thinking;
 	bool                  own;       /* the caller speaks this API */
 	int64_t               max_tokens;
@@ -99,11 +101,20 @@ format_of(const struct sl_part *part)
 	return NULL;
 }
 
+static bool
+is_taken(const struct encoding *e, struct sl_slice name)
+{
+	for (unsigned i = 0; i + 1 < e->documents && i < DOCUMENT_NAMES; i++)
+		if (sl_slice_eq(e->document_names[i], name))
+			return true;
+	return false;
+}
+
 /* Letters, digits, single spaces, - ( ) [ ]; no two documents of a request alike. */
 static struct sl_slice
 document_name(struct encoding *e, const struct sl_part *part)
 {
-	struct sl_slice title = SL_SLICE_NONE;
+	struct sl_slice title = SL_SLICE_NONE, plain, out;
 	char name[NAME_MAX_LEN + 1];
 	size_t len = 0;
 
@@ -122,9 +133,19 @@ document_name(struct encoding *e, const struct sl_part *part)
 	while (len > 0 && name[len - 1] == ' ')
 		len--;
 	e->documents++;
-	if (len == 0)
-		return sl_arena_printf(e->encode->arena, "document %u", e->documents);
-	return sl_arena_printf(e->encode->arena, "%.*s (%u)", (int)len, name, e->documents);
+	plain = len ? sl_arena_dup(e->encode->arena, sl_slice_make(name, len))
+	            : sl_arena_printf(e->encode->arena, "document %u", e->documents);
+	out = plain;
+	for (unsigned n = e->documents; e->documents > DOCUMENT_NAMES || is_taken(e, out); n++) {
+		out = sl_arena_printf(e->encode->arena, "%.*s (%u)", SL_ARG(plain), n);
+		if (e->documents > DOCUMENT_NAMES)
+			break;
+	}
+	if (e->documents <= DOCUMENT_NAMES)
+		e->document_names[e->documents - 1] = out;
+	if (title.len && !sl_slice_eq(title, out))
+		sl_note(e->encode->notes, SL_NOTE_file_name_changed, &part->where);
+	return out;
 }
 
 static bool
@@ -545,16 +566,16 @@ put_tools(struct encoding *e)
 
 	if (!dialog->tools && (choice->mode == SL_CHOICE_REQUIRED || choice->mode == SL_CHOICE_NAMED))
 		sl_note(e->encode->notes, SL_NOTE_tool_choice_dropped, &choice->where);
-	if ((!dialog->tools || none) && !call)
-		return;
 	if (none && dialog->tools)
 		sl_note(e->encode->notes, SL_NOTE_tool_choice_changed, &choice->where);
+	if ((!dialog->tools || none) && !call)
+		return;
 	sl_json_key(&e->w, "toolConfig");
 	sl_json_obj(&e->w);
 	sl_json_key(&e->w, "tools");
 	sl_json_arr(&e->w);
 	for (const struct sl_tool *tool = dialog->tools; tool && e->err == SL_OK; tool = tool->next)
-		if (sl_encode_allows(dialog, tool))
+		if (sl_encode_allows(e->encode, tool))
 			put_tool(e, tool);
 	if (!dialog->tools) {
 		sl_note(e->encode->notes, SL_NOTE_tools_derived, &call->where);

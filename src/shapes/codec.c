@@ -1,6 +1,8 @@
 /* codec.c - what all codecs share: ids and signatures, what was not taken. */
 #include "shapes/codec.h"
 
+#include <string.h>
+
 bool
 sl_codec_can(const struct sl_shape_ops *from, const struct sl_shape_ops *via)
 {
@@ -219,16 +221,82 @@ sl_encode_args(struct sl_encode *encode, const struct sl_part *call)
 }
 
 bool
-sl_encode_allows(const struct sl_dialog *dialog, const struct sl_tool *tool)
+sl_encode_allows(struct sl_encode *encode, const struct sl_tool *tool)
 {
-	const struct sl_tool_choice *choice = &dialog->choice;
+	const struct sl_tool_choice *choice = &encode->dialog->choice;
 
 	if (choice->name_count == 0 || choice->mode == SL_CHOICE_NAMED)
 		return true;
 	for (size_t i = 0; i < choice->name_count; i++)
 		if (sl_slice_eq(choice->names[i], tool->name))
 			return true;
+	sl_note(encode->notes, SL_NOTE_tool_choice_changed, &choice->where);
 	return false;
+}
+
+static bool
+has_string(struct sl_json list, struct sl_slice raw_key)
+{
+	for (struct sl_json_iter it = sl_json_iter(list);
+	     list.type == SL_JSON_ARRAY && sl_json_next(&it);)
+		if (it.value.type == SL_JSON_STRING && it.value.raw.len == raw_key.len + 2 &&
+		    memcmp(it.value.raw.ptr + 1, raw_key.ptr, raw_key.len) == 0)
+			return true;
+	return false;
+}
+
+/* Every object within lists its properties as required and allows no others. */
+static bool
+is_closed(struct sl_json schema, int depth)
+{
+	struct sl_json properties = sl_json_get(schema, "properties");
+
+	if (depth == 0)
+		return false;
+	if (schema.type == SL_JSON_OBJECT &&
+	    (sl_json_is(sl_json_get(schema, "type"), "object") ||
+	     properties.type == SL_JSON_OBJECT) &&
+	    sl_json_get(schema, "additionalProperties").type != SL_JSON_FALSE)
+		return false;
+	for (struct sl_json_iter it = sl_json_iter(properties);
+	     properties.type == SL_JSON_OBJECT && sl_json_next(&it);)
+		if (!has_string(sl_json_get(schema, "required"), it.key))
+			return false;
+	/* What stands in the schema, whatever it is called: schemas, lists and maps of them. */
+	for (struct sl_json_iter it = sl_json_iter(schema); sl_json_next(&it);)
+		if ((it.value.type == SL_JSON_OBJECT || it.value.type == SL_JSON_ARRAY) &&
+		    !is_closed(it.value, depth - 1))
+			return false;
+	return true;
+}
+
+enum sl_tri
+sl_encode_strict(struct sl_encode *encode, enum sl_tri strict, struct sl_slice schema,
+                 enum sl_note_code code, const struct sl_where *where)
+{
+	enum { DEPTH_MAX = 32 };
+
+	if (strict != SL_YES || strncmp(encode->dialog->origin, "openai", 6) == 0 ||
+	    is_closed(sl_json_parse(schema.len ? schema : SL_SLICE("{}")), DEPTH_MAX))
+		return strict;
+	sl_note(encode->notes, code, where);
+	return SL_NO;
+}
+
+void
+sl_encode_no_description(struct sl_encode *encode)
+{
+	const struct sl_output *output = &encode->dialog->output;
+
+	if (!sl_text_empty(output->description))
+		sl_note(encode->notes, SL_NOTE_parameter_dropped, &output->described);
+}
+
+void
+sl_encode_no_title(struct sl_encode *encode, const struct sl_part *part)
+{
+	if (!sl_text_empty(part->media.title))
+		sl_note(encode->notes, SL_NOTE_file_name_changed, &part->where);
 }
 
 int64_t
@@ -302,6 +370,8 @@ sl_encode_format_words(struct sl_encode *encode)
 	const struct sl_output *output = &encode->dialog->output;
 
 	sl_note(encode->notes, SL_NOTE_format_emulated, &output->where);
+	if (output->format == SL_FORMAT_SCHEMA && output->strict == SL_YES)
+		sl_note(encode->notes, SL_NOTE_format_strict_dropped, &output->where);
 	if (output->format == SL_FORMAT_JSON)
 		return SL_SLICE("Answer with a single valid JSON object and nothing else: no "
 		                "explanation and no code fence.");

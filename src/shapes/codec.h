@@ -190,8 +190,19 @@ struct sl_slice sl_encode_name(struct sl_encode *encode, struct sl_slice name);
 struct sl_slice sl_encode_id(struct sl_encode *encode, struct sl_slice call_id);
 /* Whether a part's signature may be sent to this target. */
 bool sl_encode_is_issuer(const struct sl_encode *encode, const struct sl_part *part);
-/* Whether a tool may be called under a choice that names some. */
-bool sl_encode_allows(const struct sl_dialog *dialog, const struct sl_tool *tool);
+/* Whether a tool may be called under the choice, for targets that are told so by offering
+ * no other; one that may not is noted. */
+bool sl_encode_allows(struct sl_encode *encode, const struct sl_tool *tool);
+/* Whether to ask OpenAI's APIs to hold to a schema strictly: as the caller said in these
+ * APIs; where another API promises it for any schema, only if this one is closed as they
+ * insist on (every property required, no others), else noted as `code`. */
+enum sl_tri sl_encode_strict(struct sl_encode *encode, enum sl_tri strict,
+                             struct sl_slice schema, enum sl_note_code code,
+                             const struct sl_where *where);
+/* For targets whose formats have no description: one that is lost is noted. */
+void sl_encode_no_description(struct sl_encode *encode);
+/* For targets whose files have no names: one that is lost is noted. */
+void sl_encode_no_title(struct sl_encode *encode, const struct sl_part *part);
 /* The caller's limit, the target's or, with `needed`, the model's own, within what the
  * model can; 0: none. MAX_TOKENS counts as sent. */
 int64_t sl_encode_max_tokens(struct sl_encode *encode, bool needed);
@@ -203,7 +214,8 @@ void sl_encode_no_cache(struct sl_encode *encode, enum sl_cache cache,
  * and one without parameters. False: it cannot be, *fault is set. */
 bool sl_encode_schema(struct sl_encode *encode, const struct sl_tool *tool,
                       struct sl_slice *out);
-/* "Answer with JSON only ..." for targets without a native format; noted. */
+/* "Answer with JSON only ..." for targets without a native format; noted, and so is
+ * strictness, which words cannot give. */
 struct sl_slice sl_encode_format_words(struct sl_encode *encode);
 /* Arguments as a JSON object: "" and null are {}, what is no object is wrapped as
  * {"input": ...} and noted. */

@@ -320,11 +320,16 @@ put_strict(struct encoding *e)
 
 /* A named tool is REQUIRED with nothing else to choose from. */
 static bool
-is_offered(const struct sl_dialog *dialog, const struct sl_tool *tool)
+is_offered(struct encoding *e, const struct sl_tool *tool)
 {
-	if (dialog->choice.mode == SL_CHOICE_NAMED)
-		return sl_slice_eq(tool->name, dialog->choice.names[0]);
-	return sl_encode_allows(dialog, tool);
+	const struct sl_tool_choice *choice = &e->encode->dialog->choice;
+
+	if (choice->mode != SL_CHOICE_NAMED)
+		return sl_encode_allows(e->encode, tool);
+	if (sl_slice_eq(tool->name, choice->names[0]))
+		return true;
+	sl_note(e->encode->notes, SL_NOTE_tool_choice_changed, &choice->where);
+	return false;
 }
 
 static void
@@ -342,7 +347,7 @@ put_tools(struct encoding *e)
 	sl_json_key(&e->w, "tools");
 	sl_json_arr(&e->w);
 	for (const struct sl_tool *tool = dialog->tools; tool && e->err == SL_OK; tool = tool->next)
-		if (is_offered(dialog, tool))
+		if (is_offered(e, tool))
 			put_tool(e, tool);
 	sl_json_arr_end(&e->w);
 	put_strict(e);
@@ -367,6 +372,7 @@ put_format(struct encoding *e)
 	if (output->format == SL_FORMAT_SCHEMA) {
 		sl_json_key(&e->w, "json_schema");
 		sl_json_put_raw(&e->w, output->schema);
+		sl_encode_no_description(e->encode);
 	}
 	sl_json_obj_end(&e->w);
 }

@@ -137,6 +137,25 @@ plain_base64(struct decoding *d, struct sl_slice data)
 	return sl_slice_make(copy, data.len);
 }
 
+/* The levels that other APIs have as well; else it is a member that nobody knows. */
+static bool
+take_detail(struct sl_json resolution, struct sl_part *part)
+{
+	struct sl_json level = sl_json_get(resolution, "level");
+
+	if (sl_json_is(level, "MEDIA_RESOLUTION_LOW"))
+		part->media.detail = SL_SLICE("low");
+	else if (sl_json_is(level, "MEDIA_RESOLUTION_HIGH"))
+		part->media.detail = SL_SLICE("high");
+	return part->media.detail.len > 0;
+}
+
+static void
+take_title(const struct member *member, struct sl_part *part)
+{
+	part->media.title = sl_text_json(get(member->value, "displayName", "display_name"));
+}
+
 static bool
 take_inline(struct decoding *d, const struct member *member, struct sl_part *part)
 {
@@ -146,6 +165,7 @@ take_inline(struct decoding *d, const struct member *member, struct sl_part *par
 	if (!sl_json_string(sl_json_get(member->value, "data"), d->arena, &data) ||
 	    !sl_media_from_base64(type, plain_base64(d, data), d->arena, d->in->notes, part))
 		return refuse(d, &member->where, "expected mimeType and data, in base64.");
+	take_title(member, part);
 	return true;
 }
 
@@ -159,6 +179,7 @@ take_file(struct decoding *d, const struct member *member, struct sl_part *part)
 	sl_json_string(get(member->value, "mimeType", "mime_type"), d->arena, &type);
 	part->media.type = lower(d, type);
 	part->media.data = uri;
+	take_title(member, part);
 	part->media.source = sl_slice_istarts(uri, SL_SLICE("http")) ? SL_MEDIA_URL : SL_MEDIA_URI;
 	part->kind = SL_PART_DOCUMENT;
 	if (sl_slice_starts(part->media.type, SL_SLICE("image/")))
@@ -328,7 +349,8 @@ take_part(struct decoding *d, struct sl_json value, struct sl_turn *turn, struct
 		           sl_slice_is(member.key, "codeExecutionResult")) {
 			part->kind = SL_PART_OPAQUE;
 			part->raw = value.raw;
-		} else {
+		} else if (!sl_slice_is(member.key, "mediaResolution") ||
+		           !take_detail(it.value, part)) {
 			keep(d, &member);
 		}
 	}
@@ -583,6 +605,7 @@ take_format(struct decoding *d, const struct member *member)
 		return;
 	}
 	output->format = SL_FORMAT_SCHEMA;
+	output->strict = SL_YES; /* this API holds to every schema */
 	output->schema = sl_slice_is(member->key, "responseSchema")
 	                     ? sl_gemini_schema_from(member->value.raw, d->arena)
 	                     : member->value.raw;

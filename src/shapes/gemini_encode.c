@@ -63,13 +63,28 @@ put_reasoning(struct encoding *e, const struct sl_part *part)
 	sl_json_obj_end(&e->w);
 }
 
+/* Vertex AI alone has names of files. */
 static void
-put_blob(struct encoding *e, const struct sl_media *media)
+put_title(struct encoding *e, const struct sl_part *part)
 {
+	if (strcmp(e->encode->target->provider, "vertex") != 0) {
+		sl_encode_no_title(e->encode, part);
+	} else if (!sl_text_empty(part->media.title)) {
+		sl_json_key(&e->w, "displayName");
+		sl_text_put(&e->w, part->media.title);
+	}
+}
+
+static void
+put_blob(struct encoding *e, const struct sl_part *part)
+{
+	const struct sl_media *media = &part->media;
+
 	sl_json_key(&e->w, "inlineData");
 	sl_json_obj(&e->w);
 	sl_json_str(&e->w, "mimeType", media->type);
 	sl_json_str(&e->w, "data", media->data);
+	put_title(e, part);
 	sl_json_obj_end(&e->w);
 }
 
@@ -136,7 +151,7 @@ put_media(struct encoding *e, const struct sl_part *part)
 	switch (media->source) {
 	case SL_MEDIA_INLINE:
 		sl_json_obj(&e->w);
-		put_blob(e, media);
+		put_blob(e, part);
 		put_detail(e, part);
 		sl_json_obj_end(&e->w);
 		return;
@@ -162,6 +177,7 @@ put_media(struct encoding *e, const struct sl_part *part)
 		if (media->type.len)
 			sl_json_str(&e->w, "mimeType", media->type);
 		sl_json_str(&e->w, "fileUri", media->data);
+		put_title(e, part);
 		sl_json_obj_end(&e->w);
 		sl_json_obj_end(&e->w);
 		return;
@@ -617,6 +633,7 @@ put_format(struct encoding *e)
 		return;
 	sl_json_key(&e->w, rule(e, SL_RULE_JSON_SCHEMA) ? "responseJsonSchema" : "responseSchema");
 	sl_json_put_raw(&e->w, schema_for(e, output->schema, &output->where));
+	sl_encode_no_description(e->encode);
 }
 
 static void

@@ -208,10 +208,11 @@ tell_citations(struct reading *r, struct sl_json candidate)
 /* --- logprobs ------------------------------------------------------------------------------- */
 
 static void
-put_token(struct sl_json_writer *w, struct sl_json token)
+put_token(struct reading *r, struct sl_json_writer *w, struct sl_json token)
 {
 	struct sl_json value = sl_json_get(token, "logProbability");
 	struct sl_json text = sl_json_get(token, "token");
+	struct sl_slice utf8;
 
 	sl_json_key(w, "token");
 	if (text.type == SL_JSON_STRING)
@@ -220,8 +221,16 @@ put_token(struct sl_json_writer *w, struct sl_json token)
 		sl_json_put_str(w, SL_SLICE(""));
 	sl_json_key(w, "logprob");
 	sl_json_put_raw(w, value.type == SL_JSON_NUMBER ? value.raw : SL_SLICE("0"));
+	/* Not reported, and Responses takes no null. */
 	sl_json_key(w, "bytes");
-	sl_json_put_null(w);
+	if (!sl_json_string(text, r->arena, &utf8)) {
+		sl_json_put_null(w);
+		return;
+	}
+	sl_json_arr(w);
+	for (size_t i = 0; i < utf8.len; i++)
+		sl_json_put_i64(w, (unsigned char)utf8.ptr[i]);
+	sl_json_arr_end(w);
 }
 
 /* As chat's logprobs.content. */
@@ -244,13 +253,13 @@ tell_logprobs(struct reading *r, struct sl_json result)
 		if (sl_json_next(&tops))
 			top = sl_json_get(tops.value, "candidates");
 		sl_json_obj(&w);
-		put_token(&w, it.value);
+		put_token(r, &w, it.value);
 		sl_json_key(&w, "top_logprobs");
 		sl_json_arr(&w);
 		for (struct sl_json_iter of = sl_json_iter(top);
 		     top.type == SL_JSON_ARRAY && sl_json_next(&of);) {
 			sl_json_obj(&w);
-			put_token(&w, of.value);
+			put_token(r, &w, of.value);
 			sl_json_obj_end(&w);
 		}
 		sl_json_arr_end(&w);

@@ -487,6 +487,7 @@ decode_format(struct decoding *d, struct sl_json format, const struct sl_where *
 	out->schema = sl_json_get(inner, "schema").raw;
 	out->schema_name = string_of(d, sl_json_get(inner, "name"));
 	out->description = sl_text_json(sl_json_get(inner, "description"));
+	out->described = *below(d, below(d, where, "json_schema"), "description");
 	out->strict = tri_of(sl_json_get(inner, "strict"));
 	if (sl_json_is(type, "json_schema") && out->schema.len)
 		return true;

@@ -430,6 +430,7 @@ static void
 put_tool(struct encoding *e, const struct sl_tool *tool)
 {
 	bool custom = tool->kind == SL_TOOL_CUSTOM && e->whole;
+	enum sl_tri strict;
 
 	if (tool->kind == SL_TOOL_HOSTED && e->own) {
 		sl_json_put_raw(&e->w, tool->raw);
@@ -465,8 +466,10 @@ put_tool(struct encoding *e, const struct sl_tool *tool)
 		sl_json_key(&e->w, "parameters");
 		sl_json_put_raw(&e->w, tool->schema);
 	}
-	if (tool->strict != SL_UNSET && !custom)
-		sl_json_bool(&e->w, "strict", tool->strict == SL_YES);
+	strict = sl_encode_strict(e->encode, tool->strict, tool->schema,
+	                          SL_NOTE_tool_strict_dropped, &tool->where);
+	if (strict != SL_UNSET && !custom)
+		sl_json_bool(&e->w, "strict", strict == SL_YES);
 	sl_json_obj_end(&e->w);
 	sl_json_obj_end(&e->w);
 }
@@ -537,7 +540,7 @@ put_tools(struct encoding *e)
 	sl_json_arr(&e->w);
 	for (const struct sl_tool *tool = dialog->tools; tool && e->err == SL_OK;
 	     tool = tool->next)
-		if (e->whole || sl_encode_allows(dialog, tool))
+		if (e->whole || sl_encode_allows(e->encode, tool))
 			put_tool(e, tool);
 	sl_json_arr_end(&e->w);
 	put_choice(e);
@@ -653,6 +656,7 @@ static void
 put_format(struct encoding *e)
 {
 	const struct sl_output *output = &e->encode->dialog->output;
+	enum sl_tri strict;
 
 	if (output->format == SL_FORMAT_TEXT)
 		return;
@@ -674,8 +678,10 @@ put_format(struct encoding *e)
 	}
 	sl_json_key(&e->w, "schema");
 	sl_json_put_raw(&e->w, output->schema);
-	if (output->strict != SL_UNSET)
-		sl_json_bool(&e->w, "strict", output->strict == SL_YES);
+	strict = sl_encode_strict(e->encode, output->strict, output->schema,
+	                          SL_NOTE_format_strict_dropped, &output->where);
+	if (strict != SL_UNSET)
+		sl_json_bool(&e->w, "strict", strict == SL_YES);
 	sl_json_obj_end(&e->w);
 	sl_json_obj_end(&e->w);
 }

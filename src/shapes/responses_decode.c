@@ -502,6 +502,8 @@ take_text_config(struct decoding *d, struct sl_json value, struct sl_where where
 	output->schema = sl_json_get(format, "schema").raw;
 	output->schema_name = text_of(d, sl_json_get(format, "name"));
 	output->description = sl_text_json(sl_json_get(format, "description"));
+	output->described = sl_where_member(sl_dialog_where(d->dialog, output->where),
+	                                    SL_SLICE("description"));
 	if (strict.type == SL_JSON_TRUE || strict.type == SL_JSON_FALSE)
 		output->strict = strict.type == SL_JSON_TRUE ? SL_YES : SL_NO;
 }

@@ -375,6 +375,8 @@ put_custom_format(struct encoding *e, const struct sl_tool *tool)
 static void
 put_tool(struct encoding *e, const struct sl_tool *tool)
 {
+	enum sl_tri strict;
+
 	if (tool->kind == SL_TOOL_HOSTED) {
 		if (tool->origin && sl_slice_is(sl_slice_str(tool->origin), SL_RESPONSES_ORIGIN))
 			sl_json_put_raw(&e->w, tool->raw);
@@ -400,7 +402,9 @@ put_tool(struct encoding *e, const struct sl_tool *tool)
 		                           ? tool->schema
 		                           : SL_SLICE("{\"type\":\"object\",\"properties\":{}}"));
 		/* Left out it would mean true. */
-		sl_json_bool(&e->w, "strict", tool->strict == SL_YES);
+		strict = sl_encode_strict(e->encode, tool->strict, tool->schema,
+		                          SL_NOTE_tool_strict_dropped, &tool->where);
+		sl_json_bool(&e->w, "strict", strict == SL_YES);
 	}
 	sl_json_obj_end(&e->w);
 }
@@ -556,6 +560,7 @@ static void
 put_format(struct encoding *e)
 {
 	const struct sl_output *output = &e->encode->dialog->output;
+	enum sl_tri strict;
 
 	sl_json_key(&e->w, "format");
 	sl_json_obj(&e->w);
@@ -571,7 +576,9 @@ put_format(struct encoding *e)
 		}
 		sl_json_key(&e->w, "schema");
 		sl_json_put_raw(&e->w, output->schema.len ? output->schema : SL_SLICE("{}"));
-		sl_json_bool(&e->w, "strict", output->strict == SL_YES);
+		strict = sl_encode_strict(e->encode, output->strict, output->schema,
+		                          SL_NOTE_format_strict_dropped, &output->where);
+		sl_json_bool(&e->w, "strict", strict == SL_YES);
 	}
 	sl_json_obj_end(&e->w);
 }

@@ -73,6 +73,32 @@ add_echo(struct sl_buf *out, const struct sl_codec_caller *caller, const char *n
 		add_raw(out, name, sl_slice_str(otherwise));
 }
 
+/* The request's tools. In an answer a function has members that a request may leave
+ * out. */
+static void
+add_tools(struct sl_buf *out, const struct sl_codec_caller *caller)
+{
+	struct sl_json tools = echo(caller, "tools");
+
+	add(out, ",\"tools\":[");
+	for (struct sl_json_iter it = sl_json_iter(tools);
+	     tools.type == SL_JSON_ARRAY && sl_json_next(&it);) {
+		struct sl_slice raw = it.value.raw;
+
+		add(out, it.index ? "," : "");
+		if (sl_json_is(sl_json_get(it.value, "type"), "function")) {
+			add(out, "{");
+			if (sl_json_get(it.value, "strict").type == SL_JSON_NONE)
+				add(out, "\"strict\":null,");
+			if (sl_json_get(it.value, "parameters").type == SL_JSON_NONE)
+				add(out, "\"parameters\":null,");
+			raw = sl_slice_from(raw, 1);
+		}
+		sl_buf_append(out, raw);
+	}
+	add(out, "]");
+}
+
 static void
 add_usage(struct sl_buf *out, const struct sl_usage *usage)
 {
@@ -166,7 +192,7 @@ add_response(struct sl_buf *out, const struct sl_responses_writer *writer,
 		{ "reasoning", "{\"effort\":null,\"summary\":null}" },
 		{ "safety_identifier", NULL }, { "temperature", "null" },
 		{ "text", "{\"format\":{\"type\":\"text\"}}" }, { "tool_choice", "\"auto\"" },
-		{ "tools", "[]" }, { "top_p", "null" }, { "truncation", "\"disabled\"" },
+		{ "top_p", "null" }, { "truncation", "\"disabled\"" },
 		{ "user", NULL }, { "metadata", "{}" },
 	};
 
@@ -183,6 +209,7 @@ add_response(struct sl_buf *out, const struct sl_responses_writer *writer,
 	add(out, "]");
 	for (size_t i = 0; i < sizeof(echoes) / sizeof(echoes[0]); i++)
 		add_echo(out, caller, echoes[i].name, echoes[i].otherwise);
+	add_tools(out, caller);
 	if (usage)
 		add_usage(out, usage);
 	add(out, "}");
