@@ -34,6 +34,7 @@
 #include "ledger/tenants.h"
 #include "pipeline/agent_book.h"
 #include "pipeline/alerts.h"
+#include "pipeline/shelf.h"
 #include "pipeline/sticky.h"
 #include "routing/stack.h"
 #include "store/store.h"
@@ -268,7 +269,10 @@ open_stacks(struct sl_app *app, const struct sl_config *config, struct sl_buf *r
 
 	app->stacks = sl_stacks_new();
 	app->sticky = sl_sticky_new();
-	err = app->stacks && app->sticky ? sl_admin_load_stacks(app->stacks, app->store) : SL_ENOMEM;
+	app->shelf = sl_shelf_new();
+	err = app->stacks && app->sticky && app->shelf
+	          ? sl_admin_load_stacks(app->stacks, app->store)
+	          : SL_ENOMEM;
 	if (err != SL_OK)
 		sl_buf_printf(reason, "store %.*s: the stacks: %s\n", SL_ARG(config->store),
 		              sl_err_text(err));
@@ -479,6 +483,7 @@ stop(struct sl_app *app)
 	sl_stacks_free(app->stacks);
 	sl_token_memory_free(app->corrections);
 	sl_sticky_free(app->sticky);
+	sl_shelf_free(app->shelf);
 	sl_agent_book_free(app->agents);
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)

@@ -307,6 +307,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.board = app->board,
 		.stacks = app->stacks,
 		.sticky = app->sticky,
+		.shelf = app->shelf,
 		.money = app->money,
 		.store = app->store,
 		.answers = app->answers,

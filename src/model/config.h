@@ -45,6 +45,7 @@ struct sl_config_limits {
 	uint64_t output_tokens;     /* put in as an answer's limit where a budget needs one */
 	uint64_t drain_ms;          /* reading on after the caller hung up */
 	uint64_t drain_bytes;
+	uint64_t cache_bytes;
 };
 
 /* Pictures and files that requests name by URL. */
@@ -217,6 +218,9 @@ struct sl_config {
 	struct sl_slice              responses_gateway;   /* "bridge" or "native": whether a */
 	struct sl_slice              responses_astrolabe; /* Responses request of the contract */
 	struct sl_slice              responses_nexus;     /* may be translated */
+	uint64_t                     cache_gateway_s;     /* how long an answer of the */
+	uint64_t                     cache_nexus_s;       /* contract may be given again; */
+	uint64_t                     cache_ingate_s;      /* 0: never */
 	bool                         ingate_detect;
 	struct sl_slice              ingate_default;      /* a provider; may be empty */
 	struct sl_slice              router_auto;

@@ -100,7 +100,9 @@ sl_admission_close(struct sl_ask *ask)
 	uint64_t now_ms = sl_loop_now_ms(ask->gateway->loop);
 	const struct sl_usage *usage = &ask->reply.facts.usage;
 
-	if (ask->record.attempts == 0)
+	if (ask->decision.recall == SL_RECALL_HIT)
+		sl_tenancy_correct(&ask->tenancy, 0, now_ms);
+	else if (ask->record.attempts == 0)
 		sl_tenancy_undo(&ask->tenancy, now_ms);
 	else if (usage->present)
 		sl_tenancy_correct(&ask->tenancy, sl_usage_get(usage, SL_USAGE_INPUT) +

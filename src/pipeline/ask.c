@@ -365,6 +365,7 @@ write_record(struct sl_ask *ask)
 		.status = begun->status,
 		.upstream_status = ask->upstream_status,
 		.stream = ask->stream,
+		.cached = ask->decision.recall == SL_RECALL_HIT,
 		.outcome = begun->outcome,
 		.fault = begun->fault,
 		.usage = ask->reply.facts.usage,

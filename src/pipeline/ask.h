@@ -26,6 +26,7 @@
 #include "pipeline/drain.h"
 #include "pipeline/frames.h"
 #include "pipeline/hedge.h"
+#include "pipeline/recall.h"
 #include "pipeline/repeat.h"
 #include "pipeline/spend.h"
 #include "pipeline/token.h"

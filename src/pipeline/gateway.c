@@ -319,7 +319,8 @@ on_request(void *context, struct sl_exchange *exchange)
 	                                    : ask->front->steer.end_user);
 	if (ask->record.end_user.len == 0 && ask->key)
 		ask->record.end_user = sl_key_policy(ask->key)->user;
-	if (!sl_repeat_begin(ask) || !sl_admission_body(ask) || !make_plan(ask))
+	if (!sl_repeat_begin(ask) || !sl_admission_body(ask) || !make_plan(ask) ||
+	    !sl_recall_answer(ask))
 		return;
 	sl_ask_set_state(ask, SL_ASK_PLANNED);
 	sl_board_request(gateway->services.board, sl_loop_now_ns(gateway->loop) / 1000);

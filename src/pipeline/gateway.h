@@ -18,6 +18,7 @@
 struct sl_answers;
 struct sl_agent_book;
 struct sl_board;
+struct sl_shelf;
 struct sl_keyring;
 struct sl_money;
 struct sl_stacks;
@@ -53,6 +54,7 @@ struct sl_services {
 	struct sl_board     *board;
 	struct sl_stacks    *stacks;
 	struct sl_sticky    *sticky;
+	struct sl_shelf     *shelf;
 	struct sl_money     *money;
 	struct sl_store     *store;
 	struct sl_answers   *answers;

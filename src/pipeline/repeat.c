@@ -93,8 +93,9 @@ sl_repeat_begin(struct sl_ask *ask)
 void
 sl_repeat_head(struct sl_ask *ask, int status, const struct sl_header *headers, size_t count)
 {
-	if (!ask->repeat.claim)
+	if (!ask->repeat.claim && !ask->repeat.recall)
 		return;
+	sl_recall_head(ask);
 	ask->repeat.status = status;
 	for (size_t i = 0; i < count; i++)
 		if (sl_slice_is(headers[i].name, "content-type"))
@@ -104,7 +105,7 @@ sl_repeat_head(struct sl_ask *ask, int status, const struct sl_header *headers, 
 void
 sl_repeat_body(struct sl_ask *ask, struct sl_slice bytes)
 {
-	if (ask->repeat.claim && ask->repeat.status < 300)
+	if ((ask->repeat.claim || ask->repeat.recall) && ask->repeat.status < 300)
 		sl_buf_append(&ask->repeat.body, bytes);
 }
 
@@ -116,6 +117,12 @@ sl_repeat_end(struct sl_ask *ask)
 	bool whole = ask->finished_upstream && ask->state == SL_ASK_ANSWERED &&
 	             !ask->reply.facts.failed && repeat->status >= 200 && repeat->status < 300;
 
+	if (repeat->recall && whole && !repeat->body.failed)
+		sl_recall_keep(ask, repeat->status, repeat->content_type,
+		               sl_buf_slice(&repeat->body));
+	if (repeat->recall)
+		sl_buf_release(&repeat->body);
+	repeat->recall = NULL;
 	if (!repeat->claim)
 		return;
 	if (whole)

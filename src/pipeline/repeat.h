@@ -15,9 +15,11 @@
 
 struct sl_answer;
 struct sl_ask;
+struct sl_recall;
 
 struct sl_repeat {
 	struct sl_answer *claim; /* NULL: no Idempotency-Key */
+	struct sl_recall *recall; /* NULL: nothing for the cache (recall.h). Never both. */
 	int               status;
 	struct sl_slice   content_type; /* on the exchange's arena */
 	struct sl_buf     body;

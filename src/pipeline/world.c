@@ -274,6 +274,9 @@ world_free(struct sl_world *world)
 	free(world);
 }
 
+/* Of the worlds made so far. */
+static _Atomic uint64_t serials = 1;
+
 struct sl_world *
 sl_world_new(struct sl_config *config_take, struct sl_buf *reason)
 {
@@ -284,6 +287,7 @@ sl_world_new(struct sl_config *config_take, struct sl_buf *reason)
 		return NULL;
 	}
 	world->config = config_take;
+	world->serial = atomic_fetch_add(&serials, 1);
 	atomic_init(&world->refs, 1);
 	world->upstreams = SL_ARENA_ARRAY(&config_take->arena, struct sl_upstream,
 	                                  config_take->provider_count + 1);

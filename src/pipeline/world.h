@@ -47,6 +47,7 @@ struct sl_upstream {
 
 struct sl_world {
 	atomic_uint         refs;
+	uint64_t            serial;    /* no other world of the process has it */
 	struct sl_config   *config;
 	struct sl_catalog  *catalog;
 	struct sl_upstream *upstreams; /* one per config->providers, same order */

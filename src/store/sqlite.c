@@ -37,8 +37,8 @@ enum {
 #define SPEND_EDGE(column, from, to)                                                   \
 	" UNION ALL SELECT ifnull(" column ", ''), (id >> 20) / 3600000 * ?7, 1,"       \
 	" ifnull(input_tokens, 0), ifnull(output_tokens, 0), ifnull(cost_nanousd, 0),"  \
-	" ifnull(unpriced, 0) FROM records WHERE attempts > 0 AND id >= " from          \
-	" AND id < " to
+	" ifnull(unpriced, 0) FROM records WHERE (attempts > 0 OR cached) AND id >= "   \
+	from " AND id < " to
 #define SPEND_SQL(hours_column, records_column)                                        \
 	"SELECT name, bucket, sum(requests), sum(input), sum(output), sum(cost),"       \
 	" sum(unpriced) FROM (SELECT " hours_column " AS name, hour * ?7 AS bucket,"    \
@@ -542,7 +542,7 @@ add_to_sums(struct conn *conn, const struct sl_record_row *row)
 	struct sum *sum;
 
 	/* What was refused here, or only read something, was no request to a model. */
-	if (known(row->attempts) == 0)
+	if (known(row->attempts) == 0 && known(row->cached) == 0)
 		return SL_OK;
 	/* Probing needs free slots. */
 	if (conn->sum_count >= SUMS * 3 / 4) {

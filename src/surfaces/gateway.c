@@ -20,6 +20,7 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
        struct sl_arena *arena, struct sl_selection *out, struct sl_fault *refused)
 {
 	(void)request_id;
+	out->cache_s = request->config->cache_gateway_s;
 	out->own_shape_only =
 	    sl_surface_keeps_shape(request, request->config->responses_gateway, arena);
 	return sl_wish_read_headers(&out->wish, request->headers, SL_SLICE("x-gateway-"), refused);
@@ -107,6 +108,8 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 			sl_surface_put(out, SL_SLICE("x-gateway-hedge"),
 			               decision->hedge_won ? SL_SLICE("won") : SL_SLICE("lost"));
 	}
+	if (decision->recall != SL_RECALL_NONE)
+		sl_surface_put(out, SL_SLICE("x-gateway-cache"), sl_surface_cache(decision));
 	put_choice(decision, arena, out);
 	put_cost(decision, arena, out);
 	sl_surface_put(out, SL_SLICE("x-gateway-request-id"), decision->request_id);

@@ -82,6 +82,7 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	out->path = whole_path(request->path, arena);
 	out->provider = sl_headers_get(in, "x-ingate-provider");
 	out->any_path = true;
+	out->cache_s = request->config->cache_ingate_s;
 	out->own_shape_only = !sl_slice_ieq(sl_headers_get(in, "x-ingate-translate"),
 	                                    SL_SLICE("true"));
 	out->end_user = sl_slice_upto(sl_headers_get(in, "x-ingate-user-id"), LABEL_MAX);
@@ -103,7 +104,7 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	(void)arena;
 	sl_surface_put(out, SL_SLICE("x-ingate-request-id"), decision->public_id);
 	if (decision->provider.len > 0)
-		sl_surface_put(out, SL_SLICE("x-cache"), SL_SLICE("MISS"));
+		sl_surface_put(out, SL_SLICE("x-cache"), sl_surface_cache(decision));
 	if (decision->provider.len > 0 &&
 	    !sl_slice_eq(decision->provider, decision->provider_requested))
 		sl_surface_put(out, SL_SLICE("x-ingate-served-by"), decision->provider);

@@ -42,6 +42,8 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	(void)fault;
 	out->own_shape_only =
 	    sl_surface_keeps_shape(request, request->config->responses_nexus, arena);
+	if (sl_headers_get(request->headers, "x-nexus-aigw-no-cache").len == 0)
+		out->cache_s = request->config->cache_nexus_s;
 	out->request_id = sl_surface_is_id(given) ? given : sl_surface_uuid(request_id, arena);
 	return true;
 }
@@ -143,7 +145,7 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	sl_surface_put(out, SL_SLICE("x-nexus-routed-model"), decision->model);
 	sl_surface_put(out, SL_SLICE("x-nexus-attempts"),
 	               sl_arena_u64(arena, decision->attempts > 0 ? decision->attempts : 1));
-	sl_surface_put(out, SL_SLICE("x-nexus-cache"), SL_SLICE("MISS"));
+	sl_surface_put(out, SL_SLICE("x-nexus-cache"), sl_surface_cache(decision));
 	sl_surface_put(out, SL_SLICE("x-nexus-coerced"), coerced(decision->warnings, arena));
 	if (decision->upstream_us > 0)
 		sl_surface_put(out, SL_SLICE("server-timing"),

@@ -153,6 +153,12 @@ sl_surface_put(struct sl_surface_headers *out, struct sl_slice name, struct sl_s
 }
 
 struct sl_slice
+sl_surface_cache(const struct sl_decision *decision)
+{
+	return decision->recall == SL_RECALL_HIT ? SL_SLICE("HIT") : SL_SLICE("MISS");
+}
+
+struct sl_slice
 sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_arena *arena)
 {
 	char room[SL_U64_DIGITS + 12], *at;

@@ -48,6 +48,7 @@ struct sl_selection {
 	struct sl_slice model;      /* instead of the body's */
 	struct sl_slice provider;   /* configured name: this one and its fallbacks only */
 	bool            any_path;   /* paths that no shape owns pass to the provider as they are */
+	uint64_t        cache_s;    /* how long an answer may be given again; 0: never */
 	bool            own_shape_only; /* nothing may be translated for this request */
 	struct sl_slice end_user;   /* label */
 	struct sl_slice upstream_key; /* for a provider without a stored credential */
@@ -62,6 +63,13 @@ struct sl_surface_members {
 	struct sl_json sto_payload;
 	struct sl_slice model;      /* as the message or its path names it */
 	const struct sl_shape_ops *shape;
+};
+
+/* Whether the answer was one that had been given before. */
+enum sl_recall_outcome {
+	SL_RECALL_NONE, /* such answers are not kept */
+	SL_RECALL_MISS,
+	SL_RECALL_HIT,
 };
 
 /* What was decided and what came of it: the one record that headers print. */
@@ -97,6 +105,7 @@ struct sl_decision {
 	struct sl_slice warnings;   /* "code;/pointer, ...": what translating changed */
 	uint32_t        attempts;
 	bool            stream;
+	enum sl_recall_outcome recall;
 	bool            bought;     /* a provider may charge for it */
 	bool            hedged;     /* a second attempt ran beside the first */
 	bool            hedge_won;  /* and its answer is this one */
@@ -226,6 +235,8 @@ struct sl_slice sl_surface_query(struct sl_slice query, const char *name);
 /* Adds a field. What cannot be sent as one (no bytes, a line break) is left out:
  * nothing that a provider or a model returns can forge or split a header. */
 void sl_surface_put(struct sl_surface_headers *out, struct sl_slice name, struct sl_slice value);
+/* "HIT" or "MISS". */
+struct sl_slice sl_surface_cache(const struct sl_decision *decision);
 /* US dollars with as many decimals, rounded half up. */
 struct sl_slice sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_arena *arena);
 /* The UUID (version 7) with the bits of a request id "req_<ULID>". */

@@ -90,6 +90,7 @@ sl_record_to_row(const struct sl_record *record, struct sl_record_row *row)
 		.upstream_us = (int64_t)record->upstream_us,
 		.added_us = (int64_t)record->added_us,
 		.cost_nanousd = record->priced ? record->cost_nanousd : SL_RECORD_NULL,
+		.cached = record->cached ? 1 : SL_RECORD_NULL,
 		.unpriced = sl_record_unpriced(record),
 	};
 	for (int i = 0; i < SL_USAGE_COUNT; i++)

@@ -49,6 +49,7 @@ struct sl_record {
 	int             status;       /* sent to the caller; 0: nothing was sent */
 	int             upstream_status; /* 0: no reply */
 	bool            stream;
+	bool            cached;       /* it had been given before */
 	enum sl_outcome outcome;
 	enum sl_fault_kind fault;
 	struct sl_usage usage;

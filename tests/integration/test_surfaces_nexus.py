@@ -298,6 +298,23 @@ def test_66_embeddings_keep_their_order(gateway, key):
         [one["data"][0]["embedding"] for one in alone]
 
 
+def test_67_the_same_again_is_a_hit(gateway, key, fleet):
+    body = dict(CHAT, temperature=0, messages=[{"role": "user", "content": "of check 67"}])
+
+    def ask(**headers):
+        answer = gateway.request("POST", "/v1/chat/completions", body, key=key, headers=headers)
+        assert answer.status == 200
+        return answer.headers["X-Nexus-Cache"], answer.body
+
+    first = ask()
+    assert first[0] == "MISS" and ask() == ("HIT", first[1])
+    assert len(fleet.journal.entries()) == 1
+    fresh = ask(**{"x-nexus-aigw-no-cache": "1"})
+    assert fresh[0] == "MISS" and fresh[1] == fleet.journal.last().reply
+    assert len(fleet.journal.entries()) == 2
+    assert ask()[0] == "HIT"
+
+
 def test_68_quota(gateway, fleet):
     rich = gateway.new_key(surface="nexus", monthly_budget_usd=10)["key"]
     body = dict(CHAT, max_tokens=100, messages=[
