@@ -2,8 +2,10 @@
 #include "app/config_loader.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 #include "net/dial.h"
+#include "net/trust.h"
 #include "providers/provider.h"
 
 enum { PROVIDERS_MAX = 1000 };
@@ -249,6 +251,13 @@ check_one(struct sl_loader *loader, struct sl_config_provider *provider,
 	}
 	snprintf(what, sizeof(what), "providers.%.*s.ca_file", SL_ARG(provider->name));
 	sl_loader_check_readable(loader, &provider->ca_file, what);
+	/* PATH options are arena copies, so they end in NUL. */
+	if (provider->ca_file.len && access(provider->ca_file.ptr, R_OK) == 0 &&
+	    !sl_trust_check(provider->ca_file.ptr))
+		sl_config_error(loader->report, sl_loader_where(loader, &provider->ca_file),
+		                "%s: %s holds no certificate in PEM form — name the file with the "
+		                "certificates of the authorities to be trusted",
+		                what, provider->ca_file.ptr);
 	sl_loader_check_ranges(loader, &provider->allow_cidr);
 	for (size_t i = 0; i < provider->fallback.count; i++) {
 		const struct sl_slice *name = &provider->fallback.items[i];

@@ -290,6 +290,7 @@ on_dialled(void *context, int fd, const struct sl_fetch_error *error)
 {
 	struct sl_upstream *up = context;
 	const struct sl_origin *origin = &up->pool->origin;
+	enum sl_err err;
 
 	up->dial = NULL;
 	if (fd < 0) {
@@ -302,8 +303,11 @@ on_dialled(void *context, int fd, const struct sl_fetch_error *error)
 		return;
 	}
 	up->state = SL_UP_TLS;
-	if (sl_tls_start(origin->tls, &up->sock, origin->host, origin->identity) != SL_OK) {
-		fail_connect(up, SL_ETLS, SL_STAGE_TLS, "the host name cannot be verified");
+	err = sl_tls_start(origin->tls, &up->sock, origin->host, origin->identity);
+	if (err != SL_OK) {
+		fail_connect(up, SL_ETLS, SL_STAGE_TLS,
+		             err == SL_EINVAL ? "the host name cannot be verified"
+		                              : "TLS could not be set up");
 		return;
 	}
 	step_handshake(up);

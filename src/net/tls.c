@@ -1,8 +1,8 @@
 /* tls.c - TLS contexts, handshakes and resumption, over OpenSSL 3.
  *
  * A context holds one set of trust settings (client) or one certificate
- * (server) and is used by every loop at once; after creation only its session
- * table changes, under a lock. That table lives in the context, so a session
+ * (server) and is used by every loop at once; after its first connection only its
+ * session table changes, under a lock. That table lives in the context, so a session
  * can never be offered under other trust settings than those that verified
  * it; and its key contains the verified name, because resumption does not
  * look at the certificate again.
@@ -24,7 +24,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+
+#include "net/trust.h"
 
 enum {
 	SESSION_MAX = 512,    /* per context */
@@ -40,29 +41,12 @@ struct session {
 	uint64_t     used;
 };
 
-/* Certificates that are trusted, in memory: those of one file. Reading the system's
- * takes 20 ms and 1.7 MB, so contexts of one file share it; one that changed since is
- * read anew. */
-struct trust {
-	struct trust *next;
-	X509_STORE   *store;
-	size_t        users;
-	bool          is_system; /* the directory of the system's store counts too */
-	struct stat   file;      /* as it was read; zeros: there was none */
-	char          path[];
-};
-
-static struct {
-	pthread_mutex_t lock;
-	struct trust   *first;
-} trusts = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
 struct sl_tls_context {
-	SSL_CTX        *ssl_ctx;
-	struct trust   *trust; /* NULL: a server's */
+	struct sl_trust *trust; /* NULL: a server's */
 	atomic_size_t   refs;
-	bool            is_server;
+	bool            is_server, offers_h2;
 	pthread_mutex_t lock; /* guards what follows */
+	SSL_CTX        *ssl_ctx; /* of a client: NULL before its first connection */
 	struct session *sessions;
 	size_t          session_count;
 	uint64_t        clock; /* counts uses, for the choice of the oldest */
@@ -196,86 +180,6 @@ offer_session(struct sl_tls_context *tls, SSL *ssl, const char *key)
 
 /* --- contexts ---------------------------------------------------------------- */
 
-static bool
-is_same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-static void
-free_trust(struct trust *trust)
-{
-	X509_STORE_free(trust->store);
-	free(trust);
-}
-
-/* Under the lock. NULL: the queue of errors says why. */
-static struct trust *
-read_trust(const char *path, bool is_system, const struct stat *file)
-{
-	struct trust *trust = calloc(1, sizeof(*trust) + strlen(path) + 1);
-
-	if (!trust)
-		return NULL;
-	trust->is_system = is_system;
-	trust->file = *file;
-	memcpy(trust->path, path, strlen(path) + 1);
-	trust->store = X509_STORE_new();
-	if (!trust->store || !(is_system ? X509_STORE_set_default_paths(trust->store)
-	                                 : X509_STORE_load_file(trust->store, path))) {
-		free_trust(trust);
-		return NULL;
-	}
-	trust->next = trusts.first;
-	trusts.first = trust;
-	return trust;
-}
-
-/* ca_file NULL: the system's. */
-static struct trust *
-take_trust(const char *ca_file)
-{
-	const char *path = ca_file;
-	struct stat file = { 0 };
-	struct trust *trust;
-
-	if (!path)
-		path = getenv(X509_get_default_cert_file_env());
-	if (!path)
-		path = X509_get_default_cert_file();
-	if (stat(path, &file) != 0)
-		file = (struct stat){ 0 };
-	pthread_mutex_lock(&trusts.lock);
-	for (trust = trusts.first; trust; trust = trust->next)
-		if (trust->is_system == !ca_file && strcmp(trust->path, path) == 0 &&
-		    is_same_file(&trust->file, &file))
-			break;
-	if (!trust)
-		trust = read_trust(path, !ca_file, &file);
-	if (trust)
-		trust->users++;
-	pthread_mutex_unlock(&trusts.lock);
-	return trust;
-}
-
-static void
-give_trust(struct trust *trust)
-{
-	struct trust **at = &trusts.first;
-
-	if (!trust)
-		return;
-	pthread_mutex_lock(&trusts.lock);
-	if (--trust->users == 0) {
-		while (*at != trust)
-			at = &(*at)->next;
-		*at = trust->next;
-		free_trust(trust);
-	}
-	pthread_mutex_unlock(&trusts.lock);
-}
-
 void
 sl_tls_unref(struct sl_tls_context *tls)
 {
@@ -287,7 +191,7 @@ sl_tls_unref(struct sl_tls_context *tls)
 	}
 	free(tls->sessions);
 	SSL_CTX_free(tls->ssl_ctx);
-	give_trust(tls->trust);
+	sl_trust_give(tls->trust);
 	pthread_mutex_destroy(&tls->lock);
 	free(tls);
 }
@@ -323,7 +227,6 @@ context_new(bool is_server, const char **reason)
 {
 	struct sl_tls_context *tls = calloc(1, sizeof(*tls));
 
-	pthread_once(&once, init_once);
 	ERR_clear_error();
 	*reason = "out of memory";
 	if (!tls)
@@ -331,13 +234,20 @@ context_new(bool is_server, const char **reason)
 	pthread_mutex_init(&tls->lock, NULL);
 	atomic_init(&tls->refs, 1);
 	tls->is_server = is_server;
-	tls->ssl_ctx = SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method());
-	if (!tls->ssl_ctx || peer_slot < 0 || !harden(tls->ssl_ctx)) {
-		*reason = first_error();
-		sl_tls_unref(tls);
-		return NULL;
-	}
 	return tls;
+}
+
+/* NULL: the queue of errors says why. */
+static SSL_CTX *
+new_ssl_ctx(const SSL_METHOD *method)
+{
+	SSL_CTX *ctx = SSL_CTX_new(method);
+
+	pthread_once(&once, init_once);
+	if (ctx && peer_slot >= 0 && harden(ctx))
+		return ctx;
+	SSL_CTX_free(ctx);
+	return NULL;
 }
 
 /* Server side: HTTP/2 when the client offers it, else HTTP/1.1, else refuse. */
@@ -356,24 +266,31 @@ select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 	return SSL_TLSEXT_ERR_OK;
 }
 
+static bool
+set_server(SSL_CTX *ctx, const char *cert_path, const char *key_path)
+{
+	static const unsigned char session_context[] = "sluice";
+
+	SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+	/* Resumption by tickets alone: nothing is kept per client. */
+	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+	SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
+	SSL_CTX_set_num_tickets(ctx, 1);
+	SSL_CTX_set_max_early_data(ctx, 0);
+	return SSL_CTX_use_certificate_chain_file(ctx, cert_path) &&
+	       SSL_CTX_use_PrivateKey_file(ctx, key_path, SSL_FILETYPE_PEM) &&
+	       SSL_CTX_check_private_key(ctx);
+}
+
 struct sl_tls_context *
 sl_tls_server_new(const char *cert_path, const char *key_path, const char **reason)
 {
-	static const unsigned char session_context[] = "sluice";
 	struct sl_tls_context *tls = context_new(true, reason);
 
 	if (!tls)
 		return NULL;
-	SSL_CTX_set_alpn_select_cb(tls->ssl_ctx, select_alpn, NULL);
-	/* Resumption by tickets alone: nothing is kept per client. */
-	SSL_CTX_set_session_cache_mode(tls->ssl_ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_session_id_context(tls->ssl_ctx, session_context,
-	                               sizeof(session_context) - 1);
-	SSL_CTX_set_num_tickets(tls->ssl_ctx, 1);
-	SSL_CTX_set_max_early_data(tls->ssl_ctx, 0);
-	if (!SSL_CTX_use_certificate_chain_file(tls->ssl_ctx, cert_path) ||
-	    !SSL_CTX_use_PrivateKey_file(tls->ssl_ctx, key_path, SSL_FILETYPE_PEM) ||
-	    !SSL_CTX_check_private_key(tls->ssl_ctx)) {
+	tls->ssl_ctx = new_ssl_ctx(TLS_server_method());
+	if (!tls->ssl_ctx || !set_server(tls->ssl_ctx, cert_path, key_path)) {
 		*reason = first_error();
 		sl_tls_unref(tls);
 		return NULL;
@@ -385,29 +302,52 @@ sl_tls_server_new(const char *cert_path, const char *key_path, const char **reas
 struct sl_tls_context *
 sl_tls_client_new(const char *ca_file, bool offer_h2, const char **reason)
 {
-	static const unsigned char both[] = "\x02h2\x08http/1.1";
-	static const unsigned char http1[] = "\x08http/1.1";
 	struct sl_tls_context *tls = context_new(false, reason);
-	int failed;
 
 	if (!tls)
 		return NULL;
-	SSL_CTX_set_verify(tls->ssl_ctx, SSL_VERIFY_PEER, NULL);
-	SSL_CTX_set_session_cache_mode(tls->ssl_ctx, SSL_SESS_CACHE_CLIENT |
-	                                                 SSL_SESS_CACHE_NO_INTERNAL);
-	SSL_CTX_sess_set_new_cb(tls->ssl_ctx, on_new_session);
-	/* This one function returns 0 for success. */
-	failed = offer_h2 ? SSL_CTX_set_alpn_protos(tls->ssl_ctx, both, sizeof(both) - 1)
-	                  : SSL_CTX_set_alpn_protos(tls->ssl_ctx, http1, sizeof(http1) - 1);
-	tls->trust = failed ? NULL : take_trust(ca_file);
+	tls->offers_h2 = offer_h2;
+	tls->trust = sl_trust_take(ca_file);
 	if (!tls->trust) {
 		*reason = first_error();
 		sl_tls_unref(tls);
 		return NULL;
 	}
-	SSL_CTX_set1_cert_store(tls->ssl_ctx, tls->trust->store);
 	*reason = NULL;
 	return tls;
+}
+
+/* A client's is made for its first connection: the first in a process takes about a
+ * millisecond and 1 MB, and not every provider that is configured is used. */
+static SSL_CTX *
+client_ssl_ctx(struct sl_tls_context *tls)
+{
+	static const unsigned char both[] = "\x02h2\x08http/1.1";
+	static const unsigned char http1[] = "\x08http/1.1";
+	SSL_CTX *ctx;
+	int failed;
+
+	pthread_mutex_lock(&tls->lock);
+	ctx = tls->ssl_ctx;
+	if (!ctx)
+		ctx = new_ssl_ctx(TLS_client_method());
+	if (ctx && !tls->ssl_ctx) {
+		SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+		SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT |
+		                                        SSL_SESS_CACHE_NO_INTERNAL);
+		SSL_CTX_sess_set_new_cb(ctx, on_new_session);
+		SSL_CTX_set1_cert_store(ctx, sl_trust_store(tls->trust));
+		/* This one function returns 0 for success. */
+		failed = tls->offers_h2 ? SSL_CTX_set_alpn_protos(ctx, both, sizeof(both) - 1)
+		                        : SSL_CTX_set_alpn_protos(ctx, http1, sizeof(http1) - 1);
+		if (failed) {
+			SSL_CTX_free(ctx);
+			ctx = NULL;
+		}
+		tls->ssl_ctx = ctx;
+	}
+	pthread_mutex_unlock(&tls->lock);
+	return ctx;
 }
 
 /* --- connections -------------------------------------------------------------- */
@@ -457,7 +397,8 @@ enum sl_err
 sl_tls_start(struct sl_tls_context *tls, struct sl_sock *sock, struct sl_slice host,
              struct sl_slice session_key)
 {
-	SSL *ssl = SSL_new(tls->ssl_ctx);
+	SSL_CTX *ctx = tls->is_server ? tls->ssl_ctx : client_ssl_ctx(tls);
+	SSL *ssl = ctx ? SSL_new(ctx) : NULL;
 	struct peer *peer = calloc(1, sizeof(*peer));
 	enum sl_err err = SL_ENOMEM;
 

@@ -19,7 +19,7 @@
 
 #include "base/log.h"
 
-enum { PATH_SIZE = 4096, HEADER_SIZE = 4096, RING_VERSION = 1, CHUNK = 512 };
+enum { PATH_SIZE = 4096, HEADER_SIZE = 4096, RING_VERSION = 1, CHUNK = 128 };
 static const char ring_magic[8] = "SLRING01";
 
 struct ring_header {
@@ -321,7 +321,7 @@ first_of(const struct sl_journal *journal, int index)
 static enum sl_err
 replay_segment(const struct sl_journal *journal, int index, uint64_t seq, struct replay *replay)
 {
-	static _Thread_local struct sl_journal_record chunk[CHUNK];
+	struct sl_journal_record chunk[CHUNK];
 	uint32_t total = journal->options.segment_records;
 	enum sl_err err = SL_OK;
 

@@ -297,6 +297,8 @@ values_are_substituted(void **state)
 	assert_problem(SL_SLICE("store: sqlite:${NONE}\n"), 1, 8, "NONE, which is not set");
 	assert_problem(SL_SLICE("store: ${file:/nonexistent/x}\n"), 1, 8, "cannot be read");
 	assert_problem(SL_SLICE("store: ${file:/dev/zero}\n"), 1, 8, "larger than");
+	assert_problem(SL_SLICE("providers:\n  a: {kind: openai, auth: none, ca_file: /dev/zero}\n"),
+	               2, 42, "holds no certificate");
 	assert_problem(SL_SLICE("store: ${not a name}\n"), 1, 8, "which is not a reference");
 	assert_problem(SL_SLICE("store: sqlite:${NONE\n"), 1, 8, "without }");
 }

@@ -16,6 +16,7 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,10 +53,13 @@ write_files(struct identity *identity, const char *name)
 }
 
 static void
-add_extension(X509 *cert, int nid, const char *value)
+add_extension(X509 *cert, X509 *issuer, int nid, const char *value)
 {
-	X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
+	X509_EXTENSION *extension;
+	X509V3_CTX context;
 
+	X509V3_set_ctx(&context, issuer, cert, NULL, NULL, 0);
+	extension = X509V3_EXT_conf_nid(NULL, &context, nid, value);
 	assert_non_null(extension);
 	X509_add_ext(cert, extension, -1);
 	X509_EXTENSION_free(extension);
@@ -81,9 +85,13 @@ make_identity(struct identity *identity, const char *name, const char *names,
 	                           (const unsigned char *)name, -1, -1, 0);
 	X509_set_issuer_name(cert, X509_get_subject_name(issuer ? issuer->cert : cert));
 	if (names)
-		add_extension(cert, NID_subject_alt_name, names);
+		add_extension(cert, cert, NID_subject_alt_name, names);
 	else
-		add_extension(cert, NID_basic_constraints, "critical,CA:TRUE");
+		add_extension(cert, cert, NID_basic_constraints, "critical,CA:TRUE");
+	/* By these, authorities of one name are told apart. */
+	add_extension(cert, cert, NID_subject_key_identifier, "hash");
+	if (issuer)
+		add_extension(cert, issuer->cert, NID_authority_key_identifier, "keyid");
 	assert_true(X509_sign(cert, issuer ? issuer->key : key, EVP_sha256()) > 0);
 	identity->key = key;
 	identity->cert = cert;
@@ -107,18 +115,23 @@ make_all(void **state)
 	return 0;
 }
 
+static void
+forget_identity(struct identity *identity)
+{
+	unlink(identity->cert_path);
+	unlink(identity->key_path);
+	X509_free(identity->cert);
+	EVP_PKEY_free(identity->key);
+}
+
 static int
 remove_all(void **state)
 {
 	struct identity *all[] = { &ca, &other_ca, &good, &expired, &self_signed, &wildcard };
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-		unlink(all[i]->cert_path);
-		unlink(all[i]->key_path);
-		X509_free(all[i]->cert);
-		EVP_PKEY_free(all[i]->key);
-	}
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		forget_identity(all[i]);
 	return rmdir(dir);
 }
 
@@ -403,6 +416,142 @@ a_changed_trust_file_is_read_anew(void **state)
 	unlink(next.key_path);
 }
 
+/* Writes the certificate behind what is in the file. */
+static void
+append(const char *path, const struct identity *identity, bool trusted)
+{
+	FILE *file = fopen(path, "a");
+
+	assert_non_null(file);
+	assert_int_equal(trusted ? PEM_write_X509_AUX(file, identity->cert)
+	                         : PEM_write_X509(file, identity->cert), 1);
+	fclose(file);
+}
+
+/* Of a file of many only what a chain asks for is decoded; two may have one name. */
+static void
+a_bundle_finds_who_signed(void **state)
+{
+	enum { MANY = 12 };
+	struct identity many[MANY], namesake, last;
+	char path[80], name[32], reason[200];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/bundle.pem", dir);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(name, sizeof(name), "authority %d", i);
+		make_identity(&many[i], name, NULL, NULL, -86400, 86400);
+		append(path, &many[i], i % 2 == 0);
+	}
+	assert_int_equal(verdict(&good, path, SL_SLICE("api.test"), reason), SL_ETLS);
+	assert_non_null(strstr(reason, "unable to get local issuer"));
+	/* make_identity writes over the files of the one with the same name. */
+	make_identity(&namesake, "ca", NULL, NULL, -86400, 86400);
+	append(path, &namesake, false);
+	assert_int_equal(verdict(&good, path, SL_SLICE("api.test"), reason), SL_ETLS);
+	append(path, &ca, false);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(verdict(&good, path, SL_SLICE("api.test"), reason), SL_OK);
+	make_identity(&last, "last", "DNS:api.test", &many[4], -86400, 86400);
+	assert_int_equal(verdict(&last, path, SL_SLICE("api.test"), reason), SL_OK);
+	assert_int_equal(verdict(&last, ca.cert_path, SL_SLICE("api.test"), reason), SL_ETLS);
+	forget_identity(&last);
+	forget_identity(&namesake);
+	write_files(&ca, "ca");
+	for (int i = 0; i < MANY; i++)
+		forget_identity(&many[i]);
+	unlink(path);
+}
+
+/* A context with its trust, shared by threads that meet its authority at once. */
+static void *
+shake_often(void *context)
+{
+	struct sl_tls_context **contexts = context;
+	struct link link = { .client_tls = contexts[0], .server_tls = contexts[1] };
+
+	open_link(&link);
+	if (sl_tls_start(link.server_tls, &link.server, SL_SLICE_NONE, SL_SLICE_NONE) != SL_OK ||
+	    sl_tls_start(link.client_tls, &link.client, SL_SLICE("api.test"), SL_SLICE_NONE) != SL_OK ||
+	    shake(&link) != SL_OK)
+		context = NULL;
+	sl_sock_close(&link.client, false);
+	sl_sock_close(&link.server, false);
+	return context;
+}
+
+static void
+threads_meet_one_authority(void **state)
+{
+	enum { THREADS = 4, ROUNDS = 8 };
+	const char *why;
+
+	(void)state;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct sl_tls_context *contexts[2] = {
+			sl_tls_client_new(ca.cert_path, true, &why),
+			sl_tls_server_new(good.cert_path, good.key_path, &why),
+		};
+		pthread_t threads[THREADS];
+
+		for (int i = 0; i < THREADS; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL, shake_often, contexts), 0);
+		for (int i = 0; i < THREADS; i++) {
+			void *result;
+
+			assert_int_equal(pthread_join(threads[i], &result), 0);
+			assert_ptr_equal(result, contexts);
+		}
+		sl_tls_unref(contexts[0]);
+		sl_tls_unref(contexts[1]);
+	}
+}
+
+static void
+what_is_no_authority_is_refused(void **state)
+{
+	static const struct {
+		const char *text, *why;
+	} cases[] = {
+		{ "", "no certificate found" },
+		{ "these are not the certificates\n", "no certificate found" },
+		{ "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "" },
+		{ "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "" },
+		{ "-----BEGIN CERTIFICATE-----\n*&^%\n-----END CERTIFICATE-----\n", "" },
+		{ "-----BEGIN CERTIFICATE-----\nMAA=\n", "" },
+		{ "-----BEGIN PUBLIC KEY-----\nMAA=\n-----END PUBLIC KEY-----\n",
+		  "no certificate found" },
+	};
+	char path[80];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/none.pem", dir);
+	for (size_t i = 0; i < 2 * sizeof(cases) / sizeof(cases[0]); i++) {
+		bool behind_good = i % 2 == 1;
+		const char *why = NULL;
+		struct sl_tls_context *tls;
+		FILE *file;
+
+		/* Alone, and behind one that is good. */
+		if (behind_good)
+			append(path, &ca, false);
+		file = fopen(path, "a");
+		assert_non_null(file);
+		fputs(cases[i / 2].text, file);
+		fclose(file);
+		tls = sl_tls_client_new(path, true, &why);
+		if (behind_good && *cases[i / 2].why) {
+			assert_non_null(tls);
+			sl_tls_unref(tls);
+		} else {
+			assert_null(tls);
+			assert_non_null(why);
+			assert_non_null(strstr(why, cases[i / 2].why));
+		}
+		unlink(path);
+	}
+}
+
 /* A quiet connection keeps no record buffers. Both ends of each are counted; an
  * allocator with shadow memory (ASan) reports nothing here and is not judged. */
 static void
@@ -444,6 +593,9 @@ main(void)
 		cmocka_unit_test(an_end_without_close_notify_is_truncation),
 		cmocka_unit_test(files_that_do_not_fit_are_explained),
 		cmocka_unit_test(a_changed_trust_file_is_read_anew),
+		cmocka_unit_test(a_bundle_finds_who_signed),
+		cmocka_unit_test(threads_meet_one_authority),
+		cmocka_unit_test(what_is_no_authority_is_refused),
 		cmocka_unit_test(a_quiet_connection_is_small),
 	};
 

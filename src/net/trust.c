@@ -1,0 +1,390 @@
+/* trust.c - reading a file of authorities, and finding the one that a chain needs.
+ *
+ *   file --PEM--> DER, and the hash of its subject --a chain asks--> X509 in the store
+ *
+ * What makes a bundle slow to read is its public keys, each of which OpenSSL 3 sends
+ * through its decoders. The store asks a lookup method for a subject it does not know;
+ * ours then decodes those of that subject, and the store keeps them.
+ */
+#include "net/trust.h"
+
+#include <openssl/asn1err.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/buf.h"
+
+enum {
+	BYTES_MAX = 64 * 1024 * 1024,
+	ROOTS_MAX = 64 * 1024,
+	/* A file of no more is somebody's own and is read to the last bit at once. */
+	FEW = 8,
+};
+
+/* One certificate: where it stands in `der`. */
+struct root {
+	uint32_t at, len;
+	uint32_t subject; /* hash of its subject */
+	bool     aux;     /* with OpenSSL's own part behind it ("TRUSTED CERTIFICATE") */
+};
+
+struct sl_trust {
+	struct sl_trust *next;
+	X509_STORE      *store;
+	size_t           users;
+	struct sl_buf    der;
+	struct root     *roots;
+	size_t           count, capacity;
+	bool             is_system; /* the directory of the system's store counts too */
+	struct stat      file;      /* as it was read; zeros: there was none */
+	char             path[];
+};
+
+static struct {
+	pthread_mutex_t  lock;
+	struct sl_trust *first;
+} trusts = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static pthread_once_t      once = PTHREAD_ONCE_INIT;
+static X509_LOOKUP_METHOD *method;
+
+/* --- one certificate --------------------------------------------------------- */
+
+/* Enters (or skips) the element at *at; tag 0: any. Its content is *at up to *end. */
+static bool
+enter(const unsigned char **at, const unsigned char **end, int tag)
+{
+	long len;
+	int found, class;
+	const unsigned char *behind = *end;
+
+	if (*at >= behind || (ASN1_get_object(at, &len, &found, &class, behind - *at) & 0x80) ||
+	    (tag && (found != tag || class != V_ASN1_UNIVERSAL)))
+		return false;
+	*end = *at + len;
+	return true;
+}
+
+static bool
+skip(const unsigned char **at, const unsigned char *end, int tag)
+{
+	const unsigned char *own_end = end;
+
+	if (!enter(at, &own_end, tag))
+		return false;
+	*at = own_end;
+	return true;
+}
+
+/* Hash of the subject (RFC 5280 4.1), as OpenSSL compares names. */
+static bool
+hash_subject(const unsigned char *der, size_t len, uint32_t *hash)
+{
+	const unsigned char *at = der, *end = der + len, *subject;
+	X509_NAME *name;
+	int good = 0;
+
+	if (!enter(&at, &end, V_ASN1_SEQUENCE) || !enter(&at, &end, V_ASN1_SEQUENCE))
+		return false;
+	/* The version, which is left out for the first. */
+	if (at < end && *at == (V_ASN1_CONTEXT_SPECIFIC | V_ASN1_CONSTRUCTED) && !skip(&at, end, 0))
+		return false;
+	if (!skip(&at, end, V_ASN1_INTEGER) || !skip(&at, end, V_ASN1_SEQUENCE) ||
+	    !skip(&at, end, V_ASN1_SEQUENCE) || !skip(&at, end, V_ASN1_SEQUENCE))
+		return false;
+	subject = at;
+	if (!skip(&at, end, V_ASN1_SEQUENCE))
+		return false;
+	name = d2i_X509_NAME(NULL, &subject, at - subject);
+	if (name)
+		*hash = (uint32_t)X509_NAME_hash_ex(name, NULL, NULL, &good);
+	X509_NAME_free(name);
+	return good != 0;
+}
+
+static X509 *
+decode(const struct sl_trust *trust, const struct root *root)
+{
+	const unsigned char *at = (const unsigned char *)trust->der.ptr + root->at;
+
+	return root->aux ? d2i_X509_AUX(NULL, &at, root->len) : d2i_X509(NULL, &at, root->len);
+}
+
+/* --- the file ------------------------------------------------------------------ */
+
+static bool
+add_root(struct sl_trust *trust, const unsigned char *der, size_t len, bool aux)
+{
+	struct root root = { .at = (uint32_t)trust->der.len, .len = (uint32_t)len, .aux = aux };
+
+	if (!hash_subject(der, len, &root.subject)) {
+		ERR_raise(ERR_LIB_ASN1, ASN1_R_DECODE_ERROR);
+		return false;
+	}
+	if (trust->count == trust->capacity) {
+		size_t capacity = trust->capacity ? 2 * trust->capacity : 4;
+		struct root *more = realloc(trust->roots, capacity * sizeof(*more));
+
+		if (!more)
+			return false;
+		trust->roots = more;
+		trust->capacity = capacity;
+	}
+	if (sl_buf_append(&trust->der, sl_slice_make((const char *)der, len)) != SL_OK)
+		return false;
+	trust->roots[trust->count++] = root;
+	return true;
+}
+
+/* True at the end of the file: nothing else begins there. */
+static bool
+at_end(void)
+{
+	unsigned long error = ERR_peek_last_error();
+
+	return ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+}
+
+/* A device could be read without end. */
+static BIO *
+open_file(const char *path)
+{
+	struct stat info;
+
+	if (stat(path, &info) == 0 && (!S_ISREG(info.st_mode) || info.st_size > BYTES_MAX)) {
+		ERR_raise(ERR_LIB_X509, X509_R_NO_CERTIFICATE_FOUND);
+		return NULL;
+	}
+	return BIO_new_file(path, "r");
+}
+
+static bool
+is_certificate(const char *name, bool *aux)
+{
+	*aux = strcmp(name, PEM_STRING_X509_TRUSTED) == 0;
+	return *aux || strcmp(name, PEM_STRING_X509) == 0 ||
+	       strcmp(name, PEM_STRING_X509_OLD) == 0;
+}
+
+static bool
+read_file(struct sl_trust *trust, size_t count_max)
+{
+	BIO *file = open_file(trust->path);
+	char *name, *header;
+	unsigned char *der;
+	long len;
+	bool good = file != NULL, aux;
+
+	while (good && trust->count < count_max &&
+	       PEM_read_bio(file, &name, &header, &der, &len)) {
+		if (is_certificate(name, &aux))
+			good = add_root(trust, der, (size_t)len, aux);
+		OPENSSL_free(name);
+		OPENSSL_free(header);
+		OPENSSL_free(der);
+	}
+	BIO_free(file);
+	if (!good || (trust->count < count_max && !at_end()))
+		return false;
+	ERR_clear_error();
+	if (trust->count == 0)
+		ERR_raise(ERR_LIB_X509, X509_R_NO_CERTIFICATE_FOUND);
+	return trust->count > 0;
+}
+
+static bool
+are_all_good(const struct sl_trust *trust)
+{
+	bool good = true;
+
+	for (size_t i = 0; good && trust->count <= FEW && i < trust->count; i++) {
+		X509 *cert = decode(trust, &trust->roots[i]);
+
+		good = cert != NULL;
+		X509_free(cert);
+	}
+	return good;
+}
+
+/* --- the store ------------------------------------------------------------------- */
+
+/* Puts those of this name into the store. */
+static void
+add_to_store(const struct sl_trust *trust, X509_STORE *store, const X509_NAME *name)
+{
+	int good = 0;
+	uint32_t hash = (uint32_t)X509_NAME_hash_ex(name, NULL, NULL, &good);
+
+	for (size_t i = 0; good && i < trust->count; i++) {
+		X509 *cert = trust->roots[i].subject == hash ? decode(trust, &trust->roots[i]) : NULL;
+
+		if (cert && X509_NAME_cmp(X509_get_subject_name(cert), name) == 0)
+			X509_STORE_add_cert(store, cert);
+		X509_free(cert);
+	}
+}
+
+static int
+find(X509_LOOKUP *lookup, X509_LOOKUP_TYPE type, const X509_NAME *name, X509_OBJECT *found)
+{
+	X509_STORE *store = X509_LOOKUP_get_store(lookup);
+	X509_OBJECT *object;
+	X509 *cert = NULL;
+
+	if (type != X509_LU_X509)
+		return 0;
+	add_to_store(X509_LOOKUP_get_method_data(lookup), store, name);
+	/* Another thread may have added the same one first: what the store has is told. */
+	if (!X509_STORE_lock(store))
+		return 0;
+	object = X509_OBJECT_retrieve_by_subject(X509_STORE_get0_objects(store), type, name);
+	if (object && X509_OBJECT_set1_X509(found, X509_OBJECT_get0_X509(object)))
+		cert = X509_OBJECT_get0_X509(found);
+	X509_STORE_unlock(store);
+	/* Who asked takes a reference too, and this one would be lost: X509_LOOKUP_meth_new(3). */
+	X509_free(cert);
+	return cert != NULL;
+}
+
+static void
+make_method(void)
+{
+	method = X509_LOOKUP_meth_new("authorities of a file");
+	if (method && !X509_LOOKUP_meth_set_get_by_subject(method, find)) {
+		X509_LOOKUP_meth_free(method);
+		method = NULL;
+	}
+}
+
+static bool
+fill_store(struct sl_trust *trust)
+{
+	X509_LOOKUP *lookup;
+
+	trust->store = X509_STORE_new();
+	lookup = trust->store && method ? X509_STORE_add_lookup(trust->store, method) : NULL;
+	if (!lookup || !X509_LOOKUP_set_method_data(lookup, trust))
+		return false;
+	if (!trust->is_system)
+		return true;
+	lookup = X509_STORE_add_lookup(trust->store, X509_LOOKUP_hash_dir());
+	return lookup && X509_LOOKUP_add_dir(lookup, NULL, X509_FILETYPE_DEFAULT) == 1;
+}
+
+/* --- sharing ---------------------------------------------------------------------- */
+
+static bool
+is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static void
+free_trust(struct sl_trust *trust)
+{
+	X509_STORE_free(trust->store);
+	sl_buf_release(&trust->der);
+	free(trust->roots);
+	free(trust);
+}
+
+static struct sl_trust *
+new_trust(const char *path)
+{
+	struct sl_trust *trust = calloc(1, sizeof(*trust) + strlen(path) + 1);
+
+	if (!trust)
+		return NULL;
+	sl_buf_init(&trust->der, BYTES_MAX);
+	memcpy(trust->path, path, strlen(path) + 1);
+	return trust;
+}
+
+/* Under the lock. NULL: the queue of errors says why. */
+static struct sl_trust *
+read_trust(const char *path, bool is_system, const struct stat *file)
+{
+	struct sl_trust *trust = new_trust(path);
+
+	if (!trust)
+		return NULL;
+	trust->is_system = is_system;
+	trust->file = *file;
+	/* Many systems have the directory only. */
+	if ((!(is_system && file->st_ino == 0) &&
+	     (!read_file(trust, ROOTS_MAX) || !are_all_good(trust))) ||
+	    !fill_store(trust)) {
+		free_trust(trust);
+		return NULL;
+	}
+	trust->next = trusts.first;
+	trusts.first = trust;
+	return trust;
+}
+
+struct sl_trust *
+sl_trust_take(const char *ca_file)
+{
+	const char *path = ca_file;
+	struct stat file = { 0 };
+	struct sl_trust *trust;
+
+	pthread_once(&once, make_method);
+	if (!path)
+		path = getenv(X509_get_default_cert_file_env());
+	if (!path)
+		path = X509_get_default_cert_file();
+	if (stat(path, &file) != 0)
+		file = (struct stat){ 0 };
+	pthread_mutex_lock(&trusts.lock);
+	for (trust = trusts.first; trust; trust = trust->next)
+		if (trust->is_system == !ca_file && strcmp(trust->path, path) == 0 &&
+		    is_same_file(&trust->file, &file))
+			break;
+	if (!trust)
+		trust = read_trust(path, !ca_file, &file);
+	if (trust)
+		trust->users++;
+	pthread_mutex_unlock(&trusts.lock);
+	return trust;
+}
+
+void
+sl_trust_give(struct sl_trust *trust)
+{
+	struct sl_trust **at = &trusts.first;
+
+	if (!trust)
+		return;
+	pthread_mutex_lock(&trusts.lock);
+	if (--trust->users == 0) {
+		while (*at != trust)
+			at = &(*at)->next;
+		*at = trust->next;
+		free_trust(trust);
+	}
+	pthread_mutex_unlock(&trusts.lock);
+}
+
+bool
+sl_trust_check(const char *ca_file)
+{
+	struct sl_trust *trust = new_trust(ca_file);
+	bool good = trust && read_file(trust, 1) && are_all_good(trust);
+
+	ERR_clear_error();
+	if (trust)
+		free_trust(trust);
+	return good;
+}
+
+X509_STORE *
+sl_trust_store(const struct sl_trust *trust)
+{
+	return trust->store;
+}
