@@ -10,7 +10,7 @@ import json
 
 from . import faults
 from .rules import Broken, expect
-from .wire import Reply, write_reply
+from .wire import Reply
 
 CONTROL = "/__control/"
 CARRIERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
@@ -97,7 +97,7 @@ class Provider:
     # -- one exchange ----------------------------------------------------
     async def exchange(self, request, channel):
         if request.path.startswith(CONTROL):
-            await write_reply(channel, self.control(request))
+            await channel.reply(self.control(request))
             return True
         entry = self.journal.open(self.label, request)
         entry.request_id = self.new_id("req_")
@@ -125,7 +125,7 @@ class Provider:
 
     async def write(self, request, channel, reply):
         """Write while watching for the peer's departure between events."""
-        task = asyncio.ensure_future(write_reply(channel, reply, request.method == "HEAD"))
+        task = asyncio.ensure_future(channel.reply(reply, request.method == "HEAD"))
         while not task.done():
             await asyncio.wait([task], timeout=0.05)
             if not task.done() and channel.reader.at_eof():

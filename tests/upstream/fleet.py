@@ -26,10 +26,12 @@ class Fleet:
 
     def __init__(self, labels=("openai", "anthropic", "gemini", "azure", "bedrock", "cohere", "vertex",
                          "openai-b"), port=0,
-                 host="127.0.0.1", tls=None):
+                 host="127.0.0.1", tls=None, http2=None):
+        """`http2`: an http2.Trouble; the emulators then speak HTTP/2 and nothing else."""
         self.journal = Journal()
         self.host = host
         self.tls = tls
+        self.http2 = http2
         self.providers = {}
         self.ports = {}
         self._first_port = port
@@ -86,11 +88,14 @@ class Fleet:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    @staticmethod
-    def _handler(provider):
+    def _handler(self, provider):
         async def handle(reader, writer):
             try:
-                await wire.serve_connection(reader, writer, provider.exchange)
+                if self.http2:
+                    from .http2 import serve_connection   # needs the package h2
+                    await serve_connection(reader, writer, provider.exchange, self.http2)
+                else:
+                    await wire.serve_connection(reader, writer, provider.exchange)
             except asyncio.CancelledError:
                 writer.transport.abort()
         return handle

@@ -91,6 +91,9 @@ class Channel:
         if data:
             await self.send(b"%x\r\n%s\r\n" % (len(data), data))
 
+    async def reply(self, reply, head_only=False):
+        await write_reply(self, reply, head_only)
+
     async def wait_closed_by_peer(self, limit_s):
         """Hang until the peer goes away, at most limit_s."""
         try:
