@@ -211,6 +211,7 @@ struct sl_config {
 	struct sl_slice              catalog;   /* path; empty: the built-in one */
 	struct sl_config_limits      limits;
 	struct sl_config_media       media;
+	struct sl_slice              hosted_tools; /* "refuse" or "drop" */
 	struct sl_config_provider   *providers;
 	size_t                       provider_count;
 	struct sl_config_model      *models;

@@ -74,6 +74,9 @@ find_amount(struct sl_ask *ask, const struct sl_plan_target *target, int64_t *am
 	enum sl_bound_gap gap;
 
 	count_input(ask, &extent);
+	/* No tool of a provider goes to another one. */
+	if (extent.paid_calls != 0 && sl_lane_translates(ask, target))
+		extent.paid_calls = 0;
 	gap = bound_of(ask, card, &extent, bytes, amount);
 	if (gap == SL_BOUND_NO_MAX_TOKENS && ask->shape->takes_limit) {
 		ask->spend.output_limit = (int64_t)ask->world->config->limits.output_tokens;

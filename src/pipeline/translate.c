@@ -130,6 +130,14 @@ via_of(const struct sl_ask *ask, const struct sl_plan_target *target)
 	return carries_seal(ask) || names_picture(ask, kind) ? ask->shape : NULL;
 }
 
+bool
+sl_lane_translates(const struct sl_ask *ask, const struct sl_plan_target *target)
+{
+	const struct sl_shape_ops *via = via_of(ask, target);
+
+	return via && via != ask->shape;
+}
+
 enum sl_err
 sl_lane_choose(struct sl_ask *ask, const struct sl_plan_target *target)
 {
@@ -264,6 +272,42 @@ add_extensions(const struct sl_shape_target *target, struct sl_buf *body)
 	return body->failed ? SL_ENOMEM : SL_OK;
 }
 
+/* The dialog without tools that run at another provider, where the operator wants it so
+ * and none of them was insisted on. */
+static const struct sl_dialog *
+without_hosted(struct sl_ask *ask, const struct sl_dialog *dialog)
+{
+	struct sl_arena *arena = &ask->front->arena; /* notes point to what is on it */
+	struct sl_lane *lane = ask->lane;
+	enum sl_choice_mode mode = dialog->choice.mode;
+	struct sl_dialog *copy;
+	struct sl_tool **link;
+
+	if (lane->from == lane->via || mode == SL_CHOICE_REQUIRED || mode == SL_CHOICE_NAMED ||
+	    !sl_slice_is(ask->world->config->hosted_tools, "drop"))
+		return dialog;
+	copy = SL_ARENA_NEW(arena, struct sl_dialog);
+	if (!copy)
+		return dialog;
+	*copy = *dialog;
+	copy->tools = copy->tools_last = NULL;
+	link = &copy->tools;
+	for (const struct sl_tool *tool = dialog->tools; tool; tool = tool->next) {
+		if (tool->kind == SL_TOOL_HOSTED) {
+			sl_note(&lane->notes, SL_NOTE_hosted_tool_dropped, &tool->where);
+			continue;
+		}
+		*link = SL_ARENA_NEW(arena, struct sl_tool);
+		if (!*link)
+			return dialog;
+		**link = *tool;
+		(*link)->next = NULL;
+		copy->tools_last = *link;
+		link = &(*link)->next;
+	}
+	return copy;
+}
+
 static enum sl_err
 encode_body(struct sl_ask *ask, const struct sl_shape_target *shape_target, struct sl_buf *body)
 {
@@ -282,7 +326,6 @@ encode_body(struct sl_ask *ask, const struct sl_shape_target *shape_target, stru
 		.issuer = codec->issuer ? codec->issuer : kind,
 	};
 	struct sl_encode encode = {
-		.dialog = &translation->dialog,
 		.target = &target,
 		.codec = codec,
 		.notes = &lane->notes,
@@ -293,6 +336,7 @@ encode_body(struct sl_ask *ask, const struct sl_shape_target *shape_target, stru
 	enum sl_err err;
 
 	lane->notes = translation->notes;
+	encode.dialog = without_hosted(ask, &translation->dialog);
 	if (!sl_tool_names_make(&lane->names, encode.dialog, codec->target_names, &lane->notes,
 	                        &lane->arena))
 		return SL_ENOMEM;

@@ -51,6 +51,8 @@ struct sl_lane {
 /* Whether a provider can serve a shape, in its own or another API. */
 bool sl_lane_reaches(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape,
                      bool own_shape_only);
+/* Whether an attempt at the target speaks another API than the caller. */
+bool sl_lane_translates(const struct sl_ask *ask, const struct sl_plan_target *target);
 /* The dialog that an attempt at the target would encode, and with what; it takes data
  * only where *inline_only is set. NULL: none, its lane is the caller's bytes. */
 struct sl_dialog *sl_lane_dialog(struct sl_ask *ask, const struct sl_plan_target *target,

@@ -116,8 +116,10 @@ is_callers(struct sl_json type)
 	return false;
 }
 
+static void read_tools(struct sl_extent *extent, struct sl_json tools, int depth);
+
 static void
-read_tool(struct sl_extent *extent, struct sl_json tool)
+read_tool(struct sl_extent *extent, struct sl_json tool, int depth)
 {
 	static const char *const members[] = {
 		"functionDeclarations", "function_declarations", "name", "description",
@@ -130,6 +132,11 @@ read_tool(struct sl_extent *extent, struct sl_json tool)
 	if (type.type == SL_JSON_STRING) {
 		if (is_callers(type))
 			return;
+		/* The caller runs what is in one, as far as it would without. */
+		if (sl_json_is(type, "namespace") && depth == 0) {
+			read_tools(extent, sl_json_get(tool, "tools"), depth + 1);
+			return;
+		}
 		if (!sl_json_i64(sl_json_get(tool, "max_uses"), &uses))
 			uses = -1;
 		add_calls(extent, uses);
@@ -141,14 +148,14 @@ read_tool(struct sl_extent *extent, struct sl_json tool)
 }
 
 static void
-read_tools(struct sl_extent *extent, struct sl_json tools)
+read_tools(struct sl_extent *extent, struct sl_json tools, int depth)
 {
 	struct sl_json_iter it = sl_json_iter(tools);
 
 	if (tools.type == SL_JSON_OBJECT)
-		read_tool(extent, tools);
+		read_tool(extent, tools, depth);
 	while (tools.type == SL_JSON_ARRAY && sl_json_next(&it))
-		read_tool(extent, it.value);
+		read_tool(extent, it.value, depth);
 }
 
 /* --- the body ----------------------------------------------------------------------- */
@@ -171,7 +178,7 @@ read_member(struct sl_extent *extent, struct sl_slice name, struct sl_json value
 	if (is_any(name, messages))
 		read_parts(extent, value, 0);
 	else if (sl_slice_is(name, "tools"))
-		read_tools(extent, value);
+		read_tools(extent, value, 0);
 	else if (is_any(name, hosted))
 		add_calls(extent, -1);
 	else if (is_any(name, elsewhere) ||

@@ -437,7 +437,8 @@ put_tool(struct encoding *e, const struct sl_tool *tool)
 		return;
 	}
 	if (tool->kind == SL_TOOL_HOSTED) {
-		refuse(e, &tool->where, "a tool that runs at another provider.");
+		refuse(e, &tool->where, "the tool runs at another provider. Choose a model "
+			       "of that provider, or leave the tool out.");
 		return;
 	}
 	if (tool->kind == SL_TOOL_CUSTOM && !custom && tool->raw.len) {

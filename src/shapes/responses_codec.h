@@ -11,6 +11,9 @@ extern const struct sl_codec_ops sl_responses_codec;
 /* Name of the shape, as the origin of what only it can read. */
 #define SL_RESPONSES_ORIGIN "openai_responses"
 
+/* Between the namespace of a tool and its name, where they are one. */
+#define SL_RESPONSES_SPACE_END "."
+
 /* responses_decode.c */
 bool sl_responses_decode(const struct sl_codec_input *in, struct sl_dialog *dialog,
                          struct sl_fault *fault);
@@ -45,7 +48,7 @@ struct sl_responses_writer {
 	enum sl_responses_item open; /* the item that is open */
 	/* Of the open item. */
 	char            item_id[96];
-	struct sl_slice call_id, name; /* UTF-8, on the caller's arena */
+	struct sl_slice call_id, space, name; /* UTF-8, on the caller's arena */
 	bool            custom, summary, refusal;
 	bool            in_part;   /* a part of it is open */
 	int             part_count;

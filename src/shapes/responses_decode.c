@@ -53,7 +53,7 @@ keep_rest(struct decoding *d, struct sl_json object, struct sl_where where)
 		SL_SLICE_INIT("detail"), SL_SLICE_INIT("file_data"), SL_SLICE_INIT("file_url"),
 		SL_SLICE_INIT("filename"), SL_SLICE_INIT("input_audio"), SL_SLICE_INIT("refusal"),
 		SL_SLICE_INIT("description"), SL_SLICE_INIT("parameters"), SL_SLICE_INIT("strict"),
-		SL_SLICE_INIT("format"),
+		SL_SLICE_INIT("format"), SL_SLICE_INIT("namespace"),
 	};
 
 	sl_codec_rest(d->dialog, object, sl_dialog_where(d->dialog, where), known,
@@ -212,6 +212,28 @@ take_message(struct decoding *d, struct sl_json item, struct sl_where where)
 	return take_content(d, sl_json_get(item, "content"), content, turn);
 }
 
+/* Of a tool in a namespace: "crm.find". */
+static struct sl_slice
+full_name(struct decoding *d, struct sl_slice space, struct sl_slice name)
+{
+	struct sl_slice full = name;
+
+	if (space.len && name.len)
+		full = sl_arena_join(d->arena, (struct sl_slice[]){
+		    space, SL_SLICE(SL_RESPONSES_SPACE_END), name }, 3);
+	if (name.len && !full.ptr)
+		d->dialog->failed = true;
+	return full;
+}
+
+/* As calls and choices name a tool. */
+static struct sl_slice
+name_of(struct decoding *d, struct sl_json value)
+{
+	return full_name(d, text_of(d, sl_json_get(value, "namespace")),
+	                 text_of(d, sl_json_get(value, "name")));
+}
+
 static bool
 take_call(struct decoding *d, struct sl_json item, struct sl_where where, bool custom)
 {
@@ -219,7 +241,7 @@ take_call(struct decoding *d, struct sl_json item, struct sl_where where, bool c
 	    sl_turn_part(d->dialog, assistant(d, where), SL_PART_TOOL_CALL, where);
 
 	part->custom = custom;
-	part->name = text_of(d, sl_json_get(item, "name"));
+	part->name = name_of(d, item);
 	part->args = text_of(d, sl_json_get(item, custom ? "input" : "arguments"));
 	if (part->name.len == 0)
 		return refuse(d, &part->where, "expected a name.");
@@ -366,7 +388,7 @@ take_input(struct decoding *d, struct sl_json input)
 /* --- tools --------------------------------------------------------------------------------- */
 
 static bool
-take_tool(struct decoding *d, struct sl_json value, struct sl_where where)
+take_tool(struct decoding *d, struct sl_json value, struct sl_where where, struct sl_slice space)
 {
 	struct sl_json type = sl_json_get(value, "type");
 	struct sl_json schema = sl_json_get(value, "parameters");
@@ -382,7 +404,7 @@ take_tool(struct decoding *d, struct sl_json value, struct sl_where where)
 	}
 	keep_rest(d, value, where);
 	tool = sl_dialog_tool(d->dialog, custom ? SL_TOOL_CUSTOM : SL_TOOL_FUNCTION, where);
-	tool->name = text_of(d, sl_json_get(value, "name"));
+	tool->name = full_name(d, space, text_of(d, sl_json_get(value, "name")));
 	tool->description = sl_text_json(sl_json_get(value, "description"));
 	if (schema.type == SL_JSON_OBJECT)
 		tool->schema = schema.raw;
@@ -395,15 +417,28 @@ take_tool(struct decoding *d, struct sl_json value, struct sl_where where)
 }
 
 static bool
-take_tools(struct decoding *d, struct sl_json tools, struct sl_where where)
+take_tools(struct decoding *d, struct sl_json tools, struct sl_where where, struct sl_slice space)
 {
 	const struct sl_where *up = sl_dialog_where(d->dialog, where);
 
 	if (tools.type != SL_JSON_ARRAY)
 		return refuse(d, up, "expected an array.");
-	for (struct sl_json_iter it = sl_json_iter(tools); sl_json_next(&it);)
-		if (!take_tool(d, it.value, sl_where_element(up, it.index)))
+	for (struct sl_json_iter it = sl_json_iter(tools); sl_json_next(&it);) {
+		struct sl_where at = sl_where_element(up, it.index);
+		struct sl_slice name = text_of(d, sl_json_get(it.value, "name"));
+		struct sl_json inner = sl_json_get(it.value, "tools");
+
+		/* The caller runs what is in a namespace; only the grouping is its own. */
+		if (space.len == 0 && name.len &&
+		    sl_json_is(sl_json_get(it.value, "type"), "namespace")) {
+			const struct sl_where *group = sl_dialog_where(d->dialog, at);
+
+			if (!take_tools(d, inner, sl_where_member(group, SL_SLICE("tools")), name))
+				return false;
+		} else if (!take_tool(d, it.value, at, space)) {
 			return false;
+		}
+	}
 	return true;
 }
 
@@ -416,7 +451,7 @@ take_allowed(struct decoding *d, struct sl_json value, struct sl_tool_choice *ch
 	                                                                  : SL_CHOICE_AUTO;
 	for (struct sl_json_iter it = sl_json_iter(tools);
 	     tools.type == SL_JSON_ARRAY && sl_json_next(&it);) {
-		struct sl_slice name = text_of(d, sl_json_get(it.value, "name"));
+		struct sl_slice name = name_of(d, it.value);
 
 		if (name.len == 0)
 			return unsupported(d, &choice->where, "a tool that runs at the provider "
@@ -455,7 +490,7 @@ take_choice(struct decoding *d, struct sl_json value, struct sl_where where)
 		return unsupported(d, &where, "a tool that runs at the provider cannot be chosen "
 		                              "elsewhere.");
 	choice->mode = SL_CHOICE_NAMED;
-	choice->names[choice->name_count++] = text_of(d, sl_json_get(value, "name"));
+	choice->names[choice->name_count++] = name_of(d, value);
 	return true;
 }
 
@@ -578,7 +613,7 @@ take_member(struct decoding *d, struct sl_slice key, struct sl_json value)
 	                        sizeof(unless_empty) / sizeof(unless_empty[0]), key, value, where))
 		return true;
 	if (sl_slice_is(key, "tools"))
-		return take_tools(d, value, where);
+		return take_tools(d, value, where, SL_SLICE_NONE);
 	if (sl_slice_is(key, "tool_choice"))
 		return take_choice(d, value, where);
 	if (sl_slice_is(key, "reasoning"))

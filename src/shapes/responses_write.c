@@ -386,6 +386,8 @@ add_call(struct sl_buf *out, const struct sl_responses_writer *writer, bool done
 	add_str(out, "id", sl_slice_str(writer->item_id));
 	add_str(out, "call_id", writer->call_id);
 	add_str(out, "name", writer->name);
+	if (writer->space.len)
+		add_str(out, "namespace", writer->space);
 	add_text(out, writer->custom ? "input" : "arguments", done ? &writer->text : &nothing);
 	add_str(out, "status", done ? SL_SLICE("completed") : SL_SLICE("in_progress"));
 	add(out, "}");
@@ -520,6 +522,47 @@ kept(const struct sl_codec_caller *caller, struct sl_text text, struct sl_buf *o
 	return copy;
 }
 
+static bool
+is_in(struct sl_json tools, struct sl_slice name, struct sl_arena *arena)
+{
+	struct sl_slice one;
+
+	for (struct sl_json_iter it = sl_json_iter(tools);
+	     tools.type == SL_JSON_ARRAY && sl_json_next(&it);)
+		if (sl_json_string(sl_json_get(it.value, "name"), arena, &one) &&
+		    sl_slice_eq(one, name))
+			return true;
+	return false;
+}
+
+/* A tool that the request has in a namespace gets its two names back. */
+static void
+split_name(struct sl_responses_writer *writer, const struct sl_codec_caller *caller)
+{
+	const struct sl_slice end = SL_SLICE(SL_RESPONSES_SPACE_END);
+	struct sl_json tools = echo(caller, "tools");
+
+	writer->space = SL_SLICE_NONE;
+	if (sl_slice_search(writer->name, end) < 0 || tools.type != SL_JSON_ARRAY)
+		return;
+	for (struct sl_json_iter it = sl_json_iter(tools); sl_json_next(&it);) {
+		struct sl_slice space, rest;
+
+		if (!sl_json_is(sl_json_get(it.value, "type"), "namespace") ||
+		    !sl_json_string(sl_json_get(it.value, "name"), caller->arena, &space) ||
+		    !sl_slice_starts(writer->name, space))
+			continue;
+		rest = sl_slice_from(writer->name, space.len);
+		if (!sl_slice_starts(rest, end) ||
+		    !is_in(sl_json_get(it.value, "tools"), sl_slice_from(rest, end.len),
+		           caller->arena))
+			continue;
+		writer->space = space;
+		writer->name = sl_slice_from(rest, end.len);
+		return;
+	}
+}
+
 static void
 on_open(struct sl_responses_writer *writer, const struct sl_codec_caller *caller,
         const struct sl_event *event, struct sl_buf *out)
@@ -541,6 +584,7 @@ on_open(struct sl_responses_writer *writer, const struct sl_codec_caller *caller
 		writer->custom = event->custom;
 		writer->call_id = kept(caller, event->id, out);
 		writer->name = kept(caller, event->name, out);
+		split_name(writer, caller);
 		open_item(writer, caller, SL_RESPONSES_CALL, out);
 	}
 }
