@@ -1,8 +1,12 @@
 """All five contracts at once: on one port, and without a trace of one in another."""
 import concurrent.futures
+import json
 import re
 
 import pytest
+
+from tests.integration.books import nano, settled
+from tests.integration.rawhttp import sse_frames
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
 # What each contract's answers have, and what its refusals look like.
@@ -13,6 +17,9 @@ OWN = {
     "ingate": ("x-ingate-request-id", lambda body: body["error_code"]),
     "stolabs": ("x-gateway-request-id", lambda body: "param" in body["error"]),
 }
+IDS = {"gateway": "x-gateway-request-id", "nexus": "x-nexus-request-id",
+       "astrolabe": "x-astrolabe-cloud-request-id", "ingate": "x-ingate-request-id",
+       "stolabs": "x-gateway-request-id"}
 FAMILIES = re.compile(r"^x-(gateway|nexus|astrolabe|ingate|stolabs)-")
 
 
@@ -40,39 +47,68 @@ def families(answer):
             if match}
 
 
+def said(answer, stream):
+    """What the answer says, whole or put together from its events."""
+    if not stream:
+        return answer.json()["choices"][0]["message"]["content"]
+    chunks = [json.loads(data) for _, data in sse_frames(answer.body) if data != "[DONE]"]
+    return "".join(choice["delta"].get("content") or "" for chunk in chunks
+                   for choice in chunk["choices"])
+
+
 def test_keys_of_all_contracts_at_once(gateway):
-    """Each fifth key has a limit that it runs into; nobody else notices."""
-    keys = {surface: gateway.new_key(surface=surface, name=surface)["key"] for surface in OWN}
-    slow = {surface: gateway.new_key(surface=surface, rpm=5)["key"] for surface in OWN}
+    """Each request has words of its own and gets them back, in its own contract's words; each
+    third key has a limit that it runs into; nobody else notices, in answers or in the books."""
+    keys = {surface: gateway.new_key(surface=surface, name=surface, monthly_budget_usd=5)
+            for surface in OWN}
+    slow = {surface: gateway.new_key(surface=surface, rpm=5) for surface in OWN}
 
     def one(index):
         surface = list(OWN)[index % 5]
-        limited = index % 3 == 0
-        answer = ask(gateway, surface, (slow if limited else keys)[surface])
-        return surface, limited, answer
+        limited, stream = index % 3 == 0, index % 2 == 0
+        made = (slow if limited else keys)[surface]
+        text = "words-of-%d" % index
+        answer = ask(gateway, surface, made["key"], dict(
+            CHAT, stream=stream, max_tokens=20,
+            messages=[{"role": "user", "content": text + " @in=100 @out=10"}]))
+        return surface, limited, stream, text, answer
 
-    with concurrent.futures.ThreadPoolExecutor(10) as pool:
-        done = list(pool.map(one, range(150)))
-    for surface, limited, answer in done:
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        done = list(pool.map(one, range(300)))
+    ids = set()
+    for surface, limited, stream, text, answer in done:
         header, refused = OWN[surface]
         other = "gateway" if surface == "stolabs" else surface
-        assert families(answer) <= {other}, (surface, answer.headers)
+        assert families(answer) == {other}, (surface, answer.headers)
+        ids.add(answer.headers[IDS[surface]])
+        if surface == "astrolabe":
+            made = (slow if limited else keys)[surface]
+            assert made["key"].startswith(answer.headers["x-astrolabe-cloud-key"])
         if answer.status == 200:
-            assert answer.headers[header] and answer.json()["object"] == "chat.completion"
+            assert answer.headers[header] and text in said(answer, stream)
         else:
             assert limited and answer.status == 429 and refused(answer.json())
+    assert len(ids) == len(done)
     for surface in OWN:
         assert sum(limited and answer.status == 200
-                   for one, limited, answer in done if one == surface) == 5
+                   for one, limited, _, _, answer in done if one == surface) == 5
+    settled(gateway)
+    for which, count in ((keys, 40), (slow, 5)):
+        for made in which.values():
+            one = gateway.request("GET", "/admin/keys/" + made["id"]).json()
+            assert nano(one["spend_usd"]) == count * (100 * 1000 + 10 * 2000)
+            assert one["held_usd"] == 0
 
 
 @pytest.mark.parametrize("surface", OWN)
 def test_a_provider_cannot_speak_for_a_contract(gateway, fleet, surface):
     """The emulator sends fields of every contract with each answer."""
     key = gateway.new_key(surface=surface)["key"]
-    for body in (CHAT, dict(CHAT, stream=True), dict(CHAT, model="gpt-4o-mini", n=0)):
+    for body in (CHAT, dict(CHAT, stream=True), dict(CHAT, temperature=9)):
+        fleet.journal.reset()
         answer = ask(gateway, surface, key, body)
         assert answer.status in (200, 400) and fleet.journal.entries()
+        assert families(answer) == {"gateway" if surface == "stolabs" else surface}
         assert not [value for value in answer.headers.values() if "forged" in value]
         assert not [name for name in answer.headers if "forged" in name.lower()]
 

@@ -1,10 +1,13 @@
 """The Nexus contract: one test for each acceptance check, by its number."""
+import re
+import subprocess
 import time
 import uuid
 
 import pytest
 
 from tests.integration.books import wait_for
+from tests.integration.gateway import BINARY
 from tests.integration.shapes import SHAPES
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
@@ -335,6 +338,23 @@ def test_68_quota(gateway, fleet):
     fleet.journal.reset()
     assert gateway.request("POST", "/v1/chat/completions", body, key=small).status == 429
     assert not fleet.journal.entries()
+
+
+def test_69_there_are_no_hooks_and_nobody_says_there_were(gateway, key, fleet, tmp_path):
+    """X-Nexus-Hook tells that none looked at the request: on answers, streams, the provider's
+    errors and refusals, whatever the provider says of hooks; and a configuration that counts on
+    hooks is refused at its place."""
+    bodies = (CHAT, dict(CHAT, stream=True), dict(CHAT, temperature=9),
+              dict(CHAT, model="no-such-model"))
+    answers = [gateway.request("POST", "/v1/chat/completions", body, key=key) for body in bodies]
+    answers.append(gateway.request("POST", "/v1/chat/completions", CHAT, key="nvk_wrong"))
+    assert [answer.status for answer in answers] == [200, 200, 400, 404, 401]
+    assert [answer.headers.get_all("X-Nexus-Hook") for answer in answers] == [["none"]] * 5
+    config = tmp_path / "hooks.yaml"
+    config.write_text("providers:\n  openai: {kind: openai, api_key: k}\nhooks:\n  - name: pii\n")
+    done = subprocess.run([str(BINARY), "check", str(config)], capture_output=True, text=True,
+                          timeout=60, check=False)
+    assert done.returncode == 1 and re.search(r"hooks\.yaml:3:1: .*hooks", done.stdout + done.stderr)
 
 
 def test_70_attempts_are_counted(gateway, key, fleet):

@@ -41,8 +41,10 @@ def parse_object(body):
 
 # What only a gateway may say; sent with every answer, and never to be passed on.
 FORGED = [(name, "forged") for name in (
-    "X-Gateway-Cost-Usd", "X-Gateway-Forged", "X-Nexus-Routed-Provider", "X-Nexus-Forged",
-    "X-Astrolabe-Forged", "X-Ingate-Served-By", "X-Stolabs-Forged")]
+    "X-Gateway-Cost-Usd", "X-Gateway-Cost-Exact-Usd", "X-Gateway-Decision", "X-Gateway-Cache",
+    "X-Gateway-Forged", "X-Nexus-Routed-Provider", "X-Nexus-Cache", "X-Nexus-Hook",
+    "X-Nexus-Quota-Used", "X-Nexus-Forged", "X-Astrolabe-Selected-Model", "X-Astrolabe-Forged",
+    "X-Ingate-Served-By", "X-Ingate-Request-Id", "X-Stolabs-Forged")]
 
 
 class Provider:
