@@ -156,9 +156,8 @@ static void
 collect(struct routes *routes)
 {
 	static const struct sl_surface_ops *const surfaces[] = {
-#define SL_SURFACE(id) &sl_surface_##id,
-#include "surfaces/surfaces.def"
-#undef SL_SURFACE
+#define SL_SURFACE(id, prefix) &sl_surface_##id,
+#include "model/surfaces.def"
 	};
 
 	routes->count = 0;

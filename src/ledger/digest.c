@@ -200,9 +200,8 @@ static const struct {
 	const char *surface;
 	const char *prefix;
 } surfaces[] = {
-#define SURFACE_ROW(surface, prefix) { surface, prefix },
-	SL_KEY_SURFACES(SURFACE_ROW)
-#undef SURFACE_ROW
+#define SL_SURFACE(id, prefix) { #id, prefix },
+#include "model/surfaces.def"
 };
 
 const char *

@@ -46,14 +46,6 @@ bool sl_digest(struct sl_digester *digester, struct sl_slice secret,
 /* Constant time. */
 bool sl_digest_eq(const unsigned char a[SL_DIGEST_SIZE], const unsigned char b[SL_DIGEST_SIZE]);
 
-/* Surfaces a key can be made for, and their prefixes. */
-#define SL_KEY_SURFACES(X)                                                    \
-	X("gateway", "gw_virt_")                                              \
-	X("nexus", "nvk_")                                                    \
-	X("astrolabe", "astrolabe_live_")                                     \
-	X("ingate", "sk-ingate-")                                             \
-	X("stolabs", "key-")
-
 /* The prefix of a surface's keys; NULL when there is no such surface. */
 const char *sl_secret_prefix(struct sl_slice surface);
 

@@ -259,6 +259,12 @@ read_text(struct job *job, const struct member *member, struct sl_json value)
 	return field->ptr || no_memory(job);
 }
 
+static const char surface_names[] =
+#define SL_SURFACE(id, prefix)        #id ", "
+#define SL_NATIVE_SURFACE(id, prefix) "or " #id
+#include "model/surfaces.def"
+    ;
+
 static bool
 read_surface(struct job *job, const struct member *member, struct sl_json value)
 {
@@ -267,7 +273,7 @@ read_surface(struct job *job, const struct member *member, struct sl_json value)
 	if (!read_text(job, member, value))
 		return false;
 	if (!sl_secret_prefix(job->policy->surface))
-		return wrong_value(job, member, "gateway, nexus, astrolabe, ingate or stolabs");
+		return wrong_value(job, member, surface_names);
 	if (job->source == SL_POLICY_PATCH && !sl_slice_eq(before, job->policy->surface))
 		return refuse(job, SL_FAULT_BAD_REQUEST, "read_only", SL_SLICE("surface"),
 		              "surface is part of the secret and fixed: create another key.");
@@ -697,8 +703,11 @@ static const struct {
 } schemas[] = {
 	[TEXT] = { "{\"type\":\"string\",\"maxLength\":128}", true },
 	[SLUG] = { "{\"type\":\"string\",\"minLength\":1,\"maxLength\":64}", false },
-	[SURFACE] = { "{\"type\":\"string\",\"enum\":[\"gateway\",\"nexus\",\"astrolabe\",\"ingate\","
-	              "\"stolabs\"]}", false },
+	[SURFACE] = { "{\"type\":\"string\",\"enum\":["
+#define SL_SURFACE(id, prefix)        "\"" #id "\","
+#define SL_NATIVE_SURFACE(id, prefix) "\"" #id "\""
+#include "model/surfaces.def"
+	              "]}", false },
 	[ALLOWED] = { NAMES, false },
 	[BLOCKED] = { NAMES, false },
 	[COUNT] = { "{\"type\":\"integer\",\"minimum\":0}", true },

@@ -66,8 +66,8 @@ is_noise(struct sl_slice name)
 	static const char *const names[] = {
 		"host", "connection", "content-length", "transfer-encoding", "expect", "date",
 		"accept-encoding", "user-agent", "traceparent", "tracestate", "baggage",
-		"x-request-id", "x-nexus-request-id", "cache-control", "forwarded", "x-real-ip",
-		"via", "cookie", "origin", "referer",
+		"x-request-id", "cache-control", "forwarded", "x-real-ip", "via", "cookie",
+		"origin", "referer",
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -101,7 +101,8 @@ identify(const struct sl_ask *ask, unsigned char id[SL_SHELF_ID_SIZE])
 	            mix(context, request->query) && mix(context, ask->front->steer.input.body);
 
 	for (size_t i = 0; good && i < headers->count; i++)
-		if (!is_noise(headers->items[i].name))
+		if (!is_noise(headers->items[i].name) &&
+		    !sl_slice_eq(headers->items[i].value, ask->decision.public_id))
 			good = mix(context, headers->items[i].name) &&
 			       mix(context, headers->items[i].value);
 	good = good && EVP_DigestFinal_ex(context, id, NULL) == 1;

@@ -7,9 +7,8 @@
 #include "base/timestamp.h"
 
 static const struct sl_surface_ops *const surfaces[] = {
-#define SL_SURFACE(id) &sl_surface_##id,
-#include "surfaces/surfaces.def"
-#undef SL_SURFACE
+#define SL_SURFACE(id, prefix) &sl_surface_##id,
+#include "model/surfaces.def"
 };
 
 enum { SURFACE_COUNT = sizeof(surfaces) / sizeof(surfaces[0]) };

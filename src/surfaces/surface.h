@@ -6,7 +6,7 @@
  * message and touches no socket, clock or store. The native one is `gateway`.
  *
  * To add a surface: one file that defines `const struct sl_surface_ops
- * sl_surface_NAME`, one line in surfaces.def. The strongest claim on a request has
+ * sl_surface_NAME`, one line in model/surfaces.def. The strongest claim on a request has
  * it; gateway claims what nobody else does.
  */
 #ifndef SL_SURFACES_SURFACE_H
@@ -203,9 +203,8 @@ struct sl_surface_ops {
 	bool (*owns_header)(struct sl_slice name);
 };
 
-#define SL_SURFACE(id) extern const struct sl_surface_ops sl_surface_##id;
-#include "surfaces/surfaces.def"
-#undef SL_SURFACE
+#define SL_SURFACE(id, prefix) extern const struct sl_surface_ops sl_surface_##id;
+#include "model/surfaces.def"
 
 const struct sl_surface_ops *sl_surface_recognise(const struct sl_surface_request *request);
 /* Whether any surface's contract owns the header: nothing of one leaks upstream. */

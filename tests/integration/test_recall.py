@@ -72,7 +72,7 @@ def test_a_difference_that_matters_is_asked_anew(gateway, fresh, fleet):
     assert len(fleet.journal.entries()) == 9
     # What differs with every request does not matter.
     assert outcome(ask(gateway, fresh, User_Agent="x", X_Request_Id="7",
-                       X_Stainless_Retry_Count="1")) == "HIT"
+                       X_Stainless_Retry_Count="1", X_Nexus_Request_Id="own-id")) == "HIT"
 
 
 @pytest.mark.parametrize("changed", [

@@ -383,9 +383,8 @@ static void
 every_surface_has_its_own_prefix(void **state)
 {
 	static const char *const surfaces[][2] = {
-#define PAIR(surface, prefix) { surface, prefix },
-		SL_KEY_SURFACES(PAIR)
-#undef PAIR
+#define SL_SURFACE(id, prefix) { #id, prefix },
+#include "model/surfaces.def"
 	};
 	struct sl_keyring *ring = sl_keyring_new();
 

@@ -69,9 +69,8 @@ values_forge_nothing(void **state)
 {
 	static const char *const evil[] = { "a\r\nx-forged: 1", "a\nb", "a\0b", "\x7f", " a", "a\r" };
 	static const struct sl_surface_ops *const surfaces[] = {
-#define SL_SURFACE(id) &sl_surface_##id,
-#include "surfaces/surfaces.def"
-#undef SL_SURFACE
+#define SL_SURFACE(id, prefix) &sl_surface_##id,
+#include "model/surfaces.def"
 	};
 	struct sl_arena arena;
 
