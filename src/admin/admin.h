@@ -12,6 +12,7 @@
 #include "net/server.h"
 #include "telemetry/telemetry.h"
 
+struct sl_agent_book;
 struct sl_board;
 struct sl_config;
 struct sl_keyring;
@@ -30,6 +31,7 @@ struct sl_admin_services {
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
 	struct sl_stacks    *stacks;
+	struct sl_agent_book *agents; /* NULL: all are newcomers */
 	struct sl_money     *money;
 	/* The configuration in force on this loop, valid during the call. */
 	const struct sl_config *(*config)(void *context);

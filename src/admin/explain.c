@@ -14,6 +14,7 @@ admin_explain(struct admin_call *call)
 		.stacks = services->stacks,
 		.keyring = services->keyring,
 		.tenants = services->tenants,
+		.agents = services->agents,
 		.now_us = sl_loop_now_ns(call->admin->loop) / 1000,
 		.arena = &call->exchange->arena,
 	};

@@ -11,6 +11,7 @@
 #include "base/timestamp.h"
 #include "ledger/key.h"
 #include "model/catalog.h"
+#include "pipeline/bidding.h"
 #include "pipeline/gateway.h"
 #include "store/money_store.h"
 #include "store/store.h"
@@ -120,9 +121,17 @@ put_prices(struct sl_json_writer *w, const struct query *query)
 	    services->world && row->provider.len
 	        ? sl_world_card(services->world(services->context), row->provider,
 	                        row->model_served) : NULL;
+	int64_t bid;
 
 	put_text(w, "price_date", row->price_date);
 	sl_json_key(w, "prices_usd_per_million");
+	if (sl_bidding_price_of(row->price_date, &bid)) {
+		sl_json_obj(w);
+		sl_json_usd(w, sl_usage_class_name(SL_USAGE_INPUT), bid);
+		sl_json_usd(w, sl_usage_class_name(SL_USAGE_OUTPUT), bid);
+		sl_json_obj_end(w);
+		return;
+	}
 	if (!card || !row->price_date.len || !sl_slice_eq(card->price_date, row->price_date)) {
 		sl_json_put_null(w);
 		return;

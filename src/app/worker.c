@@ -285,6 +285,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		.telemetry = app->telemetry,
 		.board = app->board,
 		.stacks = app->stacks,
+		.agents = app->agents,
 		.money = app->money,
 		.config = config_of,
 		.world = world_of,

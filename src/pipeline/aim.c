@@ -2,6 +2,7 @@
 #include "pipeline/aim.h"
 
 #include "pipeline/ask.h"
+#include "pipeline/bidding.h"
 #include "pipeline/sticky.h"
 
 static bool
@@ -293,6 +294,8 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 	};
 	bool planned = sl_aim_plan(&aim, &front->plan, fault);
 
+	if (planned && front->bidding)
+		sl_bidding_apply_price(front->bidding, &front->plan, &ask->exchange->arena);
 	note_decision(ask, &front->plan);
 	/* Only where there was a choice the prompt was read. */
 	if (front->plan.has_prompt && front->plan.count > 1)

@@ -80,6 +80,7 @@ struct sl_ask_front {
 	const struct sl_plan_target *target; /* of the running or last attempt */
 	struct sl_kept_error kept;
 	struct sl_verify *verify;      /* NULL: no answer was looked at yet */
+	struct sl_bidding *bidding;    /* NULL: no auction chose where it goes */
 	struct sl_translation *translation; /* NULL: nothing was decoded */
 	struct sl_buf     body;        /* the request as it was translated for the attempt */
 	struct sl_fault   refused;     /* why it cannot be translated; kind NONE: it can */

@@ -12,6 +12,7 @@
  * was sent cost the provider nothing and takes nothing from it.
  */
 #include "pipeline/ask.h"
+#include "pipeline/bidding.h"
 #include "pipeline/sticky.h"
 
 #include "base/compiler.h"
@@ -373,7 +374,7 @@ give_up(struct sl_ask *ask, const struct sl_fault *last)
 {
 	struct sl_fault fault;
 
-	if (sl_verify_fall_back(ask))
+	if (sl_verify_fall_back(ask) || sl_bidding_next(ask, last))
 		return;
 	fault = *last;
 	if (ask->front->kept.status > 0) {

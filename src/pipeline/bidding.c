@@ -1,37 +1,25 @@
-/* bidding.c - from a request's auction to a route, or to a ranking.
+/* bidding.c - an auction, from what a request asks for to a ranking.
  *
  * Agents are the routes with an `auction`. Their bids follow from their registration and
  * this request's tokens; their quality is what was seen here of their answers, whatever
- * they promise. No bid is told to anybody but in the ranking that the caller asked for.
- * AIX goes on as if the winner had been named; AIR answers and executes nothing.
+ * they promise. No bid is told to anybody but in the ranking that the caller asked for and
+ * in an explanation to the operator.
  */
 #include "pipeline/bidding.h"
 
 #include "pipeline/agent_book.h"
-#include "pipeline/ask.h"
-#include "routing/auction.h"
+#include "ledger/tenancy.h"
 #include "routing/cost.h"
 #include "shapes/tally.h"
 
-enum { ANSWER_BYTES_MAX = 256 * 1024, TOP_K = 3, AGENTS_MAX = 1024 };
-
-/* What is asked for. */
-struct bidding {
-	struct sl_auction auction;
-	struct sl_slice   family;   /* empty: any */
-	bool              ranks;    /* AIR */
-	int64_t           top_k;
-};
+enum { TOP_K = 3, AGENTS_MAX = 1024 };
 
 static bool
-refuse(struct sl_ask *ask, const char *param, const char *message)
+refuse(struct sl_fault *fault, const char *param, const char *message)
 {
-	struct sl_fault fault;
-
-	sl_fault_set(&fault, SL_FAULT_BAD_REQUEST, sl_slice_str(message));
-	fault.code = SL_SLICE("invalid_sto_payload");
-	fault.param = sl_slice_str(param);
-	sl_ask_refuse(ask, &fault);
+	sl_fault_set(fault, SL_FAULT_BAD_REQUEST, sl_slice_str(message));
+	fault->code = SL_SLICE("invalid_sto_payload");
+	fault->param = sl_slice_str(param);
 	return false;
 }
 
@@ -49,40 +37,39 @@ text_of(struct sl_json object, const char *name, struct sl_arena *arena)
 }
 
 static bool
-read_core(struct sl_ask *ask, struct sl_json core, struct bidding *bidding)
+read_core(const struct sl_bidding_view *view, struct sl_json core, struct sl_bidding *bidding,
+          struct sl_fault *fault)
 {
-	struct sl_arena *arena = &ask->front->arena;
-	struct sl_slice mode = text_of(core, "auction_mode", arena);
-	struct sl_slice unit = text_of(core, "price_unit", arena);
+	struct sl_slice mode = text_of(core, "auction_mode", view->arena);
+	struct sl_slice unit = text_of(core, "price_unit", view->arena);
 	struct sl_json reserve = sl_json_get(core, "reserve_price");
 	struct sl_json top_k = sl_json_get(core, "top_k");
 
-	bidding->auction.category = text_of(core, "category", arena);
+	bidding->auction.category = text_of(core, "category", view->arena);
 	bidding->ranks = sl_slice_is(mode, "air");
 	if (mode.len > 0 && !bidding->ranks && !sl_slice_is(mode, "aix"))
-		return refuse(ask, "stoPayload.stoAuction.core.auction_mode",
+		return refuse(fault, "stoPayload.stoAuction.core.auction_mode",
 		              "'auction_mode' must be aix or air.");
 	if (unit.len > 0 && !sl_slice_is(unit, "1million_token"))
-		return refuse(ask, "stoPayload.stoAuction.core.price_unit",
+		return refuse(fault, "stoPayload.stoAuction.core.price_unit",
 		              "'price_unit' must be 1million_token.");
 	bidding->auction.reserve_mtok = -1;
 	if (reserve.type != SL_JSON_NONE && reserve.type != SL_JSON_NULL &&
 	    (!sl_json_nanousd(reserve, &bidding->auction.reserve_mtok) ||
 	     bidding->auction.reserve_mtok < 0))
-		return refuse(ask, "stoPayload.stoAuction.core.reserve_price",
+		return refuse(fault, "stoPayload.stoAuction.core.reserve_price",
 		              "'reserve_price' must be an amount of US dollars for a million tokens.");
 	bidding->top_k = TOP_K;
 	if (top_k.type != SL_JSON_NONE && top_k.type != SL_JSON_NULL &&
 	    (!sl_json_i64(top_k, &bidding->top_k) || bidding->top_k < 1 ||
 	     bidding->top_k > SL_AUCTION_MAX))
-		return refuse(ask, "stoPayload.stoAuction.core.top_k", "'top_k' must be 1 to 64.");
+		return refuse(fault, "stoPayload.stoAuction.core.top_k", "'top_k' must be 1 to 64.");
 	return true;
 }
 
 static void
-count_tokens(struct sl_ask *ask, struct sl_auction *auction)
+count_tokens(const struct sl_steer *steer, struct sl_auction *auction)
 {
-	const struct sl_steer *steer = &ask->front->steer;
 	struct sl_tokens tokens;
 	struct sl_tally tally;
 
@@ -96,23 +83,23 @@ count_tokens(struct sl_ask *ask, struct sl_auction *auction)
 }
 
 static bool
-read_bidding(struct sl_ask *ask, struct bidding *bidding)
+read_bidding(const struct sl_bidding_view *view, struct sl_bidding *bidding,
+             struct sl_fault *fault)
 {
 	struct sl_json astrolabe, nexus, payload, auction, core;
-	const struct sl_config *config = ask->world->config;
+	const struct sl_config *config = view->world->config;
 
-	sl_shape_members(&ask->front->steer, &astrolabe, &nexus, &payload);
+	sl_shape_members(view->steer, &astrolabe, &nexus, &payload);
 	auction = sl_json_get(payload, "stoAuction");
 	core = sl_json_get(auction, "core");
 	if (core.type != SL_JSON_OBJECT)
-		return refuse(ask, "stoPayload", "An auction needs 'stoPayload': {\"stoAuction\": "
+		return refuse(fault, "stoPayload", "An auction needs 'stoPayload': {\"stoAuction\": "
 		              "{\"core\": {\"category\": ...}}}.");
-	*bidding = (struct bidding){ .auction = { .credit_nanousd = -1 } };
-	if (!read_core(ask, core, bidding))
+	bidding->auction.credit_nanousd = -1;
+	if (!read_core(view, core, bidding, fault))
 		return false;
-	bidding->family = text_of(sl_json_get(auction, "constraints"), "model_family",
-	                          &ask->front->arena);
-	count_tokens(ask, &bidding->auction);
+	bidding->family = text_of(sl_json_get(auction, "constraints"), "model_family", view->arena);
+	count_tokens(view->steer, &bidding->auction);
 	bidding->auction.rule = sl_slice_is(config->auction_payment, "second_score")
 	                            ? SL_AUCTION_SECOND_SCORE : SL_AUCTION_FIRST_PRICE;
 	bidding->auction.quality_value =
@@ -124,160 +111,259 @@ read_bidding(struct sl_ask *ask, struct bidding *bidding)
 /* --- who bids ---------------------------------------------------------------------- */
 
 static bool
-may_bid(const struct sl_ask *ask, const struct sl_config_route *route,
-        const struct bidding *bidding)
+may_bid(const struct sl_bidding_view *view, const struct sl_config_route *route,
+        const struct sl_bidding *bidding)
 {
 	if (!route->auction.enabled)
 		return false;
 	if (bidding->family.len > 0 && !sl_slice_ieq(bidding->family, route->model))
 		return false;
 	return route->model.len == 0 ||
-	       sl_admission_allows(ask, route->model, SL_SLICE_NONE, SL_SLICE_NONE);
+	       sl_tenancy_allows(view->tenancy, route->model, SL_SLICE_NONE, SL_SLICE_NONE);
 }
 
-/* The agents, on the front's arena; NULL: none. */
-static struct sl_agent *
-gather(struct sl_ask *ask, const struct bidding *bidding, size_t *count)
+/* One place where the agent's answers may come from. */
+static void
+look_at_place(const struct sl_bidding_view *view, struct sl_slice provider,
+              struct sl_slice model, struct sl_slice deployment, struct sl_agent *agent)
 {
-	const struct sl_config *config = ask->world->config;
-	size_t room = config->route_count < AGENTS_MAX ? config->route_count : AGENTS_MAX;
-	struct sl_agent *agents = sl_arena_zalloc(&ask->front->arena, room ? room : 1, sizeof(*agents));
+	const struct sl_model_card *card = sl_world_card(view->world, provider, model);
+	int64_t window = card ? card->context_tokens : 0;
+	struct sl_health_figures live = { .ejected = false };
 
-	*count = 0;
-	for (size_t i = 0; agents && i < config->route_count && *count < room; i++) {
+	sl_board_figures(view->board, provider, model, view->steer->stream, view->now_us, &live);
+	if (live.ejected || (deployment.len > 0 && sl_board_is_disabled(view->board, deployment)))
+		return;
+	/* The largest window counts; an unknown one is taken for enough. */
+	if (agent->out || window == 0 || (agent->context_tokens > 0 && window > agent->context_tokens))
+		agent->context_tokens = window;
+	agent->out = false;
+}
+
+static void
+look_at_places(const struct sl_bidding_view *view, const struct sl_config_route *route,
+               struct sl_agent *agent)
+{
+	const struct sl_config *config = view->world->config;
+	struct sl_slice model = route->model, provider;
+
+	agent->out = true;
+	if (route->base_url.len > 0) {
+		look_at_place(view, route->name, model, SL_SLICE_NONE, agent);
+		return;
+	}
+	for (size_t i = 0; i < config->model_count; i++) {
+		const struct sl_config_model *alias = &config->models[i];
+
+		for (size_t d = 0; sl_slice_eq(alias->name, model) && d < alias->deployment_count; d++)
+			look_at_place(view, alias->deployments[d].provider, alias->deployments[d].model,
+			              alias->deployments[d].id, agent);
+		if (sl_slice_eq(alias->name, model) && (!agent->out || alias->fallbacks.count == 0))
+			return;
+	}
+	provider = sl_slice_cut(&model, '/');
+	if (model.len > 0)
+		look_at_place(view, provider, model, SL_SLICE_NONE, agent);
+	else
+		agent->out = false;
+}
+
+/* False: out of memory. */
+static bool
+gather(const struct sl_bidding_view *view, struct sl_bidding *bidding)
+{
+	const struct sl_config *config = view->world->config;
+	size_t room = config->route_count < AGENTS_MAX ? config->route_count : AGENTS_MAX;
+
+	bidding->agents = sl_arena_zalloc(view->arena, room ? room : 1, sizeof(*bidding->agents));
+	for (size_t i = 0; bidding->agents && i < config->route_count && bidding->agent_count < room;
+	     i++) {
 		const struct sl_config_route *route = &config->routes[i];
 		int64_t low = route->auction.price_min_nanousd, high = route->auction.price_max_nanousd;
-		struct sl_agent *agent = &agents[*count];
+		struct sl_agent *agent = &bidding->agents[bidding->agent_count];
 
-		if (!may_bid(ask, route, bidding))
+		if (!may_bid(view, route, bidding))
 			continue;
 		agent->name = route->name;
 		agent->category = route->auction.category;
 		sl_bid_strategy_find(route->auction.bid, &agent->strategy);
 		agent->floor = (struct sl_price_formula){ 0, low, low };
 		agent->ceiling = (struct sl_price_formula){ 0, high, high };
-		sl_agent_book_look(ask->gateway->services.agents, agent);
-		(*count)++;
+		look_at_places(view, route, agent);
+		sl_agent_book_look(view->book, agent);
+		bidding->agent_count++;
 	}
-	return agents;
+	return bidding->agents != NULL;
 }
 
-/* --- what comes of it ---------------------------------------------------------------- */
+/* --- the auction --------------------------------------------------------------------- */
 
-static bool
-refuse_nobody(struct sl_ask *ask)
+bool
+sl_bidding_is_asked(const struct sl_selection *selection)
 {
-	struct sl_fault fault;
+	return sl_slice_is(selection->wish.route, "stolabs/stoAuction");
+}
 
-	sl_fault_set(&fault, SL_FAULT_NOT_FOUND,
+struct sl_bidding *
+sl_bidding_hold(const struct sl_bidding_view *view, struct sl_fault *fault)
+{
+	struct sl_bidding *bidding = sl_arena_zalloc(view->arena, 1, sizeof(*bidding));
+	bool ill = false;
+
+	sl_fault_set(fault, SL_FAULT_OVERLOADED,
+	             SL_SLICE("The gateway is out of memory. Try again shortly."));
+	if (!bidding || !read_bidding(view, bidding, fault) || !gather(view, bidding))
+		return NULL;
+	sl_auction_run(&bidding->auction, bidding->agents, NULL, bidding->agent_count,
+	               &bidding->result);
+	/* The last are never ejected. */
+	for (size_t i = 0; bidding->result.count == 0 && i < bidding->agent_count; i++) {
+		ill |= bidding->agents[i].out;
+		bidding->agents[i].out = false;
+	}
+	if (ill)
+		sl_auction_run(&bidding->auction, bidding->agents, NULL, bidding->agent_count,
+		               &bidding->result);
+	return bidding;
+}
+
+const struct sl_agent *
+sl_bidding_agent(const struct sl_bidding *bidding)
+{
+	return &bidding->agents[bidding->result.ranking[bidding->at].agent];
+}
+
+int64_t
+sl_bidding_price(const struct sl_bidding *bidding)
+{
+	return sl_auction_per_mtok(&bidding->auction,
+	                           sl_auction_price_at(&bidding->auction, bidding->agents,
+	                                               &bidding->result, bidding->at));
+}
+
+void
+sl_bidding_explain_nobody(struct sl_fault *fault)
+{
+	sl_fault_set(fault, SL_FAULT_NOT_FOUND,
 	             SL_SLICE("No agent of this category bids within the reserve price: raise it, or "
 	                      "look at /api/aiendpoint/discover for who is registered."));
-	fault.code = SL_SLICE("no_eligible_agents");
-	sl_ask_refuse(ask, &fault);
+	fault->code = SL_SLICE("no_eligible_agents");
+}
+
+/* --- what it costs --------------------------------------------------------------------- */
+
+/* What stands on a record instead of the date of a price list; the price follows. */
+static const struct sl_slice price_mark = SL_SLICE_INIT("auction-");
+
+/* Tokens of both sides at the auction's price, and nothing else. */
+static const struct sl_model_card *
+card_at(const struct sl_model_card *place, int64_t price_mtok, struct sl_arena *arena)
+{
+	struct sl_model_card *card = sl_arena_zalloc(arena, 1, sizeof(*card));
+
+	if (!card)
+		return NULL;
+	if (place)
+		*card = *place;
+	card->tiers = NULL;
+	card->tier_count = 0;
+	card->price = (struct sl_price){
+		.present = 1u << SL_USAGE_INPUT | 1u << SL_USAGE_OUTPUT | 1u << SL_USAGE_WEB_SEARCH,
+		.nanousd = { [SL_USAGE_INPUT] = price_mtok, [SL_USAGE_OUTPUT] = price_mtok },
+	};
+	card->price_date = sl_arena_printf(arena, "%.*s%lld", SL_ARG(price_mark),
+	                                   (long long)price_mtok);
+	return card;
+}
+
+void
+sl_bidding_apply_price(const struct sl_bidding *bidding, struct sl_plan *plan,
+                       struct sl_arena *arena)
+{
+	int64_t price_mtok = sl_bidding_price(bidding);
+
+	for (size_t i = 0; i < plan->count; i++) {
+		struct sl_plan_target *target = &plan->targets[i];
+
+		target->card = card_at(target->card, price_mtok, arena);
+		if (plan->judged)
+			sl_cost_of(target->card, &target->tokens, &target->cost);
+	}
+}
+
+bool
+sl_bidding_price_of(struct sl_slice price_date, int64_t *nanousd)
+{
+	return sl_slice_starts(price_date, price_mark) &&
+	       sl_slice_i64(sl_slice_from(price_date, price_mark.len), nanousd);
+}
+
+/* --- telling --------------------------------------------------------------------------- */
+
+static void
+write_bid(const struct sl_bidding *bidding, size_t at, struct sl_json_writer *w)
+{
+	const struct sl_bid *bid = &bidding->result.ranking[at];
+	const struct sl_agent *agent = &bidding->agents[bid->agent];
+	int64_t price = sl_auction_price_at(&bidding->auction, bidding->agents, &bidding->result, at);
+
+	sl_json_obj(w);
+	sl_json_int(w, "rank", (int64_t)at + 1);
+	sl_json_str(w, "route_name", agent->name);
+	sl_json_str(w, "category", agent->category);
+	sl_json_usd(w, "bid_price", sl_auction_per_mtok(&bidding->auction, bid->price_nanousd));
+	sl_json_usd(w, "price", sl_auction_per_mtok(&bidding->auction, price));
+	sl_json_usd(w, "expected_cost_usd", price);
+	sl_json_key(w, "reputation_score");
+	sl_json_put_f64(w, (double)agent->quality_ppm / SL_AUCTION_PPM);
+	sl_json_obj_end(w);
+}
+
+static bool
+is_ranked(const struct sl_bidding *bidding, size_t agent)
+{
+	for (size_t i = 0; i < bidding->result.count; i++)
+		if (bidding->result.ranking[i].agent == agent)
+			return true;
 	return false;
 }
 
 static void
-put_candidates(struct sl_json_writer *w, const struct bidding *bidding,
-               const struct sl_agent *agents, const struct sl_auction_result *result)
+write_absent(const struct sl_bidding *bidding, size_t at, struct sl_json_writer *w)
 {
-	sl_json_key(w, "candidates");
-	sl_json_arr(w);
-	for (size_t i = 0; i < result->count && i < (size_t)bidding->top_k; i++) {
-		const struct sl_bid *bid = &result->ranking[i];
-		const struct sl_agent *agent = &agents[bid->agent];
-		int64_t price = sl_auction_per_mtok(&bidding->auction, bid->price_nanousd);
+	const struct sl_agent *agent = &bidding->agents[at];
+	const char *why = sl_auction_unfit(&bidding->auction, agent);
+	int64_t bid = sl_auction_bid(&bidding->auction, agent);
 
-		sl_json_obj(w);
-		sl_json_int(w, "rank", (int64_t)i + 1);
-		sl_json_str(w, "route_name", agent->name);
-		sl_json_usd(w, "price", price);
-		sl_json_usd(w, "bid_price", price);
-		sl_json_key(w, "reputation_score");
-		sl_json_put_f64(w, (double)agent->quality_ppm / SL_AUCTION_PPM);
-		sl_json_str(w, "category", agent->category);
-		sl_json_obj_end(w);
-	}
-	sl_json_arr_end(w);
-}
-
-static void
-answer_ranking(struct sl_ask *ask, const struct bidding *bidding, const struct sl_agent *agents,
-               const struct sl_auction_result *result)
-{
-	struct sl_json_writer w;
-	struct sl_buf out;
-
-	sl_buf_init(&out, ANSWER_BYTES_MAX);
-	sl_json_writer_init(&w, &out);
-	sl_json_obj(&w);
-	put_candidates(&w, bidding, agents, result);
-	sl_json_key(&w, "message");
-	sl_json_obj(&w);
-	put_candidates(&w, bidding, agents, result);
-	sl_json_obj_end(&w);
-	sl_json_obj_end(&w);
-	if (out.failed)
-		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
-		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
-	else
-		sl_ask_answer(ask, 200, SL_SLICE("application/json"), sl_buf_slice(&out));
-	sl_buf_release(&out);
-}
-
-static void
-choose(struct sl_ask *ask, const struct bidding *bidding, const struct sl_agent *agents,
-       const struct sl_auction_result *result)
-{
-	const struct sl_agent *winner = &agents[result->ranking[0].agent];
-	struct sl_decision *decision = &ask->decision;
-
-	for (size_t i = 0; i < result->count; i++)
-		sl_agent_book_auction(ask->gateway->services.agents,
-		                      agents[result->ranking[i].agent].name, i == 0);
-	ask->head->selection.wish.route = winner->name;
-	decision->agent = winner->name;
-	decision->agent_category = winner->category;
-	decision->agent_quality = (double)winner->quality_ppm / SL_AUCTION_PPM;
-	decision->bid_nanousd =
-	    sl_auction_per_mtok(&bidding->auction, result->ranking[0].price_nanousd);
-	decision->paid_nanousd = sl_auction_per_mtok(&bidding->auction, result->price_nanousd);
-}
-
-bool
-sl_bidding_apply(struct sl_ask *ask)
-{
-	struct sl_auction_result result;
-	struct sl_agent *agents;
-	struct bidding bidding;
-	size_t count;
-
-	if (!sl_slice_is(ask->head->selection.wish.route, "stolabs/stoAuction"))
-		return true;
-	if (!read_bidding(ask, &bidding))
-		return false;
-	agents = gather(ask, &bidding, &count);
-	if (!agents)
-		return refuse_nobody(ask);
-	sl_auction_run(&bidding.auction, agents, NULL, count, &result);
-	if (result.count == 0)
-		return refuse_nobody(ask);
-	if (bidding.ranks) {
-		answer_ranking(ask, &bidding, agents, &result);
-		return false;
-	}
-	choose(ask, &bidding, agents, &result);
-	return true;
+	sl_json_obj(w);
+	sl_json_str(w, "route_name", agent->name);
+	sl_json_usd(w, "bid_price", sl_auction_per_mtok(&bidding->auction, bid));
+	sl_json_usd(w, "expected_cost_usd", bid);
+	sl_json_str(w, "why", sl_slice_str(why ? why : "bids more than the reserve price"));
+	sl_json_obj_end(w);
 }
 
 void
-sl_bidding_note(struct sl_ask *ask)
+sl_bidding_write(const struct sl_bidding *bidding, struct sl_json_writer *w)
 {
-	if (ask->decision.agent.len == 0 || ask->record.attempts == 0)
-		return;
-	/* A caller who left says nothing of the answer. */
-	if (ask->record.outcome == SL_OUTCOME_OK || ask->record.outcome == SL_OUTCOME_FAILED ||
-	    ask->record.outcome == SL_OUTCOME_CUT || ask->record.outcome == SL_OUTCOME_UPSTREAM_ERROR)
-		sl_agent_book_answer(ask->gateway->services.agents, ask->decision.agent,
-		                     ask->record.outcome == SL_OUTCOME_OK);
+	bool second = bidding->auction.rule == SL_AUCTION_SECOND_SCORE;
+
+	sl_json_key(w, "auction");
+	sl_json_obj(w);
+	sl_json_str(w, "mode", bidding->ranks ? SL_SLICE("air") : SL_SLICE("aix"));
+	sl_json_str(w, "payment", second ? SL_SLICE("second_score") : SL_SLICE("first_price"));
+	sl_json_int(w, "input_tokens", bidding->auction.input_tokens);
+	sl_json_int(w, "output_tokens", bidding->auction.output_tokens);
+	sl_json_key(w, "ranking");
+	sl_json_arr(w);
+	for (size_t i = 0; i < bidding->result.count; i++)
+		write_bid(bidding, i, w);
+	sl_json_arr_end(w);
+	sl_json_key(w, "dropped");
+	sl_json_arr(w);
+	for (size_t i = 0; i < bidding->agent_count; i++)
+		if (!is_ranked(bidding, i))
+			write_absent(bidding, i, w);
+	sl_json_arr_end(w);
+	sl_json_obj_end(w);
 }

@@ -7,7 +7,9 @@
 #include "pipeline/explain.h"
 
 #include "ledger/keyring.h"
+#include "pipeline/bidding.h"
 #include "pipeline/hedge.h"
+#include "pipeline/route.h"
 #include "routing/stack.h"
 
 enum { HEADERS_MAX = 64 };
@@ -24,6 +26,7 @@ struct described {
 	struct sl_selection          selection;
 	struct sl_key               *key; /* a reference */
 	struct sl_tenancy            tenancy;
+	struct sl_bidding           *bidding; /* NULL: no auction */
 };
 
 static bool
@@ -334,6 +337,32 @@ put_hedge(const struct sl_explain *how, const struct described *request,
 	sl_json_obj_end(w);
 }
 
+/* Up to the route that is meant: an auction is held, and its winner stands for its name.
+ * False: the request is refused with *fault, which the answer tells. */
+static bool
+settle_route(struct described *request, const struct sl_explain *how, struct sl_fault *fault)
+{
+	const struct sl_bidding_view view = {
+		.world = how->world, .board = how->board, .tenancy = &request->tenancy,
+		.book = how->agents, .steer = &request->steer, .now_us = how->now_us,
+		.arena = how->arena,
+	};
+
+	if (sl_bidding_is_asked(&request->selection)) {
+		request->bidding = sl_bidding_hold(&view, fault);
+		if (!request->bidding)
+			return false;
+		if (request->bidding->result.count == 0) {
+			sl_bidding_explain_nobody(fault);
+			return false;
+		}
+		request->selection.wish.route = sl_bidding_agent(request->bidding)->name;
+	}
+	return sl_route_instruct(how->world->config, request->selection.wish.route,
+	                         request->shape, how->arena, &request->input, &request->steer,
+	                         fault);
+}
+
 static void
 write_answer(const struct sl_explain *how, const struct described *request,
              const struct sl_plan *plan, const struct sl_fault *fault, struct sl_buf *out)
@@ -347,6 +376,8 @@ write_answer(const struct sl_explain *how, const struct described *request,
 	put_text(&w, "key", request->key ? sl_key_id(request->key) : SL_SLICE_NONE);
 	sl_explain_write(how->world, plan, &w);
 	put_hedge(how, request, plan, &w);
+	if (request->bidding)
+		sl_bidding_write(request->bidding, &w);
 	if (fault) {
 		sl_json_key(&w, "error");
 		sl_json_obj(&w);
@@ -391,7 +422,13 @@ sl_explain_request(const struct sl_explain *how, struct sl_json source, struct s
 			.explain = true,
 			.arena = how->arena,
 		};
-		planned = sl_aim_plan(&aim, plan, fault);
+		planned = settle_route(request, how, fault);
+		if (planned)
+			planned = sl_aim_plan(&aim, plan, fault);
+		else
+			plan->requested = aim.model;
+		if (planned && request->bidding)
+			sl_bidding_apply_price(request->bidding, plan, how->arena);
 		write_answer(how, request, plan, planned ? NULL : fault, out);
 	}
 	sl_tenancy_close(&request->tenancy);

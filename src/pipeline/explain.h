@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "pipeline/aim.h"
 
+struct sl_agent_book;
 struct sl_keyring;
 struct sl_tenants;
 
@@ -16,6 +17,7 @@ struct sl_explain {
 	struct sl_stacks  *stacks;
 	struct sl_keyring *keyring;
 	struct sl_tenants *tenants;
+	struct sl_agent_book *agents;
 	uint64_t           now_us;
 	struct sl_arena   *arena;
 };

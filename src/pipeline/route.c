@@ -4,6 +4,8 @@
  * conversation before anybody looks at it, so that what is classified, counted and
  * translated is what will be sent. An unknown route is the plan's to refuse.
  */
+#include "pipeline/route.h"
+
 #include "pipeline/ask.h"
 
 enum { MESSAGE_MAX_SIZE = 1024 * 1024 };
@@ -38,14 +40,15 @@ message_of(struct sl_slice system, struct sl_arena *arena)
 
 /* A body that is no chat request is left to its shape, which says what is wrong. */
 static bool
-instruct(struct sl_ask *ask, struct sl_slice system, struct sl_fault *fault)
+instruct(const struct sl_shape_ops *shape, struct sl_slice system, struct sl_arena *arena,
+         struct sl_shape_input *input, struct sl_fault *fault)
 {
 	static const struct sl_json_want want = { "messages" };
-	struct sl_slice body = ask->head->input.body, parts[4];
+	struct sl_slice body = input->body, parts[4];
 	struct sl_json_found messages;
 	size_t inside;
 
-	if (ask->shape != &sl_shape_openai_chat) {
+	if (shape != &sl_shape_openai_chat) {
 		sl_fault_set(fault, SL_FAULT_UNSUPPORTED,
 		             SL_SLICE("This route has instructions of its own and takes chat "
 		                      "completions only."));
@@ -56,13 +59,13 @@ instruct(struct sl_ask *ask, struct sl_slice system, struct sl_fault *fault)
 		return true;
 	inside = messages.value_start + 1;
 	parts[0] = sl_slice_upto(body, inside);
-	parts[1] = message_of(system, &ask->front->arena);
+	parts[1] = message_of(system, arena);
 	parts[2] = sl_slice_trim(sl_slice_make(body.ptr + inside,
 	                                       messages.value_end - 1 - inside)).len > 0
 	               ? SL_SLICE(",") : SL_SLICE_NONE;
 	parts[3] = sl_slice_from(body, inside);
-	ask->head->input.body = sl_arena_join(&ask->front->arena, parts, 4);
-	if (parts[1].len > 0 && ask->head->input.body.ptr)
+	input->body = sl_arena_join(arena, parts, 4);
+	if (parts[1].len > 0 && input->body.ptr)
 		return true;
 	sl_fault_set(fault, SL_FAULT_OVERLOADED,
 	             SL_SLICE("The gateway is out of memory. Try again shortly."));
@@ -70,15 +73,21 @@ instruct(struct sl_ask *ask, struct sl_slice system, struct sl_fault *fault)
 }
 
 bool
-sl_route_apply(struct sl_ask *ask, struct sl_fault *fault)
+sl_route_instruct(const struct sl_config *config, struct sl_slice name,
+                  const struct sl_shape_ops *shape, struct sl_arena *arena,
+                  struct sl_shape_input *input, struct sl_steer *steer, struct sl_fault *fault)
 {
-	struct sl_ask_front *front = ask->front;
-	struct sl_slice name = ask->head->selection.wish.route;
-	const struct sl_config_route *route;
+	const struct sl_config_route *route = name.len > 0 ? find(config, name) : NULL;
 
-	route = name.len > 0 ? find(ask->world->config, name) : NULL;
 	if (!route || route->system.len == 0)
 		return true;
-	return instruct(ask, route->system, fault) &&
-	       ask->shape->read_request(&ask->head->input, &front->arena, &front->steer, fault);
+	return instruct(shape, route->system, arena, input, fault) &&
+	       shape->read_request(input, arena, steer, fault);
+}
+
+bool
+sl_route_apply(struct sl_ask *ask, struct sl_fault *fault)
+{
+	return sl_route_instruct(ask->world->config, ask->head->selection.wish.route, ask->shape,
+	                         &ask->front->arena, &ask->head->input, &ask->front->steer, fault);
 }

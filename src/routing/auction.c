@@ -164,14 +164,14 @@ limit_of(const struct sl_auction *auction)
 	return limit;
 }
 
-static bool
-qualifies(const struct sl_auction *auction, const struct sl_agent *agent)
+const char *
+sl_auction_unfit(const struct sl_auction *auction, const struct sl_agent *agent)
 {
-	if (agent->out)
-		return false;
 	if (auction->category.len > 0 && !sl_slice_eq(auction->category, agent->category))
-		return false;
-	return agent->context_tokens <= 0 || total_tokens(auction) <= agent->context_tokens;
+		return "of another category";
+	if (agent->context_tokens > 0 && total_tokens(auction) > agent->context_tokens)
+		return "context window too small";
+	return agent->out ? "breaker open, or switched off" : NULL;
 }
 
 static int64_t
@@ -241,11 +241,11 @@ insert(const struct sl_agent *agents, const struct sl_bid *bid, struct sl_auctio
 	out->ranking[at] = *bid;
 }
 
-static int64_t
-payment(const struct sl_auction *auction, const struct sl_agent *agents,
-        const struct sl_auction_result *result)
+int64_t
+sl_auction_price_at(const struct sl_auction *auction, const struct sl_agent *agents,
+                    const struct sl_auction_result *result, size_t at)
 {
-	const struct sl_bid *winner = &result->ranking[0];
+	const struct sl_bid *winner = &result->ranking[at];
 	const struct sl_agent *agent = &agents[winner->agent];
 	int64_t limit = limit_of(auction), paid;
 
@@ -255,8 +255,8 @@ payment(const struct sl_auction *auction, const struct sl_agent *agents,
 	if (limit == PRICE_MAX)
 		limit = price_of(auction, &agent->ceiling);
 	paid = limit;
-	if (result->count > 1)
-		paid = between(value_of(auction, agent) - result->ranking[1].score, 0, limit);
+	if (result->count > at + 1)
+		paid = between(value_of(auction, agent) - result->ranking[at + 1].score, 0, limit);
 	return paid < winner->price_nanousd ? winner->price_nanousd : paid;
 }
 
@@ -271,7 +271,7 @@ sl_auction_run(const struct sl_auction *auction, const struct sl_agent *agents,
 	for (size_t i = 0; i < count; i++) {
 		struct sl_bid bid = { .agent = i };
 
-		if (!qualifies(auction, &agents[i]))
+		if (sl_auction_unfit(auction, &agents[i]))
 			continue;
 		bid.price_nanousd = bids_nanousd ? bids_nanousd[i]
 		                                 : sl_auction_bid(auction, &agents[i]);
@@ -281,5 +281,5 @@ sl_auction_run(const struct sl_auction *auction, const struct sl_agent *agents,
 		insert(agents, &bid, out);
 	}
 	if (out->count > 0)
-		out->price_nanousd = payment(auction, agents, out);
+		out->price_nanousd = sl_auction_price_at(auction, agents, out, 0);
 }

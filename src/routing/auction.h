@@ -96,6 +96,9 @@ struct sl_auction_result {
 	                              * what the caller may pay */
 };
 
+/* NULL, or why the agent cannot take part, whatever it bids. */
+const char *sl_auction_unfit(const struct sl_auction *auction, const struct sl_agent *agent);
+
 /* The bid of one agent; it is made whether or not the caller can pay it. */
 int64_t sl_auction_bid(const struct sl_auction *auction, const struct sl_agent *agent);
 
@@ -103,6 +106,11 @@ int64_t sl_auction_bid(const struct sl_auction *auction, const struct sl_agent *
  * more than SL_AUCTION_MAX qualified agents the best are ranked. */
 void sl_auction_run(const struct sl_auction *auction, const struct sl_agent *agents,
                     const int64_t *bids_nanousd, size_t count, struct sl_auction_result *out);
+
+/* What the agent at a place of the ranking would be paid if those before it were not there:
+ * who is next when an answer fails needs no new auction. */
+int64_t sl_auction_price_at(const struct sl_auction *auction, const struct sl_agent *agents,
+                            const struct sl_auction_result *result, size_t at);
 
 /* An amount for this request as a price of a million tokens, rounded up. */
 int64_t sl_auction_per_mtok(const struct sl_auction *auction, int64_t nanousd);

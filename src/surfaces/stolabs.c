@@ -179,6 +179,8 @@ rewrite(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	sl_json_str(&w, "route_name", decision->agent);
 	sl_json_usd(&w, "bid_price", decision->bid_nanousd);
 	sl_json_usd(&w, "price", decision->paid_nanousd);
+	if (decision->priced)
+		sl_json_usd(&w, "charged_usd", decision->cost_nanousd);
 	sl_json_str(&w, "category", decision->agent_category);
 	sl_json_key(&w, "reputation_score");
 	sl_json_put_f64(&w, decision->agent_quality);

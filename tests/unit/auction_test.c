@@ -137,6 +137,31 @@ order_does_not_matter(void **state)
 	}
 }
 
+/* Who is next when the winner cannot answer is paid as in an auction without those before. */
+static void
+the_next_is_paid_as_if_first(void **state)
+{
+	(void)state;
+	for (int i = 0; i < CASES / 10; i++) {
+		struct sl_auction_result result, without;
+		struct instance instance;
+		bool own = next(2);
+
+		make(&instance, (enum sl_auction_rule)next(2));
+		for (size_t k = 0; k < instance.count; k++)
+			instance.agents[k].owner = SL_SLICE_NONE;
+		run(&instance, own, &result);
+		for (size_t at = 0; at < result.count; at++) {
+			run(&instance, own, &without);
+			assert_int_equal(without.count, result.count - at);
+			assert_int_equal(without.ranking[0].agent, result.ranking[at].agent);
+			assert_int_equal(without.price_nanousd,
+			                 sl_auction_price_at(&instance.auction, instance.agents, &result, at));
+			instance.agents[result.ranking[at].agent].out = true;
+		}
+	}
+}
+
 static void
 prices_are_within_bounds(void **state)
 {
@@ -382,6 +407,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(order_does_not_matter),
+		cmocka_unit_test(the_next_is_paid_as_if_first),
 		cmocka_unit_test(prices_are_within_bounds),
 		cmocka_unit_test(a_lower_bid_never_loses),
 		cmocka_unit_test(honesty_pays_best),
