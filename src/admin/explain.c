@@ -15,6 +15,8 @@ admin_explain(struct admin_call *call)
 		.keyring = services->keyring,
 		.tenants = services->tenants,
 		.agents = services->agents,
+		.money = services->money,
+		.now_wall_ms = sl_loop_wall_ms(call->admin->loop),
 		.now_us = sl_loop_now_ns(call->admin->loop) / 1000,
 		.arena = &call->exchange->arena,
 	};

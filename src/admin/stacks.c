@@ -56,12 +56,44 @@ config_of(const struct admin_call *call)
 	return services->config(services->context);
 }
 
+/* Of a stack with a budget: what is spent, and what follows from it. */
 static void
-put_stack(struct sl_json_writer *w, const struct sl_config_stack *stack, const char *source,
-          bool active)
+put_standing(const struct admin_call *call, const struct sl_config_stack *stack,
+             struct sl_json_writer *w)
+{
+	const struct sl_config_budget *budget = &stack->budget;
+	const int64_t limits[SL_WINDOW_COUNT] = { [SL_WINDOW_DAY] = budget->daily_nanousd,
+		                                  [SL_WINDOW_MONTH] = budget->monthly_nanousd };
+	struct sl_money_standing standing;
+	const char *state = "ok";
+
+	if ((budget->daily_nanousd <= 0 && budget->monthly_nanousd <= 0) ||
+	    !call->admin->services.money)
+		return;
+	sl_money_standing(call->admin->services.money, SL_SCOPE_STACK, stack->slug, NULL,
+	                  sl_loop_wall_ms(call->admin->loop), &standing);
+	for (int i = 0; i < SL_WINDOW_COUNT; i++) {
+		double used = limits[i] > 0 ? (double)standing.spent[i] / (double)limits[i] * 100 : -1;
+
+		if (budget->stop_percent > 0 && used >= (double)budget->stop_percent)
+			state = "stopped";
+		else if (budget->warn_percent > 0 && used >= (double)budget->warn_percent &&
+		         strcmp(state, "ok") == 0)
+			state = "warning";
+	}
+	sl_json_usd(w, "daily_spend_usd", standing.spent[SL_WINDOW_DAY]);
+	sl_json_usd(w, "monthly_spend_usd", standing.spent[SL_WINDOW_MONTH]);
+	sl_json_str(w, "budget_state", sl_slice_str(state));
+}
+
+static void
+put_stack(const struct admin_call *call, struct sl_json_writer *w,
+          const struct sl_config_stack *stack, const char *source, bool active)
 {
 	sl_json_obj(w);
 	sl_stack_write(stack, w);
+	if (active)
+		put_standing(call, stack, w);
 	sl_json_bool(w, "active", active);
 	sl_json_str(w, "source", sl_slice_str(source));
 	sl_json_obj_end(w);
@@ -69,8 +101,8 @@ put_stack(struct sl_json_writer *w, const struct sl_config_stack *stack, const c
 
 /* Every version of every source; with a slug only its own. Returns how many. */
 static size_t
-list_stacks(struct sl_json_writer *w, const struct sl_stack_book *book,
-            const struct sl_config *config, struct sl_slice slug)
+list_stacks(const struct admin_call *call, struct sl_json_writer *w,
+            const struct sl_stack_book *book, const struct sl_config *config, struct sl_slice slug)
 {
 	size_t count = 0;
 
@@ -79,7 +111,7 @@ list_stacks(struct sl_json_writer *w, const struct sl_stack_book *book,
 
 		if (slug.len > 0 && !sl_slice_eq(stack->slug, slug))
 			continue;
-		put_stack(w, stack, "admin", book->versions[i].active);
+		put_stack(call, w, stack, "admin", book->versions[i].active);
 		count++;
 	}
 	for (size_t i = 0; i < config->stack_count; i++) {
@@ -87,7 +119,7 @@ list_stacks(struct sl_json_writer *w, const struct sl_stack_book *book,
 
 		if (slug.len > 0 && !sl_slice_eq(stack->slug, slug))
 			continue;
-		put_stack(w, stack, "configuration",
+		put_stack(call, w, stack, "configuration",
 		          sl_stack_find(book, config, stack->slug) == stack);
 		count++;
 	}
@@ -96,7 +128,7 @@ list_stacks(struct sl_json_writer *w, const struct sl_stack_book *book,
 
 		if (slug.len > 0 && !sl_slice_eq(stack->slug, slug))
 			continue;
-		put_stack(w, stack, "managed", sl_stack_find(book, config, stack->slug) == stack);
+		put_stack(call, w, stack, "managed", sl_stack_find(book, config, stack->slug) == stack);
 		count++;
 	}
 	return count;
@@ -115,7 +147,7 @@ answer_list(struct admin_call *call, struct sl_slice slug)
 	sl_json_obj(&w);
 	sl_json_key(&w, "data");
 	sl_json_arr(&w);
-	count = list_stacks(&w, book, config_of(call), slug);
+	count = list_stacks(call, &w, book, config_of(call), slug);
 	sl_json_arr_end(&w);
 	sl_json_obj_end(&w);
 	sl_stack_book_unref(book);
@@ -323,7 +355,7 @@ tell_change(struct change *change)
 	sl_buf_init(&body, ADMIN_ANSWER_MAX);
 	sl_json_writer_init(&w, &body);
 	if (change->create) {
-		put_stack(&w, &change->stack, "admin", change->active);
+		put_stack(change->call, &w, &change->stack, "admin", change->active);
 		admin_answer_json(change->call, 201, &body);
 		return;
 	}

@@ -329,6 +329,7 @@ sl_worker_init(struct sl_worker *worker, struct sl_app *app, unsigned index, uin
 		                &(struct sl_alert_sources){
 			                .store = app->store, .money = app->money,
 			                .keyring = app->keyring, .tenants = app->tenants,
+			                .stacks = app->stacks,
 			                .world = world_of, .context = worker });
 	if (index == 0) {
 		worker->prober = sl_prober_new(worker->loop, worker->client, app->board, world_of,

@@ -289,7 +289,8 @@ refuse(const struct sl_money_request *request, const struct sl_hold *plan, size_
 		why->limit = limits->window[by];
 		why->used = sum->spent + sum->held;
 		why->held = sum->held;
-		why->resets_wall_ms = resets_ms(limits->zone, (int)by, plan->record.day[scope]);
+		why->resets_wall_ms = resets_ms(limits->zone, (int)by,
+		                                money_hold_place(&plan->record, scope).day);
 		wait_ms = why->resets_wall_ms - request->now_wall_ms;
 		/* Waiting cannot help what exceeds the limit alone. */
 		if (why->resets_wall_ms && request->amount <= why->limit)
@@ -320,8 +321,8 @@ look_up(struct sl_money *money, const struct sl_money_request *request, struct s
 		plan->account[i] = money_account(money, scope->kind, scope->name);
 		if (!plan->account[i])
 			return SL_EBUSY;
-		plan->record.owner[i] = plan->account[i]->number;
-		plan->record.day[i] = day;
+		money_hold_put(&plan->record, i,
+		               (struct money_place){ plan->account[i]->number, day });
 		for (int w = 0; w < SL_WINDOW_TOTAL; w++)
 			plan->sum[i][w] = money_sum(plan->account[i], (enum sl_money_window)w, period[w]);
 	}
@@ -379,18 +380,15 @@ static void
 put_payer_first(struct sl_hold *plan, size_t payer)
 {
 	struct account *account = plan->account[payer];
-	uint32_t owner = plan->record.owner[payer];
-	int32_t day = plan->record.day[payer];
+	struct money_place pays = money_hold_place(&plan->record, payer);
 	struct period_sum *sum[SL_WINDOW_TOTAL];
 
 	memcpy(sum, plan->sum[payer], sizeof(sum));
 	plan->account[payer] = plan->account[0];
-	plan->record.owner[payer] = plan->record.owner[0];
-	plan->record.day[payer] = plan->record.day[0];
+	money_hold_put(&plan->record, payer, money_hold_place(&plan->record, 0));
 	memcpy(plan->sum[payer], plan->sum[0], sizeof(sum));
 	plan->account[0] = account;
-	plan->record.owner[0] = owner;
-	plan->record.day[0] = day;
+	money_hold_put(&plan->record, 0, pays);
 	memcpy(plan->sum[0], sum, sizeof(sum));
 }
 

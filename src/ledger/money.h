@@ -38,7 +38,8 @@ struct sl_hold;  /* owner: whoever holds; one loop */
 	X(KEY, "key")                                                                 \
 	X(TEAM, "team")                                                               \
 	X(WORKSPACE, "workspace")                                                     \
-	X(END_USER, "end_user")
+	X(END_USER, "end_user")                                                       \
+	X(STACK, "stack")
 enum sl_scope_kind {
 #define SL_SCOPE_ENUM(id, name) SL_SCOPE_##id,
 	SL_SCOPE_KINDS(SL_SCOPE_ENUM)

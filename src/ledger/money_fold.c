@@ -347,6 +347,16 @@ end_attempt(struct sl_money_fold *fold, struct open_attempt **slot, enum sl_atte
 	return err;
 }
 
+static void
+put_scopes(struct sl_attempt_row *row, const uint32_t owner[MONEY_SCOPES_FIRST],
+           const int32_t day[MONEY_SCOPES_FIRST], const struct money_place *fifth)
+{
+	memcpy(row->owner, owner, MONEY_SCOPES_FIRST * sizeof(row->owner[0]));
+	memcpy(row->day, day, MONEY_SCOPES_FIRST * sizeof(row->day[0]));
+	row->owner[MONEY_SCOPES_FIRST] = fifth->owner;
+	row->day[MONEY_SCOPES_FIRST] = fifth->day;
+}
+
 static enum sl_err
 begin_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record)
 {
@@ -364,8 +374,7 @@ begin_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record
 	row = &attempt->row;
 	memcpy(row->id, hold.id, sizeof(row->id));
 	memcpy(row->request, hold.request, sizeof(row->request));
-	memcpy(row->owner, hold.owner, sizeof(row->owner));
-	memcpy(row->day, hold.day, sizeof(row->day));
+	put_scopes(row, hold.owner, hold.day, &hold.fifth);
 	row->attempt_no = hold.attempt_no;
 	row->price_version = hold.price_version;
 	row->scope_count = record->small[0];
@@ -421,8 +430,10 @@ is_sum(const struct sl_attempt_row *row, const struct sl_journal_record *record,
 {
 	return row->scope_count == record->small[0] && row->usage_source == record->small[1] &&
 	       row->price_version == spent->price_version && row->held < SUM_MAX &&
-	       memcmp(row->owner, spent->owner, sizeof(row->owner)) == 0 &&
-	       memcmp(row->day, spent->day, sizeof(row->day)) == 0;
+	       memcmp(row->owner, spent->owner, sizeof(spent->owner)) == 0 &&
+	       memcmp(row->day, spent->day, sizeof(spent->day)) == 0 &&
+	       row->owner[MONEY_SCOPES_FIRST] == spent->fifth.owner &&
+	       row->day[MONEY_SCOPES_FIRST] == spent->fifth.day;
 }
 
 static enum sl_err
@@ -442,8 +453,7 @@ add_to_sum(struct sl_money_fold *fold, const struct sl_journal_record *record)
 			return SL_ENOMEM;
 		row = &at->row;
 		memcpy(row->id, spent.id, sizeof(row->id));
-		memcpy(row->owner, spent.owner, sizeof(row->owner));
-		memcpy(row->day, spent.day, sizeof(row->day));
+		put_scopes(row, spent.owner, spent.day, &spent.fifth);
 		row->scope_count = record->small[0];
 		row->usage_source = record->small[1];
 		row->price_version = spent.price_version;

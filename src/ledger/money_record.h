@@ -33,13 +33,23 @@ struct money_owner { /* small: scope kind, bytes of the name, bytes in this reco
 	char     text[OWNER_TEXT];
 };
 
+/* Owners and days (local, days since 1970) of the scopes, the payer's first. Once there were
+ * four; where the fifth stands, older records have zeros. */
+enum { MONEY_SCOPES_FIRST = 4 };
+_Static_assert(SL_MONEY_SCOPES_MAX == MONEY_SCOPES_FIRST + 1, "one scope has a place of its own");
+struct money_place {
+	uint32_t owner;
+	int32_t  day;
+};
+
 enum { HOLD_PREPAID = 1, HOLD_STRICT = 2 };
 struct money_hold { /* small: scopes, policy, flags */
 	unsigned char id[SL_ATTEMPT_ID_SIZE], request[16];
 	int64_t       amount, wall_ms;
-	uint32_t      owner[SL_MONEY_SCOPES_MAX];
-	int32_t       day[SL_MONEY_SCOPES_MAX];
+	uint32_t      owner[MONEY_SCOPES_FIRST];
+	int32_t       day[MONEY_SCOPES_FIRST];
 	uint32_t      attempt_no, price_version;
+	struct money_place fifth;
 };
 
 struct money_mark { /* DISPATCHED, PROGRESS, RELEASE */
@@ -55,15 +65,34 @@ struct money_settle { /* small: usage source */
 struct money_spent { /* small: scopes, usage source */
 	unsigned char id[SL_ATTEMPT_ID_SIZE];
 	int64_t       cost, wall_ms, input_tokens, output_tokens;
-	uint32_t      owner[SL_MONEY_SCOPES_MAX];
-	int32_t       day[SL_MONEY_SCOPES_MAX];
+	uint32_t      owner[MONEY_SCOPES_FIRST];
+	int32_t       day[MONEY_SCOPES_FIRST];
 	uint32_t      price_version, count;
+	struct money_place fifth;
 };
 
 struct money_lease {
 	uint32_t number, unused;
 	int64_t  mark;
 };
+
+static inline struct money_place
+money_hold_place(const struct money_hold *hold, size_t at)
+{
+	return at < MONEY_SCOPES_FIRST ? (struct money_place){ hold->owner[at], hold->day[at] }
+	                               : hold->fifth;
+}
+
+static inline void
+money_hold_put(struct money_hold *hold, size_t at, struct money_place place)
+{
+	if (at < MONEY_SCOPES_FIRST) {
+		hold->owner[at] = place.owner;
+		hold->day[at] = place.day;
+	} else {
+		hold->fifth = place;
+	}
+}
 
 #define MONEY_FITS(type) _Static_assert(sizeof(struct type) <= SL_JOURNAL_BODY_SIZE, #type)
 MONEY_FITS(money_owner);

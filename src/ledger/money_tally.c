@@ -40,7 +40,8 @@ is_like(const struct money_tally *tally, const struct sl_hold *hold,
 	return tally->source == settlement->source && tally->scope_count == hold->scope_count &&
 	       spent->price_version == hold->record.price_version && spent->cost < COST_MAX &&
 	       memcmp(spent->owner, hold->record.owner, sizeof(spent->owner)) == 0 &&
-	       memcmp(spent->day, hold->record.day, sizeof(spent->day)) == 0;
+	       memcmp(spent->day, hold->record.day, sizeof(spent->day)) == 0 &&
+	       memcmp(&spent->fifth, &hold->record.fifth, sizeof(spent->fifth)) == 0;
 }
 
 void
@@ -59,6 +60,7 @@ money_tally_add(struct sl_money *money, const struct sl_hold *hold,
 		memcpy(spent->id, hold->record.id, sizeof(spent->id));
 		memcpy(spent->owner, hold->record.owner, sizeof(spent->owner));
 		memcpy(spent->day, hold->record.day, sizeof(spent->day));
+		spent->fifth = hold->record.fifth;
 		tally->scope_count = (uint8_t)hold->scope_count;
 		tally->source = (uint8_t)settlement->source;
 		money->tallies_open++;

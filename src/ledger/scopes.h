@@ -8,6 +8,7 @@
 
 #include "ledger/money.h"
 #include "ledger/tenancy.h"
+#include "model/config.h"
 
 struct sl_scopes {
 	struct sl_money_scope scope[SL_MONEY_SCOPES_MAX];
@@ -18,6 +19,9 @@ struct sl_scopes {
  * created or are labels; the end user where money of end users is limited. None when the
  * tenancy is closed. */
 void sl_scopes_of_tenancy(const struct sl_tenancy *tenancy, struct sl_scopes *out);
+/* The stack's own account, where it has a budget: it never pays. limits: to be pointed at. */
+void sl_scopes_add_stack(struct sl_scopes *scopes, struct sl_slice slug,
+                         const struct sl_config_budget *budget, struct sl_money_limits *limits);
 /* Whether any of them has a budget or must be paid in advance: then nothing may be
  * bought whose cost has no proven bound. */
 bool sl_scopes_bind(const struct sl_scopes *scopes);

@@ -127,6 +127,7 @@ sl_limit_kind(enum sl_scope_kind level, const char *what)
 		[SL_SCOPE_TEAM] = KINDS("team_"),
 		[SL_SCOPE_WORKSPACE] = KINDS("workspace_"),
 		[SL_SCOPE_END_USER] = KINDS("end_user_"),
+		[SL_SCOPE_STACK] = KINDS("stack_"),
 #undef KINDS
 	};
 
@@ -143,6 +144,7 @@ title(const struct sl_tenancy *tenancy, const struct sl_level *level, struct sl_
 	static const char *const titles[SL_SCOPE_KIND_COUNT] = {
 		[SL_SCOPE_KEY] = "Key", [SL_SCOPE_TEAM] = "Team",
 		[SL_SCOPE_WORKSPACE] = "Workspace", [SL_SCOPE_END_USER] = "End user",
+		[SL_SCOPE_STACK] = "Stack",
 	};
 	struct sl_slice name =
 	    level->kind == SL_SCOPE_END_USER ? tenancy->end_user_label : level->name;

@@ -161,6 +161,13 @@ struct sl_config_route {
 	struct sl_config_auction auction;
 };
 
+/* What may be spent through something in a day and a month; 0: no budget. */
+struct sl_config_budget {
+	int64_t  daily_nanousd, monthly_nanousd;
+	uint64_t warn_percent; /* of it spent: operators are told; 0: they are not */
+	uint64_t stop_percent; /* of it spent or held: nothing more is bought; 0: never */
+};
+
 struct sl_config_stack {
 	struct sl_slice          slug;
 	int64_t                  version;
@@ -172,6 +179,7 @@ struct sl_config_stack {
 	uint64_t                 latency_slo_ms;   /* 0: none */
 	bool                     fallback;         /* further targets when the first fails */
 	int64_t                  max_cost_nanousd; /* expected, of one request; 0: no limit */
+	struct sl_config_budget  budget;           /* of all its requests together */
 };
 
 struct sl_config_workspace {

@@ -18,6 +18,7 @@
 #include "ledger/digest.h"
 #include "ledger/money.h"
 #include "providers/provider.h"
+#include "routing/stack.h"
 
 enum {
 	LOOK_MS = 500,
@@ -154,23 +155,22 @@ hash_of(struct sl_slice text, unsigned kind)
 /* --- what was touched --------------------------------------------------------------------- */
 
 static void
-touch(struct sl_alerts *alerts, const struct sl_level *level)
+touch(struct sl_alerts *alerts, enum sl_scope_kind kind, struct sl_slice name)
 {
-	size_t slot = hash_of(level->name, level->kind) % TOUCHED_SLOTS;
+	size_t slot = hash_of(name, kind) % TOUCHED_SLOTS;
 	struct touched *at;
 
 	for (; alerts->slots[slot]; slot = (slot + 1) % TOUCHED_SLOTS) {
 		at = &alerts->touched[alerts->slots[slot] - 1];
-		if (at->kind == level->kind &&
-		    sl_slice_eq(sl_slice_make(at->name, at->len), level->name))
+		if (at->kind == kind && sl_slice_eq(sl_slice_make(at->name, at->len), name))
 			return;
 	}
 	at = &alerts->touched[alerts->touched_count];
-	if (alerts->touched_count == TOUCHED_MAX || level->name.len > sizeof(at->name))
+	if (alerts->touched_count == TOUCHED_MAX || name.len > sizeof(at->name))
 		return;
-	at->kind = level->kind;
-	at->len = level->name.len;
-	memcpy(at->name, level->name.ptr, level->name.len);
+	at->kind = kind;
+	at->len = name.len;
+	memcpy(at->name, name.ptr, name.len);
 	alerts->slots[slot] = (uint16_t)++alerts->touched_count;
 }
 
@@ -185,9 +185,19 @@ sl_alerts_touch(struct sl_alerts *alerts, const struct sl_tenancy *tenancy)
 		if (level->kind == SL_SCOPE_END_USER || !sl_money_limits_set(&level->limits->money))
 			continue;
 		pthread_mutex_lock(&alerts->lock);
-		touch(alerts, level);
+		touch(alerts, level->kind, level->name);
 		pthread_mutex_unlock(&alerts->lock);
 	}
+}
+
+void
+sl_alerts_touch_stack(struct sl_alerts *alerts, struct sl_slice slug)
+{
+	if (!alerts || !atomic_load_explicit(&alerts->wanted, memory_order_relaxed))
+		return;
+	pthread_mutex_lock(&alerts->lock);
+	touch(alerts, SL_SCOPE_STACK, slug);
+	pthread_mutex_unlock(&alerts->lock);
 }
 
 /* --- marks -------------------------------------------------------------------------------- */
@@ -424,32 +434,62 @@ percent_of(int64_t amount, unsigned percent)
 	return amount / 100 * percent + amount % 100 * percent / 100;
 }
 
-/* A policy's own thresholds, or the usual ones. */
+/* What is spent of a level's budgets, with its thresholds. */
 static void
-compare(struct sl_alerts *alerts, const struct sl_key_policy *policy, struct sl_slice name)
+compare(struct sl_alerts *alerts, enum sl_scope_kind kind, struct sl_slice name,
+        const struct sl_money_limits *limits, const unsigned *percents, size_t count)
 {
-	const struct sl_money_limits *limits = &policy->limits.money;
 	int64_t now_wall_ms = sl_loop_wall_ms(alerts->loop);
 	int32_t day = sl_zone_day(limits->zone, now_wall_ms);
 	const int32_t period[SL_WINDOW_COUNT] = { day, sl_week_of_day(day), sl_month_of_day(day), 0 };
-	bool usual = !policy->alerts.set;
-	size_t count = usual ? sizeof(default_percents) / sizeof(default_percents[0])
-	                     : policy->alerts.count;
 	struct sl_money_standing standing;
 
-	sl_money_standing(alerts->sources.money, policy->level, name, limits->zone, now_wall_ms,
-	                  &standing);
+	sl_money_standing(alerts->sources.money, kind, name, limits->zone, now_wall_ms, &standing);
 	for (int w = 0; w < SL_WINDOW_COUNT; w++) {
-		const struct reading reading = { policy->level, name, w, period[w], limits->window[w],
+		const struct reading reading = { kind, name, w, period[w], limits->window[w],
 			                         standing.spent[w], now_wall_ms };
 
-		for (size_t i = 0; i < count && limits->window[w] > 0; i++) {
-			unsigned percent = usual ? default_percents[i] : policy->alerts.percent[i];
-
-			if (standing.spent[w] >= percent_of(limits->window[w], percent))
-				cross(alerts, &reading, percent);
-		}
+		for (size_t i = 0; i < count && limits->window[w] > 0; i++)
+			if (standing.spent[w] >= percent_of(limits->window[w], percents[i]))
+				cross(alerts, &reading, percents[i]);
 	}
+}
+
+/* A policy's own thresholds, or the usual ones. */
+static void
+look_at_policy(struct sl_alerts *alerts, const struct sl_key_policy *policy, struct sl_slice name)
+{
+	unsigned own[sizeof(policy->alerts.percent) / sizeof(policy->alerts.percent[0])];
+
+	for (size_t i = 0; i < policy->alerts.count; i++)
+		own[i] = policy->alerts.percent[i];
+	if (policy->alerts.set)
+		compare(alerts, policy->level, name, &policy->limits.money, own, policy->alerts.count);
+	else
+		compare(alerts, policy->level, name, &policy->limits.money, default_percents,
+		        sizeof(default_percents) / sizeof(default_percents[0]));
+}
+
+/* Of the whole budget, wherever it stops. */
+static void
+look_at_stack(struct sl_alerts *alerts, struct sl_slice slug)
+{
+	const struct sl_stack_book *book = sl_stacks_ref(alerts->sources.stacks);
+	const struct sl_config_stack *stack =
+	    sl_stack_find(book, alerts->sources.world(alerts->sources.context)->config, slug);
+	struct sl_money_limits limits = sl_money_unlimited;
+
+	if (stack) {
+		const unsigned percents[] = { (unsigned)stack->budget.warn_percent,
+			                      (unsigned)stack->budget.stop_percent };
+		size_t from = percents[0] == 0, until = percents[1] == 0 ? 1 : 2;
+
+		limits.window[SL_WINDOW_DAY] = stack->budget.daily_nanousd;
+		limits.window[SL_WINDOW_MONTH] = stack->budget.monthly_nanousd;
+		if (from < until)
+			compare(alerts, SL_SCOPE_STACK, slug, &limits, percents + from, until - from);
+	}
+	sl_stack_book_unref(book);
 }
 
 static void
@@ -457,18 +497,20 @@ look_at(struct sl_alerts *alerts, const struct touched *touched)
 {
 	struct sl_slice name = sl_slice_make(touched->name, touched->len);
 
-	if (touched->kind == SL_SCOPE_KEY) {
+	if (touched->kind == SL_SCOPE_STACK) {
+		look_at_stack(alerts, name);
+	} else if (touched->kind == SL_SCOPE_KEY) {
 		struct sl_key *key = sl_keyring_by_id(alerts->sources.keyring, name);
 
 		if (key)
-			compare(alerts, sl_key_policy(key), name);
+			look_at_policy(alerts, sl_key_policy(key), name);
 		sl_key_unref(key);
 	} else {
 		struct sl_tenant *tenant =
 		    sl_tenants_find(alerts->sources.tenants, touched->kind, name);
 
 		if (tenant)
-			compare(alerts, sl_tenant_policy(tenant), name);
+			look_at_policy(alerts, sl_tenant_policy(tenant), name);
 		sl_tenant_unref(tenant);
 	}
 }

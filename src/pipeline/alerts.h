@@ -19,6 +19,7 @@
 
 struct sl_alerts;
 struct sl_money;
+struct sl_stacks;
 struct sl_store;
 
 /* What it reads. Everything must outlive it. */
@@ -27,6 +28,7 @@ struct sl_alert_sources {
 	struct sl_money   *money;
 	struct sl_keyring *keyring;
 	struct sl_tenants *tenants;
+	struct sl_stacks  *stacks;
 	/* The world in force on the loop; valid during the call. */
 	struct sl_world *(*world)(void *context);
 	void *context;
@@ -42,6 +44,9 @@ void sl_alerts_start(struct sl_alerts *alerts, struct sl_loop *loop, struct sl_c
 void sl_alerts_stop(struct sl_alerts *alerts);
 /* Something was spent, or refused for want of budget. */
 void sl_alerts_touch(struct sl_alerts *alerts, const struct sl_tenancy *tenancy);
+
+/* The same of a stack, which may have a budget of its own. */
+void sl_alerts_touch_stack(struct sl_alerts *alerts, struct sl_slice slug);
 
 /* Where a configuration wants them: fills world->alert. False: *reason says why not. */
 bool sl_alerts_prepare(struct sl_world *world, struct sl_buf *reason);

@@ -7,6 +7,7 @@
 #include "pipeline/explain.h"
 
 #include "ledger/keyring.h"
+#include "ledger/scopes.h"
 #include "pipeline/bidding.h"
 #include "pipeline/hedge.h"
 #include "pipeline/route.h"
@@ -364,6 +365,56 @@ settle_route(struct described *request, const struct sl_explain *how, struct sl_
 }
 
 static void
+put_budget(const struct sl_money_scope *scope, const char *window, int64_t limit, int64_t spent,
+           int64_t held, struct sl_json_writer *w)
+{
+	sl_json_obj(w);
+	sl_json_str(w, "level", sl_slice_str(sl_scope_kind_name(scope->kind)));
+	sl_json_str(w, "name", scope->name);
+	sl_json_str(w, "window", sl_slice_str(window));
+	sl_json_usd(w, "limit_usd", limit);
+	sl_json_usd(w, "spent_usd", spent);
+	sl_json_usd(w, "held_usd", held);
+	sl_json_usd(w, "left_usd", limit - spent - held);
+	sl_json_obj_end(w);
+}
+
+/* What limits the money of such a request, and how much is left. */
+static void
+put_budgets(const struct sl_explain *how, const struct described *request,
+            const struct sl_plan *plan, struct sl_json_writer *w)
+{
+	struct sl_money_limits of_stack;
+	struct sl_scopes scopes;
+
+	sl_scopes_of_tenancy(&request->tenancy, &scopes);
+	sl_scopes_add_stack(&scopes, plan->stack, &plan->stack_budget, &of_stack);
+	sl_json_key(w, "budgets");
+	sl_json_arr(w);
+	for (size_t i = 0; how->money && i < scopes.count; i++) {
+		const struct sl_money_scope *scope = &scopes.scope[i];
+		struct sl_money_standing standing;
+
+		if (!sl_money_limits_set(scope->limits))
+			continue;
+		sl_money_standing(how->money, scope->kind, scope->name, scope->limits->zone,
+		                  how->now_wall_ms, &standing);
+		for (int k = 0; k < SL_WINDOW_COUNT; k++)
+			if (scope->limits->window[k] >= 0)
+				put_budget(scope, sl_refused_by_name((enum sl_refused_by)k),
+				           scope->limits->window[k], standing.spent[k],
+				           standing.held[k], w);
+		if (scope->limits->per_request >= 0)
+			put_budget(scope, sl_refused_by_name(SL_REFUSED_PER_REQUEST),
+			           scope->limits->per_request, 0, 0, w);
+		if (scope->limits->prepaid)
+			put_budget(scope, sl_refused_by_name(SL_REFUSED_BALANCE),
+			           standing.available - scope->limits->minimum_balance, 0, 0, w);
+	}
+	sl_json_arr_end(w);
+}
+
+static void
 write_answer(const struct sl_explain *how, const struct described *request,
              const struct sl_plan *plan, const struct sl_fault *fault, struct sl_buf *out)
 {
@@ -378,6 +429,7 @@ write_answer(const struct sl_explain *how, const struct described *request,
 	put_hedge(how, request, plan, &w);
 	if (request->bidding)
 		sl_bidding_write(request->bidding, &w);
+	put_budgets(how, request, plan, &w);
 	if (fault) {
 		sl_json_key(&w, "error");
 		sl_json_obj(&w);

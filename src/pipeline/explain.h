@@ -8,6 +8,7 @@
 
 struct sl_agent_book;
 struct sl_keyring;
+struct sl_money;
 struct sl_tenants;
 
 /* What the answer is made from. Borrowed for the call. */
@@ -18,6 +19,8 @@ struct sl_explain {
 	struct sl_keyring *keyring;
 	struct sl_tenants *tenants;
 	struct sl_agent_book *agents;
+	struct sl_money   *money; /* NULL: budgets are not told */
+	int64_t            now_wall_ms;
 	uint64_t           now_us;
 	struct sl_arena   *arena;
 };

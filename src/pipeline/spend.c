@@ -93,7 +93,7 @@ find_amount(struct sl_ask *ask, const struct sl_plan_target *target, int64_t *am
 		return true;
 	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
 	             sl_arena_printf(&ask->exchange->arena,
-	                             "This key has a budget, and the highest possible cost of the "
+	                             "A budget holds for this request, and the highest possible cost of the "
 	                             "request cannot be known: %s.", sl_bound_gap_text(gap)));
 	fault->code = SL_SLICE("cost_not_bounded");
 	if (gap == SL_BOUND_NO_MAX_TOKENS || gap == SL_BOUND_TOO_LARGE)
@@ -157,6 +157,15 @@ explain_budget(struct sl_arena *arena, const struct sl_money_scope *scope,
 	                       SL_ARG(needed), SL_ARG(when));
 }
 
+/* Budgets that may have reached a threshold. */
+static void
+touch(const struct sl_ask *ask)
+{
+	sl_alerts_touch(ask->gateway->services.alerts, &ask->tenancy);
+	if (ask->decision.stack.len > 0)
+		sl_alerts_touch_stack(ask->gateway->services.alerts, ask->decision.stack);
+}
+
 static void
 explain(struct sl_ask *ask, const struct sl_scopes *scopes, const struct sl_money_refusal *why,
         struct sl_fault *fault)
@@ -184,7 +193,7 @@ explain(struct sl_ask *ask, const struct sl_scopes *scopes, const struct sl_mone
 	                                  SL_ARG(scopes->scope[why->scope].name));
 	fault->limit_nanousd = why->limit;
 	fault->used_nanousd = why->used;
-	sl_alerts_touch(ask->gateway->services.alerts, &ask->tenancy);
+	touch(ask);
 	if (why->by != SL_REFUSED_BALANCE)
 		fault->limit_kind = sl_limit_kind(scopes->scope[why->scope].kind, "budget");
 	fault->retry_after_s = soon ? HELD_RETRY_S : why->retry_after_s;
@@ -218,6 +227,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 {
 	struct sl_money *money = ask->gateway->services.money;
 	struct sl_spend *spend = &ask->spend;
+	struct sl_money_limits of_stack;
 	struct sl_scopes scopes;
 	struct sl_money_refusal why;
 	struct sl_money_request request = {
@@ -237,9 +247,13 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	spend->told_ns = 0;
 	spend->input_tokens = -1;
 	/* With the caller's own credential the provider's bill is the caller's. */
-	if (!ask->key || !money || sl_fields_callers_account(ask, ask->upstream))
+	if (!money || sl_fields_callers_account(ask, ask->upstream))
 		return SL_OK;
 	sl_scopes_of_tenancy(&ask->tenancy, &scopes);
+	sl_scopes_add_stack(&scopes, ask->front->plan.stack, &ask->front->plan.stack_budget,
+	                    &of_stack);
+	if (scopes.count == 0)
+		return SL_OK;
 	spend->bound = sl_scopes_bind(&scopes);
 	request.unlimited = !spend->bound;
 	if (spend->bound && !find_amount(ask, target, &request.amount, fault))
@@ -397,5 +411,5 @@ sl_spend_end(struct sl_ask *ask)
 	else if (hold)
 		sl_money_release(hold, now_ms);
 	if (hold && bought && cost > 0)
-		sl_alerts_touch(ask->gateway->services.alerts, &ask->tenancy);
+		touch(ask);
 }

@@ -586,6 +586,7 @@ settle_policy(const struct sl_plan_query *query, bool virtual, struct sl_plan *p
 	if (stack) {
 		plan->stack = stack->slug;
 		plan->stack_version = stack->version;
+		plan->stack_budget = stack->budget;
 		sl_quality_find(stack->quality, &plan->quality);
 		sl_verification_find(stack->verification, &plan->verification);
 		if (virtual || wish->quality != SL_QUALITY_UNSET)

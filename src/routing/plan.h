@@ -73,6 +73,7 @@ struct sl_plan {
 	/* What was in force; slices on the arena. */
 	struct sl_slice       stack;            /* slug; empty: none */
 	int64_t               stack_version;
+	struct sl_config_budget stack_budget;
 	const struct sl_config_route *route;    /* NULL: none was named */
 	enum sl_objective     objective;        /* UNSET: the alias's strategy chose */
 	enum sl_quality       quality;

@@ -198,9 +198,25 @@ read_number(struct reading *reading, struct sl_json value, struct sl_config_stac
 {
 	int64_t number;
 
-	if (sl_slice_is(reading->member, "max_cost_usd")) {
-		if (!sl_json_nanousd(value, &out->max_cost_nanousd) || out->max_cost_nanousd < 0)
-			return refuse(reading, "an amount of US dollars, 0 or more");
+	const struct {
+		const char *name;
+		int64_t    *nanousd;
+	} amounts[] = {
+		{ "max_cost_usd", &out->max_cost_nanousd },
+		{ "daily_budget_usd", &out->budget.daily_nanousd },
+		{ "monthly_budget_usd", &out->budget.monthly_nanousd },
+	};
+
+	for (size_t i = 0; i < sizeof(amounts) / sizeof(amounts[0]); i++)
+		if (sl_slice_is(reading->member, amounts[i].name))
+			return (sl_json_nanousd(value, amounts[i].nanousd) && *amounts[i].nanousd >= 0) ||
+			       refuse(reading, "an amount of US dollars, 0 or more");
+	if (sl_slice_ends(reading->member, SL_SLICE("_percent"))) {
+		if (!sl_json_i64(value, &number) || number < 0 || number > 100)
+			return refuse(reading, "a number from 0 to 100");
+		*(sl_slice_is(reading->member, "budget_warn_percent") ? &out->budget.warn_percent
+		                                                     : &out->budget.stop_percent) =
+		    (uint64_t)number;
 		return true;
 	}
 	if (!sl_json_i64(value, &number) || number < 0 || number > 3600000)
@@ -235,9 +251,12 @@ static bool
 read_member(struct reading *reading, struct sl_json value, struct sl_config_stack *out)
 {
 	static const char *const names[] = { "slug", "objective", "quality", "verification", NULL };
-	static const char *const numbers[] = { "max_cost_usd", "latency_slo_ms", NULL };
+	static const char *const numbers[] = { "max_cost_usd", "latency_slo_ms", "daily_budget_usd",
+		                               "monthly_budget_usd", "budget_warn_percent",
+		                               "budget_stop_percent", NULL };
 	static const char *const shown[] = { "version", "active", "source", "created_at",
-		                             "created_wall_ms", "activate", NULL };
+		                             "created_wall_ms", "activate", "daily_spend_usd",
+		                             "monthly_spend_usd", "budget_state", NULL };
 	const struct {
 		const char               *name;
 		struct sl_config_strings *list;
@@ -276,7 +295,8 @@ sl_stack_read(struct sl_json body, struct sl_arena *arena, struct sl_config_stac
 	struct sl_json_iter it = sl_json_iter(body);
 
 	*out = (struct sl_config_stack){ .version = 1, .fallback = true,
-		                         .objective = SL_SLICE("balanced") };
+		                         .objective = SL_SLICE("balanced"),
+		                         .budget = { .warn_percent = 80, .stop_percent = 100 } };
 	while (sl_json_next(&it)) {
 		if (!sl_json_unescape(it.key, arena, &reading.member) ||
 		    !read_member(&reading, it.value, out))
@@ -324,6 +344,10 @@ sl_stack_write(const struct sl_config_stack *stack, struct sl_json_writer *w)
 	sl_json_int(w, "latency_slo_ms", (int64_t)stack->latency_slo_ms);
 	sl_json_bool(w, "fallback", stack->fallback);
 	sl_json_usd(w, "max_cost_usd", stack->max_cost_nanousd);
+	sl_json_usd(w, "daily_budget_usd", stack->budget.daily_nanousd);
+	sl_json_usd(w, "monthly_budget_usd", stack->budget.monthly_nanousd);
+	sl_json_int(w, "budget_warn_percent", (int64_t)stack->budget.warn_percent);
+	sl_json_int(w, "budget_stop_percent", (int64_t)stack->budget.stop_percent);
 }
 
 /* --- the book ----------------------------------------------------------------------- */

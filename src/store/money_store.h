@@ -16,7 +16,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-enum { SL_ATTEMPT_ID_SIZE = 16, SL_CHAIN_SIZE = 32, SL_MONEY_SCOPES_MAX = 4 };
+enum { SL_ATTEMPT_ID_SIZE = 16, SL_CHAIN_SIZE = 32, SL_MONEY_SCOPES_MAX = 5 };
 
 enum sl_book_part { /* of an owner */
 	SL_BOOK_AVAILABLE, /* prepaid credit; never below zero */

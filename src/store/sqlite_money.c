@@ -312,11 +312,41 @@ entry_each(void *conn, int64_t book, int64_t since_wall_ms,
 
 /* --- attempts ------------------------------------------------------------------------ */
 
-/* Owners and days of the scopes, as they stand in memory: 8 bytes each. */
+/* Owners and days of the scopes, 8 bytes each. Rows of earlier versions, and of requests
+ * that touch no more scopes, end before the last. */
+enum { SCOPES_FIRST = 4 };
 struct scopes {
-	uint32_t owner[SL_MONEY_SCOPES_MAX];
-	int32_t  day[SL_MONEY_SCOPES_MAX];
+	uint32_t owner[SCOPES_FIRST];
+	int32_t  day[SCOPES_FIRST];
+	uint32_t last_owner;
+	int32_t  last_day;
 };
+_Static_assert(SL_MONEY_SCOPES_MAX == SCOPES_FIRST + 1, "one scope stands behind the others");
+
+static void
+pack_scopes(const struct sl_attempt_row *row, struct scopes *out)
+{
+	memcpy(out->owner, row->owner, sizeof(out->owner));
+	memcpy(out->day, row->day, sizeof(out->day));
+	out->last_owner = row->owner[SCOPES_FIRST];
+	out->last_day = row->day[SCOPES_FIRST];
+}
+
+/* False: the row is damaged. */
+static bool
+unpack_scopes(sqlite3_stmt *stmt, int at, struct sl_attempt_row *row)
+{
+	struct scopes scopes = { .last_owner = 0 };
+
+	if (!column_bytes(stmt, at, &scopes, sizeof(scopes)) &&
+	    !column_bytes(stmt, at, &scopes, offsetof(struct scopes, last_owner)))
+		return false;
+	memcpy(row->owner, scopes.owner, sizeof(scopes.owner));
+	memcpy(row->day, scopes.day, sizeof(scopes.day));
+	row->owner[SCOPES_FIRST] = scopes.last_owner;
+	row->day[SCOPES_FIRST] = scopes.last_day;
+	return true;
+}
 
 static enum sl_err
 attempt_add(void *conn, const struct sl_attempt_row *row)
@@ -331,13 +361,13 @@ attempt_add(void *conn, const struct sl_attempt_row *row)
 
 	if (!stmt)
 		return unprepared(conn);
-	memcpy(scopes.owner, row->owner, sizeof(scopes.owner));
-	memcpy(scopes.day, row->day, sizeof(scopes.day));
+	pack_scopes(row, &scopes);
 	bind_bytes(stmt, 1, row->id, sizeof(row->id));
 	bind_bytes(stmt, 2, row->request, sizeof(row->request));
 	for (int i = 0; i < 6; i++)
 		sqlite3_bind_int64(stmt, 3 + i, numbers[i]);
-	bind_bytes(stmt, 9, &scopes, sizeof(scopes));
+	bind_bytes(stmt, 9, &scopes, scopes.last_owner ? sizeof(scopes)
+	                                               : offsetof(struct scopes, last_owner));
 	for (int i = 0; i < 8; i++)
 		sqlite3_bind_int64(stmt, 10 + i, amounts[i]);
 	return run_once(stmt);
@@ -366,14 +396,10 @@ attempt_update(void *conn, const struct sl_attempt_row *row)
 static bool
 attempt_row(sqlite3_stmt *stmt, struct sl_attempt_row *row)
 {
-	struct scopes scopes;
-
 	if (!column_bytes(stmt, 0, row->id, sizeof(row->id)) ||
 	    !column_bytes(stmt, 1, row->request, sizeof(row->request)) ||
-	    !column_bytes(stmt, 8, &scopes, sizeof(scopes)))
+	    !unpack_scopes(stmt, 8, row))
 		return false;
-	memcpy(row->owner, scopes.owner, sizeof(scopes.owner));
-	memcpy(row->day, scopes.day, sizeof(scopes.day));
 	row->scope_count = 0;
 	while (row->scope_count < SL_MONEY_SCOPES_MAX && row->owner[row->scope_count])
 		row->scope_count++;
