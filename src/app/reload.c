@@ -152,6 +152,8 @@ sl_app_reload(struct sl_app *app, struct sl_buf *report)
 	sl_board_register(app->board, sl_world_config(world));
 	sl_tenants_seed(app->tenants, sl_world_config(world)->workspaces,
 	                sl_world_config(world)->workspace_count);
+	/* Only a reload replaces it, and there is one at a time. */
+	sl_world_inherit(world, app->world);
 	old = publish(app, world);
 	wait_for_others(app);
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());

@@ -40,12 +40,10 @@ add_key(struct sl_upstream *up, const struct sl_secret *secret, struct sl_buf *r
 		explicit_bzero(value, sizeof(value));
 		return complain(reason, up, "its credential cannot be sent as a header value");
 	}
-	err = sl_secret_set(&up->keys.slots[up->keys.count].value,
-	                    sl_slice_make(value, (size_t)len));
+	err = sl_keyset_add(&up->keys, sl_slice_make(value, (size_t)len));
 	explicit_bzero(value, sizeof(value));
 	if (err != SL_OK)
 		return complain(reason, up, "out of memory");
-	up->keys.count++;
 	return true;
 }
 

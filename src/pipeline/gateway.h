@@ -35,6 +35,9 @@ struct sl_gateway;
  * too). NULL: *reason for the operator (a CA file that cannot be read ...),
  * appended to `reason`. */
 struct sl_world *sl_world_new(struct sl_config *config_take, struct sl_buf *reason);
+/* Before the world is shared: what the one that it replaces has learnt of the credentials
+ * that both have. */
+void sl_world_inherit(struct sl_world *world, const struct sl_world *from);
 struct sl_world *sl_world_ref(struct sl_world *world);
 void sl_world_unref(struct sl_world *world);
 const struct sl_config *sl_world_config(const struct sl_world *world);

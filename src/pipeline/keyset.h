@@ -3,7 +3,8 @@
  * Requests take turns among the credentials that are well. One that the provider
  * refused (401, 402, 403) or limited (429) rests, and the request goes to the same
  * target again with another; what the target itself is worth is not judged by that.
- * shared: atomic. A reload begins anew.
+ * shared: atomic. Rests are common to the configurations that name the same credential for
+ * the same place, so a reload forgets none; a credential that is new in it is well.
  */
 #ifndef SL_PIPELINE_KEYSET_H
 #define SL_PIPELINE_KEYSET_H
@@ -14,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/err.h"
 #include "base/secret.h"
 
 enum {
@@ -21,9 +23,11 @@ enum {
 	SL_KEYSET_LIMITED_MS = 5000,   /* where the provider names no time */
 };
 
+struct sl_key_rest; /* counted references */
+
 struct sl_key_slot {
-	struct sl_secret value;         /* as it goes on the wire */
-	_Atomic(uint64_t) rests_until_us;
+	struct sl_secret    value; /* as it goes on the wire */
+	struct sl_key_rest *rest;
 };
 
 /* count 0: the provider is asked without a credential of ours. */
@@ -33,7 +37,12 @@ struct sl_keyset {
 	atomic_uint         turn;
 };
 
+/* Appends one, for which the set has room. SL_ENOMEM. */
+enum sl_err sl_keyset_add(struct sl_keyset *set, struct sl_slice value);
 void sl_keyset_release(struct sl_keyset *set);
+/* Credentials that `from` has as well rest as they do there, from now on. Before the set is
+ * shared. */
+void sl_keyset_inherit(struct sl_keyset *set, const struct sl_keyset *from);
 /* The next that is well; when none is, the one that will be first. */
 size_t sl_keyset_pick(struct sl_keyset *set, uint64_t now_us);
 /* Lays one to rest after `status`. True: another is well. */

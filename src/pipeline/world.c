@@ -306,6 +306,20 @@ fail:
 	return NULL;
 }
 
+void
+sl_world_inherit(struct sl_world *world, const struct sl_world *from)
+{
+	for (size_t i = 0; i < world->config->provider_count; i++)
+		for (size_t k = 0; k < from->config->provider_count; k++) {
+			struct sl_upstream *up = &world->upstreams[i];
+			const struct sl_upstream *was = &from->upstreams[k];
+
+			if (sl_slice_eq(up->config->name, was->config->name) &&
+			    sl_slice_eq(up->url.host, was->url.host) && up->url.port == was->url.port)
+				sl_keyset_inherit(&up->keys, &was->keys);
+		}
+}
+
 struct sl_world *
 sl_world_ref(struct sl_world *world)
 {

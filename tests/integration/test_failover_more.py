@@ -116,21 +116,39 @@ class TestKeys:
     @pytest.mark.parametrize("status", [401, 403, 429])
     def test_refused_key_rests(self, gateway, key, script, status, stream):
         """One key is refused: the same target is asked with another, and from then on."""
-        bad = "key-two" if stream else "key-one"
+        mark = "-%d%s" % (status, stream)
+        bad = ("key-two" if stream else "key-one") + mark
         refusal = Reply(error("no"), status=status, headers={"retry-after": "1"})
 
         def answer(body, credential):
             return refusal if credential.endswith(bad) else Reply(completion("Fine."))
 
         script.reset(m=answer)
-        # Keys that rested for an earlier case come back with the configuration.
-        gateway.write_config(extra=EXTRA + "# %d %s\n" % (status, stream))
+        # Keys of its own: those that rested for an earlier case go on resting.
+        settings = gateway.settings["providers"]
+        for name in ("key-one", "key-two", "key-three"):
+            settings = settings.replace(name, name + mark)
+        gateway.write_config(providers=settings)
         assert gateway.request("POST", "/admin/reload", {}).status == 200
         for _ in range(6):
             response = ask(gateway, key, "keyed", stream)
             assert response.status == 200 and response.complete
         used = keys(script)
         assert used.count(bad) == 1 and len(used) == 7
+        if status == 429:
+            return
+        # A reload forgets no rest, but a credential that is new in it is asked.
+        gateway.write_config(providers=settings, extra=EXTRA + "# again\n")
+        assert gateway.request("POST", "/admin/reload", {}).status == 200
+        for _ in range(6):
+            assert ask(gateway, key, "keyed", stream).status == 200
+        assert keys(script).count(bad) == 1
+        gateway.write_config(providers=settings.replace(bad, bad + "-new"))
+        assert gateway.request("POST", "/admin/reload", {}).status == 200
+        for _ in range(6):
+            assert ask(gateway, key, "keyed", stream).status == 200
+        used = keys(script)
+        assert used.count(bad) == 1 and used.count(bad + "-new") == 2
 
     def test_all_keys_refused(self, gateway, key, script):
         """Then it is the target's turn to fail, and the next one's to serve."""
