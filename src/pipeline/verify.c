@@ -335,6 +335,8 @@ sl_verify_answer(struct sl_ask *ask)
 	if (!front->verify)
 		return false;
 	ask->shape->read_gist(sl_buf_slice(&ask->held), &front->arena, &answer);
+	/* A provider may say it in a way that the caller's API has no word for. */
+	answer.refused = answer.refused || ask->reply.facts.content_filter;
 	if (front->verify->phase == VERIFY_FIRST)
 		return judge_first(ask, &answer, mode);
 	if (front->verify->phase == VERIFY_JUDGING)

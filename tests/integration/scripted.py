@@ -55,6 +55,9 @@ class Scripted:
             def do_POST(self):
                 size = int(self.headers.get("content-length", 0))
                 body = json.loads(self.rfile.read(size))
+                # Gemini's API has the model in the path.
+                if "/models/" in self.path and "model" not in body:
+                    body["model"] = self.path.split("/models/")[1].split(":")[0]
                 self.answer(outer.next_reply(body, self.headers.get("authorization", "")), body)
 
             def answer(self, reply, body=None):
