@@ -12,7 +12,7 @@ enum { ANSWER_MAX = 64 * 1024 * 1024, ARGUMENTS_MAX = 2 };
 struct keys_flags {
 	const char *url, *master_key;
 	const char *name, *models, *team, *workspace, *rpm, *tpm, *daily, *monthly, *total,
-	    *expires_at;
+	    *expires_at, *surface;
 	bool        json;
 };
 
@@ -206,6 +206,8 @@ create(const struct sl_command *command, const struct keys_flags *flags)
 		sl_json_str(&json, "team", sl_slice_str(flags->team));
 	if (flags->expires_at)
 		sl_json_str(&json, "expires_at", sl_slice_str(flags->expires_at));
+	if (flags->surface)
+		sl_json_str(&json, "surface", sl_slice_str(flags->surface));
 	if (flags->workspace)
 		sl_json_str(&json, "workspace", sl_slice_str(flags->workspace));
 	for (size_t i = 0; i < NUMBERS; i++)
@@ -262,6 +264,8 @@ run(const struct sl_command *command, int argc, char **argv)
 		{ "--master-key", "KEY", &values.master_key, NULL, "else SLUICE_MASTER_KEY is used" },
 		{ "--json", NULL, NULL, &values.json, "print the answer as JSON" },
 		{ "--name", "TEXT", &values.name, NULL, "create: what it is for" },
+		{ "--surface", "NAME", &values.surface, NULL,
+		  "create: the contract it is for (gateway)" },
 		{ "--team", "TEXT", &values.team, NULL, "create: whose spending it counts as" },
 		{ "--models", "A,B", &values.models, NULL,
 		  "create: the models it may use; provider/* allows all of one" },

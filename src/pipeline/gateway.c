@@ -57,6 +57,8 @@ listen_to(struct sl_ask *ask, struct sl_fault *fault)
 	       ask->surface->select(&view, ask->decision.request_id, ask->exchange->head,
 	                            selection, fault);
 	ask->decision.provider_requested = selection->provider;
+	if (ask->record.tag.len == 0)
+		ask->record.tag = selection->tag;
 	if (selection->request_id.len == 0)
 		return good;
 	/* The id that the caller knows finds the record. */

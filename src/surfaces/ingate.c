@@ -86,6 +86,13 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	out->own_shape_only = !sl_slice_ieq(sl_headers_get(in, "x-ingate-translate"),
 	                                    SL_SLICE("true"));
 	out->end_user = sl_slice_upto(sl_headers_get(in, "x-ingate-user-id"), LABEL_MAX);
+	out->tag = sl_slice_upto(sl_headers_get(in, "x-ingate-session-id"), LABEL_MAX);
+	if (out->provider.len == 0 && sl_slice_starts(request->path, SL_SLICE("/api/v1/"))) {
+		sl_fault_set(fault, SL_FAULT_NOT_FOUND,
+		             SL_SLICE("There is no such page: /api/v1/usage/summary, "
+		                      "/api/v1/usage/timeseries and /api/v1/budgets are."));
+		return false;
+	}
 	if (out->provider.len == 0 && request->config->ingate_detect)
 		out->provider = detect(request->config, out->path);
 	if (out->provider.len > 0)

@@ -21,7 +21,7 @@ claim(const struct sl_surface_request *request)
 	if (sl_surface_prefixed(request->headers, PREFIX).len > 0 ||
 	    sl_slice_starts(sl_surface_query(request->query, "key"), PREFIX))
 		return SL_CLAIM_PREFIX;
-	return SL_CLAIM_NONE;
+	return sl_slice_is(request->path, "/healthz") ? SL_CLAIM_PATH : SL_CLAIM_NONE;
 }
 
 static struct sl_slice
@@ -266,7 +266,20 @@ write_days(const struct sl_surface_view *view, struct sl_json_writer *w, struct 
 	return true;
 }
 
+static bool
+write_health(const struct sl_surface_view *view, struct sl_json_writer *w, struct sl_fault *fault)
+{
+	(void)view;
+	(void)fault;
+	sl_json_obj(w);
+	sl_json_str(w, "status", SL_SLICE("ok"));
+	sl_json_str(w, "service", SL_SLICE("ai-gateway"));
+	sl_json_obj_end(w);
+	return true;
+}
+
 static const struct sl_surface_page pages[] = {
+	{ "GET", "/healthz", true, write_health, NULL },
 	{ "GET", "/v1/usage", false, write_usage, this_month },
 	{ "GET", "/v1/usage/daily", false, write_days, asked_days },
 	{ NULL, NULL, false, NULL, NULL },

@@ -51,6 +51,7 @@ struct sl_selection {
 	uint64_t        cache_s;    /* how long an answer may be given again; 0: never */
 	bool            own_shape_only; /* nothing may be translated for this request */
 	struct sl_slice end_user;   /* label */
+	struct sl_slice tag;        /* label, where the request has no X-Gateway-Tag */
 	struct sl_slice upstream_key; /* for a provider without a stored credential */
 	struct sl_json  extensions;   /* an object: by provider, members for its request */
 	struct sl_wish  wish;         /* of the routing: stack, quality ... */

@@ -129,6 +129,9 @@ def test_keys_commands(gateway):
     assert shown["tpm"] == 90000 and shown["daily_budget_usd"] == 2.5
     assert shown["workspace"] == "acme"
     assert run("keys", "create", "--tpm", "many", env=where).returncode == 2
+    assert re.search(r"nvk_[0-9a-f]{64}", keys("create", "--surface", "nexus"))
+    wrong = run("keys", "create", "--surface", "none", "--url", gateway.url, env=where)
+    assert wrong.returncode == 1 and "stolabs, ingate, nexus, astrolabe, or gateway" in wrong.stderr
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}]}
     assert gateway.request("POST", "/v1/chat/completions", body, key=secret).status == 200
     keys("revoke", ident)

@@ -34,6 +34,14 @@ def test_page(gateway, fleet, page, tmp_path):
         run(kind, commands, lines, environment, tmp_path)
 
 
+def test_the_readme_says_the_same():
+    """Its table is a part of the whole one."""
+    whole = (ROOT / "docs" / "surfaces.md").read_text().splitlines()
+    part = (ROOT / "README.md").read_text().partition("## Coming from another gateway")[2]
+    rows = [line for line in part.partition("## ")[0].splitlines() if line.startswith("|")]
+    assert len(rows) > 10 and [row for row in rows if row not in whole] == []
+
+
 def test_every_header_of_a_contract_is_in_the_table():
     """What a surface's source can send stands in docs/surfaces.md."""
     table = (ROOT / "docs" / "surfaces.md").read_text().lower()

@@ -282,6 +282,25 @@ def test_a_key_for_few_models_has_no_other_paths(gateway, ask, fleet):
     assert not fleet.journal.entries()
 
 
+def test_a_path_of_its_own_that_is_not_there(ask, fleet):
+    refused(ask("/api/v1/nothing", None, None, "GET"), 404, "not_found")
+    assert not fleet.journal.entries()
+    # With a provider's name it may be the provider's.
+    assert ask("/api/v1/nothing", None, method="GET").body == fleet.journal.last().reply
+
+
+def test_spending_by_session(gateway, ask):
+    for _ in range(2):
+        assert ask(X_Ingate_Session_Id="session-of-two").status == 200
+    assert ask(X_Ingate_Session_Id="session-of-two", X_Gateway_Tag="own").status == 200
+
+    def requests():
+        rows = gateway.request("GET", "/admin/spend?by=tag").json()["data"]["by_tag"]
+        return {row["tag"]: row["requests"] for row in rows}
+    wait_for(lambda: requests().get("session-of-two") == 2 and requests().get("own") == 1,
+             what="the records of the session")
+
+
 def test_the_record_has_the_label(gateway, ask):
     answer = ask(X_Ingate_User_Id="alice-7")
     for _ in range(50):

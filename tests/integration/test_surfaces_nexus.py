@@ -401,6 +401,11 @@ def test_usage(gateway):
     assert gateway.request("GET", "/v1/usage", key="nvk_x").status == 401
 
 
+def test_health_in_its_own_words(gateway):
+    answer = gateway.request("GET", "/healthz", key=None)
+    assert answer.status == 200 and answer.json() == {"status": "ok", "service": "ai-gateway"}
+
+
 def test_request_id_is_honoured(gateway, key):
     given = "11111111-2222-4333-8444-555555555555"
     answer = gateway.request("POST", "/v1/chat/completions", CHAT, key=key,
