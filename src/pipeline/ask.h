@@ -269,6 +269,8 @@ void sl_relay_error(struct sl_ask *ask);
 /* fields.c: header fields between the two sides. */
 size_t sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
                              struct sl_header *out, size_t max, bool *used_callers_credential);
+/* An error that says in its body how long to wait is as if a field had said it. */
+void sl_fields_read_delay(struct sl_ask *ask);
 size_t sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
                                struct sl_header **out);
 /* Whether the provider is asked with the caller's credential: its account pays. */

@@ -8,6 +8,7 @@
  */
 #include "base/text.h"
 #include "pipeline/ask.h"
+#include "shapes/codec.h"
 
 /* The list ends with an empty name. Lengths are compared first, and stand in the
  * table: this runs for every field of every request and reply. */
@@ -244,6 +245,30 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 		count = sl_lane_fields(ask, fields, count);
 	*out = fields;
 	return count;
+}
+
+void
+sl_fields_read_delay(struct sl_ask *ask)
+{
+	struct sl_header *fields, *old = ask->reply_headers;
+	struct sl_arena *arena = sl_ask_arena(ask);
+	int64_t delay_ms = ask->retry_after_ms ? 0 : sl_codec_read_delay_ms(sl_buf_slice(&ask->held));
+
+	if (delay_ms <= 0)
+		return;
+	ask->retry_after_ms = delay_ms < SL_HEALTH_RETRY_AFTER_MAX_MS
+	                          ? (uint32_t)delay_ms
+	                          : SL_HEALTH_RETRY_AFTER_MAX_MS;
+	fields = SL_ARENA_ARRAY(arena, struct sl_header, ask->reply_header_count + 1);
+	if (!fields)
+		return;
+	for (size_t i = 0; i < ask->reply_header_count; i++)
+		fields[i] = old[i];
+	fields[ask->reply_header_count++] = (struct sl_header){
+		SL_SLICE("retry-after"),
+		sl_arena_printf(arena, "%lld", (long long)(delay_ms + 999) / 1000),
+	};
+	ask->reply_headers = fields;
 }
 
 /* Parameters that end here: the credential, and the version of Azure's API that its

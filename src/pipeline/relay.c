@@ -403,6 +403,7 @@ finish_error(struct sl_ask *ask)
 	bool another;
 
 	ask->finished_upstream = true;
+	sl_fields_read_delay(ask);
 	if (status == 401 && ask->upstream->grant)
 		sl_token_refused(ask->gateway->tokens, ask->upstream->grant);
 	/* Of one key nothing follows for the target. */

@@ -236,5 +236,8 @@ void sl_codec_read_error(int status, struct sl_slice body, struct sl_arena *aren
 /* The same for an error object inside a 200. */
 void sl_codec_read_error_value(struct sl_json error, struct sl_arena *arena,
                                struct sl_fault *out);
+/* How long an error reply of Google's asks to wait (google.rpc.RetryInfo), in
+ * milliseconds; 0: it does not say. */
+int64_t sl_codec_read_delay_ms(struct sl_slice body);
 
 #endif

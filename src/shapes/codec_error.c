@@ -122,6 +122,46 @@ fill(struct sl_json value, struct sl_arena *arena, struct sl_fault *out)
 	out->param = SL_SLICE_NONE; /* names a parameter of another API */
 }
 
+/* "7s", "0.25s", in milliseconds. */
+static int64_t
+delay_of(struct sl_json text)
+{
+	struct sl_json number = { .type = SL_JSON_NUMBER };
+	double seconds = 0;
+
+	if (text.type != SL_JSON_STRING || text.raw.len < 4 ||
+	    text.raw.ptr[text.raw.len - 2] != 's')
+		return 0;
+	number.raw = sl_slice_make(text.raw.ptr + 1, text.raw.len - 3);
+	if (sl_json_validate(number.raw, NULL, NULL) != SL_OK || !sl_json_f64(number, &seconds) ||
+	    seconds < 0 || seconds > 1e6)
+		return 0;
+	return (int64_t)(seconds * 1000);
+}
+
+int64_t
+sl_codec_read_delay_ms(struct sl_slice body)
+{
+	struct sl_json error, details;
+	int64_t found = 0;
+
+	/* Most errors have none: they are not read for it. */
+	if (sl_slice_search(body, SL_SLICE("google.rpc.RetryInfo")) < 0 ||
+	    sl_json_validate(body, NULL, NULL) != SL_OK)
+		return 0;
+	error = sl_json_parse(body);
+	if (error.type == SL_JSON_ARRAY) {
+		struct sl_json_iter first = sl_json_iter(error);
+
+		error = sl_json_next(&first) ? first.value : error;
+	}
+	details = sl_json_at(error, "error.details");
+	for (struct sl_json_iter it = sl_json_iter(details);
+	     details.type == SL_JSON_ARRAY && !found && sl_json_next(&it);)
+		found = delay_of(sl_json_get(it.value, "retryDelay"));
+	return found;
+}
+
 void
 sl_codec_read_error(int status, struct sl_slice body, struct sl_arena *arena,
                     struct sl_fault *out)

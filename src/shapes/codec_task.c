@@ -95,3 +95,82 @@ sl_task_tell_vector(struct sl_flow *flow, struct sl_slice raw)
 {
 	sl_flow_part(flow, 0, &(struct sl_part){ .kind = SL_PART_OPAQUE, .raw = raw });
 }
+
+void
+sl_task_put_texts(struct sl_json_writer *w, const char *name, const struct sl_dialog *dialog)
+{
+	sl_json_key(w, name);
+	sl_json_arr(w);
+	for (const struct sl_part *part = sl_task_texts(dialog); part; part = part->next)
+		sl_json_put_raw(w, part->raw);
+	sl_json_arr_end(w);
+}
+
+/* The first row of a word counts; the last one stands for all others. */
+static const struct {
+	const char *gemini, *cohere;
+	bool        exact;
+} purposes[] = {
+	{ "\"RETRIEVAL_DOCUMENT\"", "search_document", true },
+	{ "\"RETRIEVAL_QUERY\"", "search_query", true },
+	{ "\"CLASSIFICATION\"", "classification", true },
+	{ "\"CLUSTERING\"", "clustering", true },
+	{ "\"QUESTION_ANSWERING\"", "search_query", false },
+	{ "\"FACT_VERIFICATION\"", "search_query", false },
+	{ "\"CODE_RETRIEVAL_QUERY\"", "search_query", false },
+	{ "", "search_document", false },
+};
+enum { PURPOSES = sizeof(purposes) / sizeof(purposes[0]) };
+
+const char *
+sl_task_cohere_purpose(struct sl_json task, bool *exact)
+{
+	size_t row = 0;
+
+	while (row + 1 < PURPOSES && !sl_slice_is(task.raw, purposes[row].gemini))
+		row++;
+	*exact = purposes[row].exact;
+	return purposes[row].cohere;
+}
+
+struct sl_slice
+sl_task_gemini_purpose(struct sl_json input_type)
+{
+	for (size_t i = 0; i < PURPOSES && purposes[i].exact; i++)
+		if (sl_json_is(input_type, purposes[i].cohere))
+			return sl_slice_str(purposes[i].gemini);
+	return SL_SLICE_NONE;
+}
+
+/* Vectors stand where their index says, whatever their order. */
+void
+sl_task_read_data(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
+{
+	struct sl_json reply = sl_task_reply(flow, body, arena);
+	struct sl_json data = sl_json_get(reply, "data");
+	struct sl_slice *vectors;
+	size_t count = 0;
+	int64_t spent;
+
+	for (struct sl_json_iter it = sl_json_iter(data);
+	     data.type == SL_JSON_ARRAY && sl_json_next(&it);)
+		count++;
+	vectors = count ? SL_ARENA_ARRAY(arena, struct sl_slice, count) : NULL;
+	if (!vectors) {
+		sl_flow_end(flow);
+		return;
+	}
+	for (struct sl_json_iter it = sl_json_iter(data); sl_json_next(&it);) {
+		int64_t index;
+
+		if (!sl_json_i64(sl_json_get(it.value, "index"), &index) || index < 0 ||
+		    (size_t)index >= count)
+			index = (int64_t)it.index;
+		vectors[index] = sl_json_get(it.value, "embedding").raw;
+	}
+	for (size_t i = 0; i < count; i++)
+		sl_task_tell_vector(flow, vectors[i].len ? vectors[i] : SL_SLICE("[]"));
+	if (!sl_json_i64(sl_json_at(reply, "usage.prompt_tokens"), &spent))
+		spent = -1;
+	sl_task_end(flow, spent);
+}

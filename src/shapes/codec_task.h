@@ -30,6 +30,15 @@ enum sl_err sl_task_put_request(struct sl_encode *encode,
 void sl_task_add_text(struct sl_dialog *dialog, struct sl_slice literal, struct sl_where where);
 /* The first part of what is to be embedded; NULL: nothing. */
 const struct sl_part *sl_task_texts(const struct sl_dialog *dialog);
+/* They as member `name`, an array. */
+void sl_task_put_texts(struct sl_json_writer *w, const char *name,
+                       const struct sl_dialog *dialog);
+/* What embeddings are for: Cohere's word for Gemini's, *exact if it means the same, and
+ * back (SL_SLICE_NONE: no such word; else a JSON string). */
+const char *sl_task_cohere_purpose(struct sl_json task, bool *exact);
+struct sl_slice sl_task_gemini_purpose(struct sl_json input_type);
+/* A reply of OpenAI's API and of those who copy it. */
+void sl_task_read_data(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena);
 /* A vector: a JSON array of numbers. */
 void sl_task_tell_vector(struct sl_flow *flow, struct sl_slice raw);
 

@@ -92,26 +92,33 @@ get(struct sl_json object, const char *camel, const char *snake)
 
 /* One content: its texts, which are one. */
 static bool
-decode_one(struct sl_dialog *dialog, struct sl_json request, struct sl_where where,
+decode_one(struct sl_dialog *dialog, struct sl_json request, const struct sl_where *up,
            struct sl_fault *fault)
 {
 	struct sl_json parts = sl_json_at(request, "content.parts");
 	struct sl_json dimensions = get(request, "outputDimensionality", "output_dimensionality");
+	struct sl_json task = get(request, "taskType", "task_type");
 	struct sl_json before = dialog->params[SL_PARAM_DIMENSIONS].value;
-	const struct sl_where *up = sl_dialog_where(dialog, where);
+	const struct sl_where content = sl_where_member(up, SL_SLICE("content"));
 	struct sl_buf text;
 
 	if (dialog->turns && !sl_slice_eq(before.raw, dimensions.raw))
 		return sl_codec_refuse(fault, SL_FAULT_UNSUPPORTED, dialog, up,
 		                       "all texts must ask for the same dimensions.");
+	if (dialog->turns && !sl_slice_eq(dialog->params[SL_PARAM_EMBEDDING_TASK].value.raw, task.raw))
+		return sl_codec_refuse(fault, SL_FAULT_UNSUPPORTED, dialog, up,
+		                       "all texts must have the same taskType.");
 	sl_dialog_param(dialog, SL_PARAM_DIMENSIONS, dimensions,
 	                sl_where_member(up, SL_SLICE("outputDimensionality")));
+	sl_dialog_param(dialog, SL_PARAM_EMBEDDING_TASK, task,
+	                sl_where_member(up, SL_SLICE("taskType")));
 	for (struct sl_json_iter it = sl_json_iter(request); sl_json_next(&it);) {
 		struct sl_slice key = sl_gemini_camel(sl_codec_key(it.key, dialog->arena),
 		                                      dialog->arena);
 
 		if (!sl_slice_is(key, "content") && !sl_slice_is(key, "model") &&
-		    !sl_slice_is(key, "outputDimensionality") && !sl_slice_is(key, "requests"))
+		    !sl_slice_is(key, "outputDimensionality") && !sl_slice_is(key, "requests") &&
+		    !sl_slice_is(key, "taskType"))
 			sl_dialog_extra(dialog, sl_where_member(up, key), key, it.value.raw);
 	}
 	sl_buf_init(&text, parts.raw.len + 2);
@@ -122,13 +129,13 @@ decode_one(struct sl_dialog *dialog, struct sl_json request, struct sl_where whe
 
 		if (!piece.json) {
 			sl_buf_release(&text);
-			return sl_codec_refuse(fault, SL_FAULT_UNSUPPORTED, dialog, up,
+			return sl_codec_refuse(fault, SL_FAULT_UNSUPPORTED, dialog, &content,
 			                       "only text can be embedded elsewhere.");
 		}
 		sl_text_append(&text, piece);
 	}
 	sl_buf_append_char(&text, '"');
-	sl_task_add_text(dialog, sl_arena_dup(dialog->arena, sl_buf_slice(&text)), where);
+	sl_task_add_text(dialog, sl_arena_dup(dialog->arena, sl_buf_slice(&text)), content);
 	dialog->failed |= text.failed;
 	sl_buf_release(&text);
 	return true;
@@ -143,10 +150,11 @@ decode(const struct sl_codec_input *in, struct sl_dialog *dialog, struct sl_faul
 
 	sl_dialog_init(dialog, "gemini_embed", dialog->arena);
 	if (requests.type != SL_JSON_ARRAY)
-		return decode_one(dialog, body, sl_where_member(NULL, SL_SLICE("content")), fault);
+		return decode_one(dialog, body, NULL, fault);
 	up = sl_dialog_where(dialog, sl_where_member(NULL, SL_SLICE("requests")));
 	for (struct sl_json_iter it = sl_json_iter(requests); sl_json_next(&it);)
-		if (!decode_one(dialog, it.value, sl_where_element(up, it.index), fault))
+		if (!decode_one(dialog, it.value,
+		                sl_dialog_where(dialog, sl_where_element(up, it.index)), fault))
 			return false;
 	return true;
 }
@@ -175,6 +183,7 @@ encode(struct sl_encode *e)
 		sl_json_arr_end(&w);
 		sl_json_obj_end(&w);
 		sl_encode_param(e, &w, SL_PARAM_DIMENSIONS, "outputDimensionality");
+		sl_encode_param(e, &w, SL_PARAM_EMBEDDING_TASK, "taskType");
 		sl_json_obj_end(&w);
 	}
 	sl_json_arr_end(&w);

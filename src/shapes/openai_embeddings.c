@@ -56,6 +56,7 @@ decode(const struct sl_codec_input *in, struct sl_dialog *dialog, struct sl_faul
 	static const struct sl_codec_param rows[] = {
 		{ SL_SLICE_INIT("dimensions"), SL_PARAM_DIMENSIONS },
 		{ SL_SLICE_INIT("user"), SL_PARAM_USER },
+		{ SL_SLICE_INIT("output_dimension"), SL_PARAM_DIMENSIONS }, /* Mistral's */
 	};
 	struct sl_json body = sl_json_parse(in->input->body);
 
@@ -64,6 +65,11 @@ decode(const struct sl_codec_input *in, struct sl_dialog *dialog, struct sl_faul
 		struct sl_slice key = sl_codec_key(it.key, dialog->arena);
 		const struct sl_where where = sl_where_member(NULL, key);
 
+		if (sl_slice_is(key, "input_type") && sl_task_gemini_purpose(it.value).len) {
+			sl_dialog_param(dialog, SL_PARAM_EMBEDDING_TASK,
+			                sl_json_parse(sl_task_gemini_purpose(it.value)), where);
+			continue;
+		}
 		if (!sl_codec_take_param(dialog, rows, sizeof(rows) / sizeof(rows[0]), key,
 		                         it.value, where) &&
 		    !sl_slice_is(key, "model") && !sl_slice_is(key, "input") &&
@@ -82,49 +88,12 @@ encode(struct sl_encode *e)
 	sl_json_obj(&w);
 	if (!e->target->model_in_path)
 		sl_json_str(&w, "model", e->target->model);
-	sl_json_key(&w, "input");
-	sl_json_arr(&w);
-	for (const struct sl_part *part = sl_task_texts(e->dialog); part; part = part->next)
-		sl_json_put_raw(&w, part->raw);
-	sl_json_arr_end(&w);
+	sl_task_put_texts(&w, "input", e->dialog);
 	sl_json_str(&w, "encoding_format", SL_SLICE("float"));
 	sl_encode_param(e, &w, SL_PARAM_DIMENSIONS, "dimensions");
 	sl_encode_param(e, &w, SL_PARAM_USER, "user");
 	sl_json_obj_end(&w);
 	return SL_OK;
-}
-
-/* Vectors stand where their index says, whatever their order. */
-static void
-read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
-{
-	struct sl_json reply = sl_task_reply(flow, body, arena);
-	struct sl_json data = sl_json_get(reply, "data");
-	struct sl_slice *vectors;
-	size_t count = 0;
-	int64_t spent;
-
-	for (struct sl_json_iter it = sl_json_iter(data);
-	     data.type == SL_JSON_ARRAY && sl_json_next(&it);)
-		count++;
-	vectors = count ? SL_ARENA_ARRAY(arena, struct sl_slice, count) : NULL;
-	if (!vectors) {
-		sl_flow_end(flow);
-		return;
-	}
-	for (struct sl_json_iter it = sl_json_iter(data); sl_json_next(&it);) {
-		int64_t index;
-
-		if (!sl_json_i64(sl_json_get(it.value, "index"), &index) || index < 0 ||
-		    (size_t)index >= count)
-			index = (int64_t)it.index;
-		vectors[index] = sl_json_get(it.value, "embedding").raw;
-	}
-	for (size_t i = 0; i < count; i++)
-		sl_task_tell_vector(flow, vectors[i].len ? vectors[i] : SL_SLICE("[]"));
-	if (!sl_json_i64(sl_json_at(reply, "usage.prompt_tokens"), &spent))
-		spent = -1;
-	sl_task_end(flow, spent);
 }
 
 /* Little-endian 32-bit floats in base64: what the SDKs ask for unless told not to. */
@@ -209,7 +178,7 @@ static const struct sl_codec_ops codec = {
 	.write_whole = write_whole,
 	.keeps_request = true,
 	.encode_request = encode,
-	.read_whole = read_whole,
+	.read_whole = sl_task_read_data,
 };
 
 const struct sl_shape_ops sl_shape_openai_embeddings = {

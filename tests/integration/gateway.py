@@ -85,6 +85,7 @@ def fleet_providers(fleet):
         "bedrock", "bedrock", fleet.url("bedrock"), auth=None, extra="region: %s\naccess_key_id: "
         "%s\nsecret_access_key: %s" % (REGION, ACCESS_KEY_ID, fleet.key("bedrock"))))
     blocks.append(provider_block("cohere", "cohere", fleet.url("cohere"), fleet.key("cohere")))
+    blocks.append(provider_block("mistral", "mistral", fleet.url("mistral"), fleet.key("mistral")))
     blocks.append(provider_block("openai-b", "openai", fleet.url("openai-b"),
                                  fleet.key("openai-b")))
     blocks.append(provider_block("refused", "openai", "http://127.0.0.1:%d/v1" % free_port(), "k"))

@@ -63,6 +63,16 @@ def test_messages_request_bytes(gateway, key, fleet, stream):
     assert fleet.journal.last().body == body.replace(b"anthropic/lax-model", b"lax-model")
 
 
+def test_version_and_betas_pass(gateway, key, fleet):
+    headers = [(name, "2026-10-21" if name == "anthropic-version" else value)
+               for name, value in SHAPES["messages"].headers(key)]
+    body = SHAPES["messages"].ask(key, model="anthropic/lax-model").partition(b"\r\n\r\n")[2]
+    exchange(gateway, "/v1/messages", body, headers + [("anthropic-beta", "later-2030,sooner")])
+    entry = fleet.journal.last()
+    assert entry.header("anthropic-version") == "2026-10-21"
+    assert entry.header("anthropic-beta") == "later-2030,sooner"
+
+
 @pytest.mark.parametrize("path,model", [
     ("/v1beta/models/gemini-2.5-flash:generateContent", "gemini-2.5-flash"),
     ("/v1/models/gemini-2.5-flash:streamGenerateContent?alt=sse", "gemini-2.5-flash"),

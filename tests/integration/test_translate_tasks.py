@@ -1,4 +1,5 @@
-"""Embeddings between OpenAI and Gemini, token counts between Anthropic and Gemini."""
+"""Embeddings by OpenAI, Gemini, Cohere and Mistral for callers of the first two, token counts
+between Anthropic and Gemini."""
 import base64
 import json
 import struct
@@ -15,12 +16,16 @@ from tests.integration import openapi  # noqa: E402
 from tests.upstream.openai_api import vector  # noqa: E402
 
 
+EMBEDDERS = {"gemini-embedding-001": "gemini", "text-embedding-3-small": "openai",
+             "embed-v4.0": "cohere", "mistral-embed": "mistral"}
+MADE_ELSEWHERE = [name for name in EMBEDDERS if not name.startswith("text-")]
+
+
 @pytest.fixture(scope="module")
 def gateway_options():
     return {"models": "\n".join(
         "  - name: %s\n    deployments: [{provider: %s, model: %s}]" % (name, provider, name)
-        for name, provider in (("gemini-embedding-001", "gemini"),
-                               ("text-embedding-3-small", "openai")))}
+        for name, provider in EMBEDDERS.items())}
 
 
 @pytest.fixture
@@ -38,19 +43,45 @@ def google(gateway, key):
         yield client
 
 
+@pytest.mark.parametrize("model", MADE_ELSEWHERE)
 @pytest.mark.parametrize("form", ["float", "base64", None])
-def test_openai_embeds_with_gemini(client, gateway, key, form):
+def test_openai_embeds_elsewhere(client, gateway, key, form, model):
     more = {} if form is None else {"encoding_format": form}
-    answer = client.embeddings.create(model="gemini-embedding-001", input=["b", "a c"],
-                                      dimensions=7, **more)
+    answer = client.embeddings.create(model=model, input=["b", "a c"], dimensions=256, **more)
     for index, text in enumerate(("b", "a c")):
         got = answer.data[index].embedding
         if isinstance(got, str):
-            got = list(struct.unpack("<7f", base64.b64decode(got)))
-        assert answer.data[index].index == index and got == vector(text, 7)
-    body = gateway.request("POST", "/v1/embeddings", {
-        "model": "gemini-embedding-001", "input": "x"}, key=key).json()
+            got = list(struct.unpack("<256f", base64.b64decode(got)))
+        assert answer.data[index].index == index and got == vector(text, 256)
+    body = gateway.request("POST", "/v1/embeddings", {"model": model, "input": "x"}, key=key).json()
     openapi.judge_reply("embeddings", body)
+
+
+@pytest.mark.parametrize("model, sent, warning", [
+    ("embed-v4.0", {"input_type": "search_query", "embedding_types": ["float"]}, None),
+    ("mistral-embed", {"encoding_format": "float"}, "parameter_dropped;/input_type"),
+])
+def test_what_they_are_for(gateway, key, fleet, model, sent, warning):
+    answer = gateway.request("POST", "/v1/embeddings", {
+        "model": model, "input": "x", "input_type": "search_query"}, key=key)
+    assert answer.status == 200, answer.body
+    assert answer.headers.get("x-gateway-translation-warnings") == warning
+    body = json.loads(fleet.journal.last().body)
+    assert {name: body[name] for name in body if name not in ("model", "input", "texts")} == sent
+
+
+def test_members_of_mistral_pass(gateway, key, fleet):
+    ask = {"model": "mistral-embed", "input": "x", "output_dimension": 8, "output_dtype": "int8"}
+    assert gateway.request("POST", "/v1/embeddings", ask, key=key).status == 200
+    assert json.loads(fleet.journal.last().body) == dict(ask, input=["x"], encoding_format="float")
+    answer = gateway.request("POST", "/v1/embeddings", dict(ask, truncation=True), key=key)
+    assert answer.status == 400 and "truncation" in answer.json()["error"]["message"]
+
+
+def test_more_texts_than_cohere_takes(client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.embeddings.create(model="embed-v4.0", input=["x"] * 97)
+    assert caught.value.param == "input[96]"
 
 
 @pytest.mark.parametrize("given", [[1, 2], [[1, 2], [3]]])
@@ -60,16 +91,20 @@ def test_token_numbers_are_refused(client, given):
     assert caught.value.param == "input" and "Send text" in str(caught.value)
 
 
-def test_google_embeds_with_openai(google, gateway, key):
+@pytest.mark.parametrize("model", [name for name in EMBEDDERS if EMBEDDERS[name] != "gemini"])
+def test_google_embeds_elsewhere(google, model):
     answer = google.models.embed_content(
-        model="text-embedding-3-small", contents=["b", "a c"],
-        config=types.EmbedContentConfig(output_dimensionality=7))
-    assert [e.values for e in answer.embeddings] == [vector("b", 7), vector("a c", 7)]
+        model=model, contents=["b", "a c"],
+        config=types.EmbedContentConfig(output_dimensionality=256, task_type="CLUSTERING"))
+    assert [e.values for e in answer.embeddings] == [vector("b", 256), vector("a c", 256)]
+
+
+def test_google_embeds_one(gateway, key):
     one = gateway.request("POST", "/v1beta/models/text-embedding-3-small:embedContent", {
         "content": {"parts": [{"text": "b"}]}, "taskType": "RETRIEVAL_QUERY"}, key=None,
         headers={"x-goog-api-key": key})
     assert one.json() == {"embedding": {"values": vector("b", 16)}}
-    assert one.headers["x-gateway-translation-warnings"] == "unknown_member;/content/taskType"
+    assert one.headers["x-gateway-translation-warnings"] == "parameter_dropped;/taskType"
 
 
 def test_anthropic_counts_with_gemini(gateway, key, fleet):

@@ -15,6 +15,7 @@ so that a test can compare the gateway's records with the provider's bill.
     anthropic_api.py messages, count_tokens
     bedrock_api.py   converse, converse-stream, signatures checked
     cohere_api.py    v2 chat, embed
+    mistral_api.py   embeddings
     gemini_api.py    generateContent and its siblings, v1beta and v1
     vertex_api.py    the Gemini API with a service account's tokens
     oauth.py         token endpoints

@@ -13,6 +13,9 @@ def main():
                         help="first port; each provider takes the next one (default: any free)")
     parser.add_argument("--host", default="127.0.0.1")
     options = parser.parse_args()
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     fleet = Fleet(port=options.port, host=options.host).start()
     for label in fleet.providers:
         print("%-10s %-34s key %s" % (label, fleet.url(label), fleet.key(label)))
@@ -21,9 +24,6 @@ def main():
     for name, text in faults.NAMES.items():
         print("  %-14s %s" % (name, text))
     print(flush=True)
-    stopped = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopped.set())
     stopped.wait()
     fleet.stop()
 

@@ -8,7 +8,7 @@ import re
 
 from . import rules
 from .app import Provider, dump, parse_object
-from .openai_api import spoil_members
+from .openai_api import spoil_members, vector
 from .rules import Broken, Directives, expect, number, one_of, typed
 from .script import Script
 from .wire import Reply
@@ -154,8 +154,9 @@ class Cohere(Provider):
         self.check_model(body["model"])
         texts = body.get("texts") or []
         expect(0 < len(texts) <= 96, "invalid request: texts must hold 1 to 96 texts", "texts")
-        size = 4
-        floats = [[round((len(text) + i) / 8, 3) for i in range(size)] for text in texts]
+        expect(body.get("embedding_types", ["float"]) == ["float"], "emulated are floats",
+               "embedding_types")
+        floats = [vector(text, body.get("output_dimension") or 16) for text in texts]
         words = sum(rules.word_count(text) for text in texts)
         usage = {"billed_units": {"input_tokens": words}}
         return self.json_reply(entry, {

@@ -13,19 +13,20 @@ from .bedrock_api import Bedrock
 from .cohere_api import Cohere
 from .gemini_api import Gemini
 from .journal import Journal
+from .mistral_api import Mistral
 from .openai_api import OpenAI
 from .vertex_api import Vertex
 
 KINDS = {"openai": OpenAI, "anthropic": Anthropic, "gemini": Gemini, "azure": Azure,
-         "bedrock": Bedrock, "cohere": Cohere, "vertex": Vertex}
-BASE_PATH = {"openai": "/v1"}
+         "bedrock": Bedrock, "cohere": Cohere, "vertex": Vertex, "mistral": Mistral}
+BASE_PATH = {"openai": "/v1", "mistral": "/v1"}
 
 
 class Fleet:
     """start() returns when every port listens; stop() joins the thread."""
 
     def __init__(self, labels=("openai", "anthropic", "gemini", "azure", "bedrock", "cohere", "vertex",
-                         "openai-b"), port=0,
+                         "mistral", "openai-b"), port=0,
                  host="127.0.0.1", tls=None, http2=None):
         """`http2`: an http2.Trouble; the emulators then speak HTTP/2 and nothing else."""
         self.journal = Journal()

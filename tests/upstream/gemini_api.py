@@ -261,6 +261,19 @@ class Gemini(Provider):
                                  "reason": "API_KEY_INVALID", "domain": "googleapis.com"}]
         return {"error": error}
 
+    def error_reply(self, status, message, broken=None, headers=()):
+        """This API says how long to wait in the body, not in a field."""
+        wait = [value for name, value in headers if name == "Retry-After" and value.isdigit()]
+        if not wait:
+            return super().error_reply(status, message, broken, headers)
+        reply = super().error_reply(status, message, broken,
+                                    [h for h in headers if h[0] != "Retry-After"])
+        body = json.loads(reply.body)
+        body["error"]["details"] = [{"@type": "type.googleapis.com/google.rpc.RetryInfo",
+                                     "retryDelay": wait[0] + "s"}]
+        reply.body = dump(body)
+        return reply
+
     def check_credential(self, request):
         if "key" in request.query:
             raise Broken("The key belongs into the x-goog-api-key header.", None, None, 403)
