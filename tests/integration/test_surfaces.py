@@ -1,6 +1,7 @@
 """All five contracts at once: on one port, and without a trace of one in another."""
 import concurrent.futures
 import json
+import pathlib
 import re
 
 import pytest
@@ -121,6 +122,15 @@ def test_a_model_name_forges_nothing(gateway, surface, model):
     assert answer.headers.get("X-Forged") is None
     assert not [value for value in answer.headers.values() if "\n" in value or "\r" in value]
     assert answer.headers["Content-Type"].startswith("application/json")
+
+
+def test_every_acceptance_check_has_its_test():
+    """Tests are named by the number of their check: test_45_..., test_9_10_..."""
+    numbers = set()
+    for path in pathlib.Path(__file__).parent.glob("test_surfaces_*.py"):
+        for name in re.findall(r"^def test_((?:\d+_)+)", path.read_text(), re.M):
+            numbers.update(map(int, name.strip("_").split("_")))
+    assert numbers == set(range(1, 71))
 
 
 def test_other_contracts_have_no_catch_all(gateway):

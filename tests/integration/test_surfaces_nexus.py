@@ -165,7 +165,7 @@ def test_60_the_providers_error_passes(gateway, key, fleet):
     answer = gateway.request("POST", "/v1/messages", {"model": "claude-haiku-4-5", "messages": []},
                              key=key, headers={"anthropic-version": "2023-06-01"})
     assert answer.status == 400 and answer.json()["type"] == "error"
-    assert answer.body == fleet.journal.last().reply or b"max_tokens" in answer.body
+    assert answer.body == fleet.journal.last().reply
     carried(answer, "anthropic", "claude-haiku-4-5")
 
 
@@ -229,13 +229,14 @@ def test_65_carriers_of_the_sdks(gateway, key, carrier, path, model):
 
 
 def test_62_auto(gateway, key):
-    bodies = [dict(CHAT, model="auto", messages=[{"role": "user", "content": text}])
-              for text in ("hi", "Write a Rust parser for SQL, with tests and a proof. " * 40)]
-    for body in bodies:
-        answer = gateway.request("POST", "/v1/chat/completions", body, key=key)
+    hard = ("Prove step by step that this consensus algorithm is linearizable, derive its message "
+            "complexity, and write a Rust implementation with tests and a proof of each lemma. ")
+    for text, target in (("hi", ("openai", "gpt-4o-mini")),
+                         (hard * 12, ("anthropic", "claude-haiku-4-5"))):
+        answer = gateway.request("POST", "/v1/chat/completions", dict(
+            CHAT, model="auto", messages=[{"role": "user", "content": text}]), key=key)
         assert answer.status == 200
-        assert answer.headers["X-Nexus-Routed-Provider"] in ("openai", "openai-b", "anthropic")
-        assert answer.headers["X-Nexus-Routed-Model"] and answer.headers["X-Nexus-Attempts"] == "1"
+        carried(answer, *target)
     answer = gateway.request("POST", "/v1/embeddings", {"model": "auto", "input": "x"}, key=key)
     assert answer.status == 400 and answer.json()["error"]["param"] == "model"
 
