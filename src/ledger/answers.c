@@ -11,9 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "base/list.h"
+#include "base/sha256.h"
 #include "store/store.h"
 
 enum { DIGEST_SIZE = 32, BUCKETS = 16384, TRIM_EVERY = 256, TYPE_SIZE = 128 };
@@ -47,22 +46,15 @@ struct sl_answers {
 
 /* --- digests ---------------------------------------------------------------------- */
 
-static bool
+static void
 digest(const struct sl_slice *parts, size_t count, unsigned char out[DIGEST_SIZE])
 {
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool ok = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+	struct sl_sha256 hash;
 
-	for (size_t i = 0; ok && i < count; i++) {
-		uint64_t size = parts[i].len;
-
-		/* With its length, or two parts could be divided another way. */
-		ok = EVP_DigestUpdate(context, &size, sizeof(size)) == 1 &&
-		     EVP_DigestUpdate(context, parts[i].ptr, parts[i].len) == 1;
-	}
-	ok = ok && EVP_DigestFinal_ex(context, out, NULL) == 1;
-	EVP_MD_CTX_free(context);
-	return ok;
+	sl_sha256_begin(&hash);
+	for (size_t i = 0; i < count; i++)
+		sl_sha256_add_part(&hash, parts[i]);
+	sl_sha256_end(&hash, out);
 }
 
 /* --- entries ------------------------------------------------------------------------ */
@@ -303,9 +295,8 @@ sl_answers_claim(struct sl_answers *answers, const struct sl_answer_query *query
 	enum sl_err err;
 
 	*out = NULL;
-	if (!digest((struct sl_slice[]){ query->key_id, query->name }, 2, id) ||
-	    !digest((struct sl_slice[]){ query->path, query->query, query->body }, 3, request))
-		return SL_ENOMEM;
+	digest((struct sl_slice[]){ query->key_id, query->name }, 2, id);
+	digest((struct sl_slice[]){ query->path, query->query, query->body }, 3, request);
 	pthread_mutex_lock(&answers->lock);
 	found = find(answers, id);
 	if (found && found->state != CLAIMED && found->expires_wall_ms <= query->now_wall_ms) {

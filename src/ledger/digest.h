@@ -15,6 +15,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/sha256.h"
 #include "base/slice.h"
 
 enum {
@@ -27,11 +28,11 @@ enum {
 
 struct sl_digester_thread;
 
-/* Embedded. shared: atomic after init; every thread gets a context of its own. */
+/* Embedded. shared: frozen after init; every thread remembers digests of its own. */
 struct sl_digester {
-	unsigned char              pepper[SL_PEPPER_SIZE];
+	struct sl_hmac             hmac;    /* under the pepper */
 	uint64_t                   fingerprint_key[2]; /* random, of this process */
-	void                      *mac;     /* EVP_MAC, fetched once */
+	bool                       open;
 	pthread_key_t              key;
 	pthread_mutex_t            lock;    /* guards threads */
 	struct sl_digester_thread *threads;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
+#include "base/sha256.h"
 
 struct money_book {
 	struct money_book *next;
@@ -48,43 +48,22 @@ sl_money_meta_put(const struct sl_store_ops *ops, void *conn, const char *name, 
 
 /* --- chains --------------------------------------------------------------------------- */
 
-void *
-sl_money_hasher_new(void)
-{
-	return EVP_MD_CTX_new();
-}
-
 void
-sl_money_hasher_free(void *hasher)
-{
-	EVP_MD_CTX_free(hasher);
-}
-
-bool
-sl_money_chain(void *hasher, unsigned char chain[SL_CHAIN_SIZE],
-               const struct sl_entry_row *entry)
+sl_money_chain(unsigned char chain[SL_CHAIN_SIZE], const struct sl_entry_row *entry)
 {
 	const int64_t numbers[] = { entry->event, entry->book, entry->amount, entry->balance,
 		                    entry->wall_ms };
-	unsigned char bytes[SL_CHAIN_SIZE + sizeof(numbers)];
+	struct sl_sha256 hash;
 
-	memcpy(bytes, chain, SL_CHAIN_SIZE);
-	memcpy(bytes + SL_CHAIN_SIZE, numbers, sizeof(numbers));
-	return EVP_DigestInit_ex(hasher, EVP_sha256(), NULL) &&
-	       EVP_DigestUpdate(hasher, bytes, sizeof(bytes)) &&
-	       EVP_DigestUpdate(hasher, entry->kind.ptr, entry->kind.len) &&
-	       EVP_DigestUpdate(hasher, entry->reference.ptr, entry->reference.len) &&
-	       EVP_DigestFinal_ex(hasher, chain, NULL);
+	sl_sha256_begin(&hash);
+	sl_sha256_add(&hash, sl_slice_make((const char *)chain, SL_CHAIN_SIZE));
+	sl_sha256_add(&hash, sl_slice_make((const char *)numbers, sizeof(numbers)));
+	sl_sha256_add(&hash, entry->kind);
+	sl_sha256_add(&hash, entry->reference);
+	sl_sha256_end(&hash, chain);
 }
 
 /* --- books ------------------------------------------------------------------------------ */
-
-bool
-money_books_init(struct money_books *books)
-{
-	books->hasher = sl_money_hasher_new();
-	return books->hasher != NULL;
-}
 
 void
 money_books_forget(struct money_books *books)
@@ -97,13 +76,6 @@ money_books_forget(struct money_books *books)
 			free(gone);
 		}
 	}
-}
-
-void
-money_books_release(struct money_books *books)
-{
-	money_books_forget(books);
-	sl_money_hasher_free(books->hasher);
 }
 
 static enum sl_err
@@ -151,8 +123,7 @@ money_post(struct money_books *books, int64_t number, int64_t amount, const char
 	entry.balance = book->row.balance;
 	book->row.entries++;
 	book->changed = true;
-	if (!sl_money_chain(books->hasher, book->row.chain, &entry))
-		return SL_ENOMEM;
+	sl_money_chain(book->row.chain, &entry);
 	memcpy(entry.chain, book->row.chain, sizeof(entry.chain));
 	books->next_entry++;
 	return books->ops->money->entry_add(books->conn, &entry);

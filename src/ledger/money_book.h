@@ -14,15 +14,12 @@ struct money_books {
 	struct money_book         *buckets[MONEY_BOOK_BUCKETS];
 	int64_t                    event;      /* of the entries that are posted */
 	int64_t                    next_entry; /* id the store will give the next one */
-	void                      *hasher;
 	const struct sl_store_ops *ops;  /* of the running call */
 	void                      *conn;
 };
 
-/* In zeroed memory. False: out of memory. */
-bool money_books_init(struct money_books *books);
+/* Books of zeros are empty; forgetting empties them. */
 void money_books_forget(struct money_books *books);
-void money_books_release(struct money_books *books);
 /* One side of an event; amount 0 is none. SL_ELIMIT: no balance is that large. */
 enum sl_err money_post(struct money_books *books, int64_t book, int64_t amount, const char *kind,
                        struct sl_slice reference, int64_t wall_ms);
@@ -30,11 +27,8 @@ enum sl_err money_book_balance(struct money_books *books, int64_t book, int64_t 
 /* Writes the balances that changed. */
 enum sl_err money_books_flush(struct money_books *books);
 
-/* The next link of a book's chain; the hasher is for one thread. */
-void *sl_money_hasher_new(void);
-void sl_money_hasher_free(void *hasher);
-bool sl_money_chain(void *hasher, unsigned char chain[SL_CHAIN_SIZE],
-                    const struct sl_entry_row *entry);
+/* The next link of a book's chain. */
+void sl_money_chain(unsigned char chain[SL_CHAIN_SIZE], const struct sl_entry_row *entry);
 
 /* Named numbers of the ledger in the store's meta table; absent: 0. */
 enum sl_err sl_money_meta_get(const struct sl_store_ops *ops, void *conn, const char *name,

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
+#include "base/sha256.h"
 #include "ledger/audit.h"
 #include "ledger/money_internal.h"
 #include "store/store.h"
@@ -26,12 +25,6 @@ struct credit_job {
 	unsigned char           digest[32];
 	struct sl_task          task;
 };
-
-static bool
-digest(struct sl_slice code, unsigned char out[32])
-{
-	return EVP_Digest(code.ptr, code.len, out, NULL, EVP_sha256(), NULL) == 1;
-}
 
 static void
 run_credit(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
@@ -105,8 +98,8 @@ prepare(struct sl_money *money, struct sl_money_credit *credit, struct credit_jo
 		return SL_EINVAL;
 	*work = (struct credit_job){ .job = { .run = run_credit, .done = credit_done },
 		                     .money = money, .credit = credit };
-	if (voucher && !digest(credit->external_id, work->digest))
-		return SL_ENOMEM;
+	if (voucher)
+		sl_sha256(credit->external_id, work->digest);
 	pthread_mutex_lock(&money->lock);
 	work->account = money_account(money, SL_SCOPE_WORKSPACE, credit->workspace);
 	if (!work->account)
@@ -180,7 +173,8 @@ prepare_voucher(struct sl_money_voucher *voucher, struct voucher_job *work)
 	    voucher->amount <= 0 || voucher->amount > CREDIT_MAX)
 		return SL_EINVAL;
 	*work = (struct voucher_job){ .job.run = run_voucher, .voucher = voucher };
-	return digest(voucher->code, work->digest) ? SL_OK : SL_ENOMEM;
+	sl_sha256(voucher->code, work->digest);
+	return SL_OK;
 }
 
 static void

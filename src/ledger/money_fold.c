@@ -67,12 +67,7 @@ struct sl_money_fold {
 struct sl_money_fold *
 sl_money_fold_new(void)
 {
-	struct sl_money_fold *fold = calloc(1, sizeof(*fold));
-
-	if (fold && money_books_init(&fold->books))
-		return fold;
-	free(fold);
-	return NULL;
+	return calloc(1, sizeof(struct sl_money_fold));
 }
 
 void
@@ -114,7 +109,7 @@ sl_money_fold_free(struct sl_money_fold *fold)
 	if (!fold)
 		return;
 	sl_money_fold_forget(fold);
-	money_books_release(&fold->books);
+	money_books_forget(&fold->books);
 	free(fold);
 }
 

@@ -10,8 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include <openssl/evp.h>
-
+#include "base/sha256.h"
 #include "base/timestamp.h"
 #include "ledger/digest.h"
 #include "ledger/key_policy.h"
@@ -395,8 +394,7 @@ end_user_name(const struct sl_key_policy *policy, struct sl_slice owner, struct 
 	size_t fixed = strlen(kind) + owner.len + 2;
 
 	if (fixed + label.len > SL_SCOPE_NAME_MAX) {
-		if (EVP_Digest(label.ptr, label.len, digest, NULL, EVP_sha256(), NULL) != 1)
-			return SL_SLICE_NONE;
+		sl_sha256(label, digest);
 		sl_hex_encode(digest, sizeof(digest), hex);
 		label = sl_slice_make(hex, SL_SCOPE_NAME_MAX - fixed < sizeof(hex)
 		                               ? SL_SCOPE_NAME_MAX - fixed : sizeof(hex));

@@ -1,10 +1,11 @@
 /* trust.c - reading a file of authorities, and finding the one that a chain needs.
  *
- *   file --PEM--> DER, and the hash of its subject --a chain asks--> X509 in the store
+ *   file --PEM--> DER, framed as it must be --a chain asks for a subject--> X509 in the store
  *
  * What makes a bundle slow to read is its public keys, each of which OpenSSL 3 sends
  * through its decoders. The store asks a lookup method for a subject it does not know;
- * ours then decodes those of that subject, and the store keeps them.
+ * ours then decodes those of that subject, and the store keeps them. Nothing before that
+ * needs OpenSSL's providers, which take longer to be loaded than the file.
  */
 #include "net/trust.h"
 
@@ -18,18 +19,13 @@
 
 #include "base/buf.h"
 
-enum {
-	BYTES_MAX = 64 * 1024 * 1024,
-	ROOTS_MAX = 64 * 1024,
-	/* A file of no more is somebody's own and is read to the last bit at once. */
-	FEW = 8,
-};
+enum { BYTES_MAX = 64 * 1024 * 1024, ROOTS_MAX = 64 * 1024 };
 
 /* One certificate: where it stands in `der`. */
 struct root {
-	uint32_t at, len;
-	uint32_t subject; /* hash of its subject */
-	bool     aux;     /* with OpenSSL's own part behind it ("TRUSTED CERTIFICATE") */
+	uint32_t at, len, subject_at, subject_len;
+	uint32_t hash; /* of its subject, as OpenSSL compares names, once it is indexed */
+	bool     aux;  /* with OpenSSL's own part behind it ("TRUSTED CERTIFICATE") */
 };
 
 struct sl_trust {
@@ -39,6 +35,8 @@ struct sl_trust {
 	struct sl_buf    der;
 	struct root     *roots;
 	size_t           count, capacity;
+	pthread_mutex_t  lock; /* guards the hashes */
+	bool             indexed;
 	bool             is_system; /* the directory of the system's store counts too */
 	struct stat      file;      /* as it was read; zeros: there was none */
 	char             path[];
@@ -80,30 +78,40 @@ skip(const unsigned char **at, const unsigned char *end, int tag)
 	return true;
 }
 
-/* Hash of the subject (RFC 5280 4.1), as OpenSSL compares names. */
+/* Whether the bytes are framed as a certificate (RFC 5280 4.1), whose subject is then
+ * *subject. What is behind it is OpenSSL's own, or nothing. */
 static bool
-hash_subject(const unsigned char *der, size_t len, uint32_t *hash)
+walk(const unsigned char *der, size_t len, bool aux, struct sl_slice *subject)
 {
-	const unsigned char *at = der, *end = der + len, *subject;
-	X509_NAME *name;
-	int good = 0;
+	const unsigned char *at = der, *end = der + len, *own, *own_end;
 
-	if (!enter(&at, &end, V_ASN1_SEQUENCE) || !enter(&at, &end, V_ASN1_SEQUENCE))
+	if (!enter(&at, &end, V_ASN1_SEQUENCE) || (end != der + len && !aux))
+		return false;
+	own = at;
+	own_end = end;
+	if (!enter(&own, &own_end, V_ASN1_SEQUENCE))
+		return false;
+	at = own_end;
+	if (!skip(&at, end, V_ASN1_SEQUENCE) || !skip(&at, end, V_ASN1_BIT_STRING) || at != end)
 		return false;
 	/* The version, which is left out for the first. */
-	if (at < end && *at == (V_ASN1_CONTEXT_SPECIFIC | V_ASN1_CONSTRUCTED) && !skip(&at, end, 0))
+	if (own < own_end && *own == (V_ASN1_CONTEXT_SPECIFIC | V_ASN1_CONSTRUCTED) &&
+	    !skip(&own, own_end, 0))
 		return false;
-	if (!skip(&at, end, V_ASN1_INTEGER) || !skip(&at, end, V_ASN1_SEQUENCE) ||
-	    !skip(&at, end, V_ASN1_SEQUENCE) || !skip(&at, end, V_ASN1_SEQUENCE))
+	if (!skip(&own, own_end, V_ASN1_INTEGER) || !skip(&own, own_end, V_ASN1_SEQUENCE) ||
+	    !skip(&own, own_end, V_ASN1_SEQUENCE) || !skip(&own, own_end, V_ASN1_SEQUENCE))
 		return false;
-	subject = at;
-	if (!skip(&at, end, V_ASN1_SEQUENCE))
+	subject->ptr = (const char *)own;
+	if (!skip(&own, own_end, V_ASN1_SEQUENCE))
 		return false;
-	name = d2i_X509_NAME(NULL, &subject, at - subject);
-	if (name)
-		*hash = (uint32_t)X509_NAME_hash_ex(name, NULL, NULL, &good);
-	X509_NAME_free(name);
-	return good != 0;
+	subject->len = (size_t)((const char *)own - subject->ptr);
+	/* Its key, and what version 3 adds. */
+	if (!skip(&own, own_end, V_ASN1_SEQUENCE))
+		return false;
+	while (own < own_end)
+		if (!skip(&own, own_end, 0))
+			return false;
+	return true;
 }
 
 static X509 *
@@ -120,11 +128,14 @@ static bool
 add_root(struct sl_trust *trust, const unsigned char *der, size_t len, bool aux)
 {
 	struct root root = { .at = (uint32_t)trust->der.len, .len = (uint32_t)len, .aux = aux };
+	struct sl_slice subject;
 
-	if (!hash_subject(der, len, &root.subject)) {
+	if (!walk(der, len, aux, &subject)) {
 		ERR_raise(ERR_LIB_ASN1, ASN1_R_DECODE_ERROR);
 		return false;
 	}
+	root.subject_at = root.at + (uint32_t)(subject.ptr - (const char *)der);
+	root.subject_len = (uint32_t)subject.len;
 	if (trust->count == trust->capacity) {
 		size_t capacity = trust->capacity ? 2 * trust->capacity : 4;
 		struct root *more = realloc(trust->roots, capacity * sizeof(*more));
@@ -196,31 +207,39 @@ read_file(struct sl_trust *trust, size_t count_max)
 	return trust->count > 0;
 }
 
-static bool
-are_all_good(const struct sl_trust *trust)
+/* --- the store ------------------------------------------------------------------- */
+
+static uint32_t
+hash_of(const X509_NAME *name)
 {
-	bool good = true;
-
-	for (size_t i = 0; good && trust->count <= FEW && i < trust->count; i++) {
-		X509 *cert = decode(trust, &trust->roots[i]);
-
-		good = cert != NULL;
-		X509_free(cert);
-	}
-	return good;
+	return (uint32_t)X509_NAME_hash_ex(name, NULL, NULL, NULL);
 }
 
-/* --- the store ------------------------------------------------------------------- */
+static void
+index_once(struct sl_trust *trust)
+{
+	pthread_mutex_lock(&trust->lock);
+	for (size_t i = 0; !trust->indexed && i < trust->count; i++) {
+		struct root *root = &trust->roots[i];
+		const unsigned char *at = (const unsigned char *)trust->der.ptr + root->subject_at;
+		X509_NAME *name = d2i_X509_NAME(NULL, &at, root->subject_len);
+
+		root->hash = name ? hash_of(name) : 0;
+		X509_NAME_free(name);
+	}
+	trust->indexed = true;
+	pthread_mutex_unlock(&trust->lock);
+}
 
 /* Puts those of this name into the store. */
 static void
-add_to_store(const struct sl_trust *trust, X509_STORE *store, const X509_NAME *name)
+add_to_store(struct sl_trust *trust, X509_STORE *store, const X509_NAME *name)
 {
-	int good = 0;
-	uint32_t hash = (uint32_t)X509_NAME_hash_ex(name, NULL, NULL, &good);
+	uint32_t hash = hash_of(name);
 
-	for (size_t i = 0; good && i < trust->count; i++) {
-		X509 *cert = trust->roots[i].subject == hash ? decode(trust, &trust->roots[i]) : NULL;
+	index_once(trust);
+	for (size_t i = 0; i < trust->count; i++) {
+		X509 *cert = trust->roots[i].hash == hash ? decode(trust, &trust->roots[i]) : NULL;
 
 		if (cert && X509_NAME_cmp(X509_get_subject_name(cert), name) == 0)
 			X509_STORE_add_cert(store, cert);
@@ -288,6 +307,7 @@ static void
 free_trust(struct sl_trust *trust)
 {
 	X509_STORE_free(trust->store);
+	pthread_mutex_destroy(&trust->lock);
 	sl_buf_release(&trust->der);
 	free(trust->roots);
 	free(trust);
@@ -300,6 +320,7 @@ new_trust(const char *path)
 
 	if (!trust)
 		return NULL;
+	pthread_mutex_init(&trust->lock, NULL);
 	sl_buf_init(&trust->der, BYTES_MAX);
 	memcpy(trust->path, path, strlen(path) + 1);
 	return trust;
@@ -316,8 +337,7 @@ read_trust(const char *path, bool is_system, const struct stat *file)
 	trust->is_system = is_system;
 	trust->file = *file;
 	/* Many systems have the directory only. */
-	if ((!(is_system && file->st_ino == 0) &&
-	     (!read_file(trust, ROOTS_MAX) || !are_all_good(trust))) ||
+	if ((!(is_system && file->st_ino == 0) && !read_file(trust, ROOTS_MAX)) ||
 	    !fill_store(trust)) {
 		free_trust(trust);
 		return NULL;
@@ -375,7 +395,7 @@ bool
 sl_trust_check(const char *ca_file)
 {
 	struct sl_trust *trust = new_trust(ca_file);
-	bool good = trust && read_file(trust, 1) && are_all_good(trust);
+	bool good = trust && read_file(trust, 1);
 
 	ERR_clear_error();
 	if (trust)

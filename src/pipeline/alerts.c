@@ -7,12 +7,11 @@
 #include "pipeline/alerts.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include "base/log.h"
+#include "base/sha256.h"
 #include "base/timestamp.h"
 #include "ledger/alert_mark.h"
 #include "ledger/digest.h"
@@ -294,15 +293,14 @@ signature_of(struct sl_slice secret, struct sl_slice body, int64_t now_s, char o
 	unsigned char digest[32];
 	char hex[2 * sizeof(digest)], seconds[24];
 	struct sl_buf text;
-	unsigned size = sizeof(digest);
 	bool ok;
 
 	snprintf(seconds, sizeof(seconds), "%" PRId64, now_s);
 	sl_buf_init(&text, 2 * BODY_MAX);
 	sl_buf_printf(&text, "%s.%.*s", seconds, SL_ARG(body));
-	ok = !text.failed &&
-	     HMAC(EVP_sha256(), secret.len ? secret.ptr : "", (int)secret.len,
-	          (const unsigned char *)text.ptr, text.len, digest, &size) != NULL;
+	ok = !text.failed;
+	if (ok)
+		sl_hmac(secret, sl_buf_slice(&text), digest);
 	sl_buf_release(&text);
 	if (!ok)
 		return SL_SLICE_NONE;

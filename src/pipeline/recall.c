@@ -1,8 +1,7 @@
 /* recall.c - which requests may be answered from the shelf, and as what they are known. */
 #include "pipeline/recall.h"
 
-#include <openssl/evp.h>
-
+#include "base/sha256.h"
 #include "pipeline/ask.h"
 #include "pipeline/shelf.h"
 
@@ -78,36 +77,32 @@ is_noise(struct sl_slice name)
 	       sl_slice_starts(name, SL_SLICE("sec-"));
 }
 
-/* With its length, or two parts could be divided another way. */
-static bool
-mix(EVP_MD_CTX *context, struct sl_slice part)
-{
-	uint64_t len = part.len;
-
-	return EVP_DigestUpdate(context, &len, sizeof(len)) == 1 &&
-	       EVP_DigestUpdate(context, part.ptr, part.len) == 1;
-}
-
-static bool
+static void
 identify(const struct sl_ask *ask, unsigned char id[SL_SHELF_ID_SIZE])
 {
 	const struct sl_request *request = &ask->exchange->request;
 	const struct sl_headers *headers = &request->headers;
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool good = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1 &&
-	            EVP_DigestUpdate(context, &ask->world->serial, sizeof(ask->world->serial)) == 1 &&
-	            mix(context, ask->decision.key_id) &&
-	            mix(context, sl_slice_str(ask->surface->name)) && mix(context, request->path) &&
-	            mix(context, request->query) && mix(context, ask->front->steer.input.body);
+	const struct sl_slice parts[] = {
+		sl_slice_make((const char *)&ask->world->serial, sizeof(ask->world->serial)),
+		ask->decision.key_id,
+		sl_slice_str(ask->surface->name),
+		request->path,
+		request->query,
+		ask->front->steer.input.body,
+	};
+	struct sl_sha256 hash;
 
-	for (size_t i = 0; good && i < headers->count; i++)
-		if (!is_noise(headers->items[i].name) &&
-		    !sl_slice_eq(headers->items[i].value, ask->decision.public_id))
-			good = mix(context, headers->items[i].name) &&
-			       mix(context, headers->items[i].value);
-	good = good && EVP_DigestFinal_ex(context, id, NULL) == 1;
-	EVP_MD_CTX_free(context);
-	return good;
+	sl_sha256_begin(&hash);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		sl_sha256_add_part(&hash, parts[i]);
+	for (size_t i = 0; i < headers->count; i++) {
+		if (is_noise(headers->items[i].name) ||
+		    sl_slice_eq(headers->items[i].value, ask->decision.public_id))
+			continue;
+		sl_sha256_add_part(&hash, headers->items[i].name);
+		sl_sha256_add_part(&hash, headers->items[i].value);
+	}
+	sl_sha256_end(&hash, id);
 }
 
 /* --- the journey -------------------------------------------------------------------- */
@@ -157,8 +152,9 @@ sl_recall_answer(struct sl_ask *ask)
 	if (!may_recall(ask))
 		return true;
 	recall = SL_ARENA_NEW(&ask->exchange->arena, struct sl_recall);
-	if (!recall || !identify(ask, recall->id))
+	if (!recall)
 		return true;
+	identify(ask, recall->id);
 	recall->ttl_ms = ask->head->selection.cache_s * 1000;
 	kept = sl_shelf_find(ask->gateway->services.shelf, recall->id,
 	                     sl_loop_now_ms(ask->gateway->loop));

@@ -10,54 +10,46 @@
 #include <time.h>
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/sha.h>
 
 #include "base/buf.h"
+#include "base/sha256.h"
 
 enum {
-	HEX_SIZE = 2 * SHA256_DIGEST_LENGTH,
+	HEX_SIZE = 2 * SL_SHA256_SIZE,
 	PIECE_MAX = 8 * 1024,
 	CANONICAL_MAX = 64 * 1024,
 	PARAMETERS_MAX = 64,
 };
 
 static void
-put_hex(const unsigned char digest[SHA256_DIGEST_LENGTH], char out[HEX_SIZE])
+put_hex(const unsigned char digest[SL_SHA256_SIZE], char out[HEX_SIZE])
 {
 	static const char digits[] = "0123456789abcdef";
 
-	for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++) {
+	for (size_t i = 0; i < SL_SHA256_SIZE; i++) {
 		out[2 * i] = digits[digest[i] >> 4];
 		out[2 * i + 1] = digits[digest[i] & 15];
 	}
 }
 
-static bool
+static void
 hash_parts(const struct sl_slice *parts, size_t count, char out[HEX_SIZE])
 {
-	unsigned char digest[SHA256_DIGEST_LENGTH];
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	bool ok = context && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
+	unsigned char digest[SL_SHA256_SIZE];
+	struct sl_sha256 hash;
 
-	for (size_t i = 0; ok && i < count; i++)
-		ok = EVP_DigestUpdate(context, parts[i].ptr, parts[i].len) == 1;
-	ok = ok && EVP_DigestFinal_ex(context, digest, NULL) == 1;
-	EVP_MD_CTX_free(context);
-	if (ok)
-		put_hex(digest, out);
-	return ok;
+	sl_sha256_begin(&hash);
+	for (size_t i = 0; i < count; i++)
+		sl_sha256_add(&hash, parts[i]);
+	sl_sha256_end(&hash, digest);
+	put_hex(digest, out);
 }
 
-static bool
+static void
 mac(const unsigned char *key, size_t key_len, struct sl_slice text,
-    unsigned char out[SHA256_DIGEST_LENGTH])
+    unsigned char out[SL_SHA256_SIZE])
 {
-	unsigned len = 0;
-
-	return HMAC(EVP_sha256(), key, (int)key_len, (const unsigned char *)text.ptr, text.len,
-	            out, &len) != NULL;
+	sl_hmac(sl_slice_make((const char *)key, key_len), text, out);
 }
 
 static bool
@@ -170,24 +162,23 @@ put_canonical(struct sl_buf *out, const struct sl_sigv4_request *request, struct
 
 static bool
 derive_key(const struct sl_sigv4_credential *credential, struct sl_slice day,
-           const struct sl_sigv4_request *request, unsigned char key[SHA256_DIGEST_LENGTH])
+           const struct sl_sigv4_request *request, unsigned char key[SL_SHA256_SIZE])
 {
 	struct sl_slice secret = sl_secret_reveal(credential->secret_key);
-	unsigned char first[4 + 256], next[SHA256_DIGEST_LENGTH];
-	bool ok;
+	unsigned char first[4 + 256], next[SL_SHA256_SIZE];
 
 	if (secret.len > sizeof(first) - 4)
 		return false;
 	memcpy(first, "AWS4", 4);
 	memcpy(first + 4, secret.ptr, secret.len);
-	ok = mac(first, 4 + secret.len, day, key) &&
-	     mac(key, SHA256_DIGEST_LENGTH, request->region, next) &&
-	     mac(next, sizeof(next), request->service, key) &&
-	     mac(key, SHA256_DIGEST_LENGTH, SL_SLICE("aws4_request"), next);
+	mac(first, 4 + secret.len, day, key);
+	mac(key, SL_SHA256_SIZE, request->region, next);
+	mac(next, sizeof(next), request->service, key);
+	mac(key, SL_SHA256_SIZE, SL_SLICE("aws4_request"), next);
 	memcpy(key, next, sizeof(next));
 	OPENSSL_cleanse(first, sizeof(first));
 	OPENSSL_cleanse(next, sizeof(next));
-	return ok;
+	return true;
 }
 
 /* Hash of the canonical request, in hexadecimal. */
@@ -203,7 +194,8 @@ hash_canonical(const struct sl_sigv4_request *request, struct sl_slice when,
 	sl_buf_init(&canonical, CANONICAL_MAX);
 	ok = put_canonical(&canonical, request, when, body_hash, token, signed_names);
 	text = sl_buf_slice(&canonical);
-	ok = ok && hash_parts(&text, 1, out);
+	if (ok)
+		hash_parts(&text, 1, out);
 	if (canonical.ptr)
 		OPENSSL_cleanse(canonical.ptr, canonical.len);
 	sl_buf_release(&canonical);
@@ -216,16 +208,17 @@ make_signature(const struct sl_sigv4_credential *credential,
                struct sl_slice scope, const char canonical_hash[HEX_SIZE],
                struct sl_arena *arena, char out[HEX_SIZE])
 {
-	unsigned char key[SHA256_DIGEST_LENGTH], signature[SHA256_DIGEST_LENGTH];
+	unsigned char key[SL_SHA256_SIZE], signature[SL_SHA256_SIZE];
 	struct sl_slice text = sl_arena_printf(arena, "AWS4-HMAC-SHA256\n%.*s\n%.*s\n%.*s",
 	                                       SL_ARG(when), SL_ARG(scope), HEX_SIZE,
 	                                       canonical_hash);
-	bool ok = text.len > 0 && derive_key(credential, sl_slice_upto(when, 8), request, key) &&
-	          mac(key, sizeof(key), text, signature);
+	bool ok = text.len > 0 && derive_key(credential, sl_slice_upto(when, 8), request, key);
 
-	OPENSSL_cleanse(key, sizeof(key));
-	if (ok)
+	if (ok) {
+		mac(key, sizeof(key), text, signature);
 		put_hex(signature, out);
+	}
+	OPENSSL_cleanse(key, sizeof(key));
 	return ok;
 }
 
@@ -240,9 +233,9 @@ sl_sigv4_sign(const struct sl_sigv4_credential *credential,
 	struct sl_slice when = stamp(request->time_s, time_text), hash, signed_names, scope;
 	size_t count = 0;
 
-	if (when.len == 0 || request->path.len > PIECE_MAX || request->query.len > PIECE_MAX ||
-	    !hash_parts(request->body, request->body_count, body_hash))
+	if (when.len == 0 || request->path.len > PIECE_MAX || request->query.len > PIECE_MAX)
 		return 0;
+	hash_parts(request->body, request->body_count, body_hash);
 	hash = sl_slice_make(body_hash, HEX_SIZE);
 	scope = sl_arena_printf(arena, "%.8s/%.*s/%.*s/aws4_request", time_text,
 	                        SL_ARG(request->region), SL_ARG(request->service));
