@@ -55,6 +55,12 @@ struct sl_config_media {
 	struct sl_config_strings allow_cidr;
 };
 
+/* Kept answers of the Responses API. */
+struct sl_config_responses {
+	uint64_t keep_days; /* 0: none are */
+	uint64_t bytes;     /* of all */
+};
+
 enum sl_auth_mode {
 	SL_AUTH_DEFAULT, /* the provider kind's own */
 	SL_AUTH_NONE,
@@ -219,6 +225,7 @@ struct sl_config {
 	struct sl_slice              catalog;   /* path; empty: the built-in one */
 	struct sl_config_limits      limits;
 	struct sl_config_media       media;
+	struct sl_config_responses   responses;
 	struct sl_slice              hosted_tools; /* "refuse" or "drop" */
 	struct sl_config_provider   *providers;
 	size_t                       provider_count;

@@ -417,6 +417,7 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 		ask->record.outcome = ask->reply.facts.finished ? SL_OUTCOME_OK
 		                                                : SL_OUTCOME_CLIENT_GONE;
 	sl_pages_gone(ask);
+	sl_stored_gone(ask);
 	sl_attempt_drop(ask);
 	write_record(ask);
 	sl_repeat_end(ask);

@@ -29,6 +29,7 @@
 #include "pipeline/recall.h"
 #include "pipeline/repeat.h"
 #include "pipeline/spend.h"
+#include "pipeline/stored.h"
 #include "pipeline/token.h"
 #include "pipeline/translate.h"
 #include "pipeline/verify.h"
@@ -75,6 +76,7 @@ struct sl_ask_front {
 	struct sl_plan    plan;
 	struct sl_forward forward;
 	size_t            next_target;
+	bool              went_on;     /* the body has the conversation before it (stored.h) */
 	bool              has_body;    /* forward is what the attempt sends */
 	bool              at_once;     /* the next attempt needs no pause: another key */
 	const struct sl_plan_target *target; /* of the running or last attempt */
@@ -104,6 +106,7 @@ struct sl_ask_head {
 	struct sl_shape_input input;      /* its body until the front is closed */
 };
 
+struct sl_response_find;
 struct sl_usage_sums;
 
 /* What the record will say that nothing else of the ask knows; ask.c puts the rest to
@@ -131,6 +134,9 @@ struct sl_ask {
 	struct sl_ask_head              *head;     /* NULL once a stream or opaque reply began */
 	const struct sl_surface_page    *page;       /* that is asked for; NULL: none */
 	struct sl_usage_sums            *sums;       /* on their way for it; NULL: none */
+	struct sl_response_find         *stored;     /* is being looked up; NULL: nothing is */
+	enum sl_stored_page              stored_page;
+	struct sl_slice                  stored_id;  /* for it */
 
 	struct sl_ask_front             *front;    /* NULL once the reply is under way */
 	bool                             stream;
@@ -295,6 +301,9 @@ bool sl_pages_answer(struct sl_ask *ask, bool authenticated);
 /* With the end of the request. True: it was for a page. */
 bool sl_pages_run(struct sl_ask *ask);
 void sl_pages_gone(struct sl_ask *ask);
+
+/* gateway.c: reads the body as it now is, and goes on with it. */
+void sl_ask_go_on(struct sl_ask *ask);
 
 /* quota.c: into the decision, for a surface that tells it. */
 void sl_quota_note(struct sl_ask *ask);

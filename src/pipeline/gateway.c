@@ -229,7 +229,8 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		sl_ask_refuse(ask, &wrong_choice);
 		return;
 	}
-	if ((!pass_through(ask) && (sl_models_answer(ask) || !check_path(ask))) ||
+	if ((!pass_through(ask) && (sl_models_answer(ask) || sl_stored_owns(ask) ||
+	                             !check_path(ask))) ||
 	    refuse_encoding(ask))
 		return;
 	sl_admission_head(ask);
@@ -270,27 +271,13 @@ read_members(struct sl_ask *ask, struct sl_fault *fault)
 }
 
 
-static void
-on_request(void *context, struct sl_exchange *exchange)
+void
+sl_ask_go_on(struct sl_ask *ask)
 {
-	struct sl_gateway *gateway = context;
-	const struct sl_server_handler *site = gateway->services.site;
-	struct sl_ask *ask = exchange->user;
+	struct sl_gateway *gateway = ask->gateway;
+	struct sl_exchange *exchange = ask->exchange;
 	struct sl_fault fault;
 
-	if (is_sites(gateway, exchange)) {
-		site->on_request(site->context, exchange);
-		return;
-	}
-	ask->record.bytes_in = exchange->body.len;
-	if (sl_pages_run(ask))
-		return;
-	if (!sl_ask_open_front(ask)) {
-		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
-		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
-		return;
-	}
-	ask->head->input.body = sl_buf_slice(&exchange->body);
 	if (!ask->shape->read_request(&ask->head->input, &ask->front->arena, &ask->front->steer, &fault)) {
 		sl_ask_refuse(ask, &fault);
 		return;
@@ -299,7 +286,7 @@ on_request(void *context, struct sl_exchange *exchange)
 		sl_estimate_answer(ask);
 		return;
 	}
-	if (!sl_bidding_apply(ask))
+	if (sl_stored_expand(ask) || !sl_bidding_apply(ask))
 		return;
 	if (!sl_route_apply(ask, &fault)) {
 		sl_ask_refuse(ask, &fault);
@@ -328,6 +315,29 @@ on_request(void *context, struct sl_exchange *exchange)
 	sl_board_request(gateway->services.board, sl_loop_now_ns(gateway->loop) / 1000);
 	sl_attempt_next(ask, NULL);
 	sl_learn_count(ask);
+}
+
+static void
+on_request(void *context, struct sl_exchange *exchange)
+{
+	struct sl_gateway *gateway = context;
+	const struct sl_server_handler *site = gateway->services.site;
+	struct sl_ask *ask = exchange->user;
+
+	if (is_sites(gateway, exchange)) {
+		site->on_request(site->context, exchange);
+		return;
+	}
+	ask->record.bytes_in = exchange->body.len;
+	if (sl_pages_run(ask) || sl_stored_run(ask))
+		return;
+	if (!sl_ask_open_front(ask)) {
+		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
+		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
+		return;
+	}
+	ask->head->input.body = sl_buf_slice(&exchange->body);
+	sl_ask_go_on(ask);
 }
 
 /* --- the rest of the handler ---------------------------------------------- */

@@ -234,6 +234,8 @@ send_whole(struct sl_ask *ask)
 	size_t count = answer_fields(ask, out);
 
 	rewrite(ask);
+	if (ask->lane && ask->lane->caller.stores && !ask->stream && answer_status(ask) < 300)
+		sl_stored_keep(ask, sl_buf_slice(&ask->held));
 
 	ask->record.status = answer_status(ask);
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);

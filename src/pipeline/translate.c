@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/responses.h"
 #include "pipeline/ask.h"
 
 enum {
@@ -13,6 +14,8 @@ enum {
 	BODY_ROOM = 1024 * 1024,     /* and so much more */
 	OUT_MAX = 64 * 1024 * 1024,  /* bytes that one piece of a reply may become */
 	FRAME_CHUNK = 1024,
+	KEPT_MAX = SL_RESPONSE_BYTES_MAX,
+	KEPT_ROOM = 1024 * 1024,     /* of a kept answer for what is not its output */
 	LANE_CHUNK = 4096,
 };
 
@@ -76,6 +79,7 @@ open_lane(struct sl_ask *ask, const struct sl_shape_ops *via)
 	const struct sl_codec_ops *from = ask->shape->codec, *codec = via->codec;
 	struct sl_lane *lane = SL_ARENA_NEW(&ask->exchange->arena, struct sl_lane);
 	struct sl_arena *arena;
+	struct sl_fault fault;
 
 	if (!lane)
 		return false;
@@ -97,7 +101,12 @@ open_lane(struct sl_ask *ask, const struct sl_shape_ops *via)
 		.notes = &lane->notes,
 	};
 	if (from->keeps_request)
-		lane->caller.echo = sl_arena_dup(arena, ask->front->steer.input.body);
+		lane->caller.echo = sl_arena_dup(arena, sl_stored_body(ask));
+	lane->caller.stores = sl_stored_wanted(ask, &fault);
+	lane->caller.keeps_max = KEPT_MAX - KEPT_ROOM;
+	sl_buf_init(&lane->kept, KEPT_MAX);
+	if (lane->caller.stores && ask->stream)
+		lane->caller.kept = &lane->kept;
 	sl_arena_init(&lane->frame, FRAME_CHUNK, 0);
 	sl_buf_init(&lane->out, OUT_MAX);
 	sl_fold_init(&lane->fold, arena, true);
@@ -163,6 +172,7 @@ sl_lane_close(struct sl_ask *ask)
 	sl_fold_release(&lane->fold);
 	sl_arena_release(&lane->frame);
 	sl_arena_release(&lane->arena);
+	sl_buf_release(&lane->kept);
 	sl_buf_release(&lane->out);
 }
 
@@ -332,6 +342,8 @@ encode_body(struct sl_ask *ask, const struct sl_shape_target *shape_target, stru
 		.fault = &ask->front->refused,
 		.arena = &ask->front->arena,
 		.out = body,
+		/* The gateway keeps it itself, or has refused to (stored.h). */
+		.taken = lane->from == &sl_shape_openai_responses ? UINT64_C(1) << SL_PARAM_STORE : 0,
 	};
 	enum sl_err err;
 
@@ -384,6 +396,9 @@ sl_lane_encode(struct sl_ask *ask, const struct sl_shape_target *target, struct 
 		front->refused = front->translation->fault;
 		return SL_EUNSUPPORTED;
 	}
+	(void)sl_stored_wanted(ask, &front->refused);
+	if (front->refused.kind != SL_FAULT_NONE)
+		return SL_EUNSUPPORTED;
 	sl_buf_init(&body, in_size * BODY_FACTOR + BODY_ROOM);
 	sl_buf_reserve(&body, in_size + in_size / 4 + 512);
 	err = encode_body(ask, target, &body);
@@ -447,6 +462,18 @@ empty_frame(struct sl_lane *lane)
 	sl_arena_init(&lane->frame, FRAME_CHUNK, 0);
 }
 
+/* The stream's last frame was written: what it said goes to the store first. */
+static void
+keep_answer(struct sl_ask *ask)
+{
+	struct sl_buf *kept = &ask->lane->kept;
+
+	if (kept->len && !kept->failed)
+		sl_stored_keep(ask, sl_buf_slice(kept));
+	sl_buf_release(kept);
+	ask->lane->caller.kept = NULL;
+}
+
 void
 sl_lane_frame(struct sl_ask *ask, struct sl_slice event, struct sl_slice data)
 {
@@ -455,6 +482,8 @@ sl_lane_frame(struct sl_ask *ask, struct sl_slice event, struct sl_slice data)
 	lane->via->codec->read_frame(lane->reader, &lane->flow, event, data, &lane->frame);
 	empty_frame(lane);
 	note_facts(ask);
+	if (lane->kept.len || lane->kept.failed)
+		keep_answer(ask);
 }
 
 void
@@ -465,6 +494,8 @@ sl_lane_end(struct sl_ask *ask)
 	lane->via->codec->read_end(lane->reader, &lane->flow, &lane->frame);
 	empty_frame(lane);
 	note_facts(ask);
+	if (lane->kept.len || lane->kept.failed)
+		keep_answer(ask);
 }
 
 static void
@@ -499,6 +530,8 @@ sl_lane_whole(struct sl_ask *ask)
 	}
 	empty_frame(lane);
 	note_facts(ask);
+	if (lane->kept.len || lane->kept.failed)
+		keep_answer(ask);
 	if (lane->flow.failed)
 		return;
 	if (lane->out.failed) {

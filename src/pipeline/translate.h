@@ -41,6 +41,7 @@ struct sl_lane {
 	struct sl_arena        arena;
 	struct sl_arena        frame;    /* of one frame, emptied behind it */
 	void                  *reader, *writer;
+	struct sl_buf          kept;     /* a streamed answer as a whole, to be kept (stored.h) */
 	struct sl_buf          out;      /* what is to go to the caller */
 	bool                   streaming;
 	int64_t                text_bytes;

@@ -97,6 +97,9 @@ struct sl_codec_caller {
 	enum sl_framing  framing;    /* of a stream */
 	int64_t          now_s;
 	struct sl_slice  model;      /* stands in where the provider names none */
+	bool             stores;     /* the answer says that it will be kept, and */
+	struct sl_buf   *kept;       /* a streamed one is put here as a whole too; or NULL */
+	size_t           keeps_max;  /* bytes of output that can be kept */
 	struct sl_slice  echo;       /* the caller's body, only if keeps_request; else empty */
 	struct sl_notes *notes;
 };

@@ -705,7 +705,9 @@ take_top(struct decoding *d, const struct member *member)
 	}
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 		if (sl_slice_is(member->key, rows[i].name)) {
-			sl_dialog_param(d->dialog, rows[i].param, member->value, member->where);
+			if (rows[i].param != SL_PARAM_STORE || sl_json_true(member->value))
+				sl_dialog_param(d->dialog, rows[i].param, member->value,
+				                member->where);
 			return true;
 		}
 	if (!sl_slice_is(member->key, "model"))

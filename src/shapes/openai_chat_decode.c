@@ -628,7 +628,7 @@ sl_openai_take_common(struct sl_dialog *dialog, struct sl_slice key, struct sl_j
 		{ NAME("safety_identifier"), SL_PARAM_SAFETY_IDENTIFIER },
 		{ NAME("prompt_cache_key"), SL_PARAM_CACHE_KEY },
 		{ NAME("prompt_cache_retention"), SL_PARAM_CACHE_RETENTION },
-		{ NAME("verbosity"), SL_PARAM_VERBOSITY }, { NAME("store"), SL_PARAM_STORE },
+		{ NAME("verbosity"), SL_PARAM_VERBOSITY },
 	};
 	/* Only where they say something. */
 	static const struct sl_codec_param saying[] = {
@@ -639,6 +639,7 @@ sl_openai_take_common(struct sl_dialog *dialog, struct sl_slice key, struct sl_j
 		{ NAME("top_logprobs"), SL_PARAM_TOP_LOGPROBS },
 		{ NAME("prediction"), SL_PARAM_PREDICTION }, { NAME("audio"), SL_PARAM_AUDIO },
 		{ NAME("web_search_options"), SL_PARAM_WEB_SEARCH },
+		{ NAME("store"), SL_PARAM_STORE },
 	};
 	int64_t number;
 

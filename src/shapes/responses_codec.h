@@ -40,6 +40,7 @@ enum sl_responses_item {
 };
 struct sl_responses_writer {
 	bool            quiet;     /* a whole reply: nothing but the response is written */
+	bool            unkept;    /* it is not kept after all */
 	int64_t         sequence;  /* sequence_number of the next event */
 	int64_t         created_s;
 	struct sl_slice model;     /* JSON string, on the caller's arena */

@@ -586,7 +586,6 @@ static const struct sl_codec_param plain[] = {
 	{ SL_SLICE_INIT("service_tier"), SL_PARAM_SERVICE_TIER },
 	{ SL_SLICE_INIT("prompt_cache_key"), SL_PARAM_CACHE_KEY },
 	{ SL_SLICE_INIT("prompt_cache_retention"), SL_PARAM_CACHE_RETENTION },
-	{ SL_SLICE_INIT("store"), SL_PARAM_STORE },
 	{ SL_SLICE_INIT("previous_response_id"), SL_PARAM_PREVIOUS_RESPONSE },
 	{ SL_SLICE_INIT("conversation"), SL_PARAM_CONVERSATION },
 	{ SL_SLICE_INIT("prompt"), SL_PARAM_PROMPT_TEMPLATE },
@@ -594,6 +593,7 @@ static const struct sl_codec_param plain[] = {
 };
 /* The same, where a value that says nothing is left out. */
 static const struct sl_codec_param unless_empty[] = {
+	{ SL_SLICE_INIT("store"), SL_PARAM_STORE },
 	{ SL_SLICE_INIT("metadata"), SL_PARAM_METADATA },
 	{ SL_SLICE_INIT("background"), SL_PARAM_BACKGROUND },
 	{ SL_SLICE_INIT("top_logprobs"), SL_PARAM_TOP_LOGPROBS },

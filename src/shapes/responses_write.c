@@ -199,8 +199,8 @@ add_response(struct sl_buf *out, const struct sl_responses_writer *writer,
 	add(out, "{\"id\":\"resp_");
 	sl_buf_append(out, caller->request_id);
 	sl_buf_printf(out, "\",\"object\":\"response\",\"created_at\":%lld,\"background\":false,"
-	                   "\"store\":false",
-	              (long long)writer->created_s);
+	                   "\"store\":%s", (long long)writer->created_s,
+	              caller->stores && !writer->unkept ? "true" : "false");
 	add_state(out, writer, status, fault);
 	add_raw(out, "model", writer->model);
 	add(out, ",\"output\":[");
@@ -713,8 +713,14 @@ on_end(struct sl_responses_writer *writer, const struct sl_codec_caller *caller,
 	if (writer->stop == SL_STOP_PAUSE && caller->notes)
 		sl_note(caller->notes, SL_NOTE_stop_reason_changed, NULL);
 	if (writer->quiet) {
+		writer->unkept = strcmp(status, "failed") == 0 || writer->output.len > caller->keeps_max;
 		add_response(out, writer, caller, status, NULL, usage);
 		return;
+	}
+	if (caller->kept) {
+		writer->unkept = strcmp(status, "failed") == 0;
+		add_response(caller->kept, writer, caller, status, NULL, usage);
+		writer->unkept |= caller->kept->failed;
 	}
 	snprintf(type, sizeof(type), "response.%s", status);
 	begin(writer, out, type);

@@ -23,6 +23,7 @@
 #include "base/rand.h"
 #include "store/sqlite_money.h"
 #include "store/sqlite_schema.h"
+#include "store/sqlite_responses.h"
 #include "store/sqlite_tenants.h"
 #include "store/store.h"
 
@@ -153,6 +154,7 @@ struct conn {
 	size_t        sum_count;
 	struct sl_sqlite_money money;
 	struct sl_sqlite_tenants tenants;
+	struct sl_sqlite_responses responses;
 };
 
 struct sl_sqlite_money *
@@ -165,6 +167,12 @@ struct sl_sqlite_tenants *
 sl_sqlite_tenants(void *conn)
 {
 	return &((struct conn *)conn)->tenants;
+}
+
+struct sl_sqlite_responses *
+sl_sqlite_responses(void *conn)
+{
+	return &((struct conn *)conn)->responses;
 }
 
 /* --- errors ---------------------------------------------------------------- */
@@ -803,6 +811,7 @@ open_with(enum sl_err (*open)(struct sl_slice path, sqlite3 **db, int *lock_fd,
 	conn->record_seq = sl_rand_u64();
 	conn->money.db = conn->db;
 	conn->tenants.db = conn->db;
+	conn->responses.db = conn->db;
 	*out = conn;
 	return SL_OK;
 }
@@ -828,6 +837,7 @@ sqlite_close(void *conn)
 		sqlite3_finalize(c->statements[i]);
 	sl_sqlite_money_release(&c->money);
 	sl_sqlite_tenants_release(&c->tenants);
+	sl_sqlite_responses_release(&c->responses);
 	sl_sqlite_close(c->db, c->lock_fd);
 	free(c);
 }
@@ -855,4 +865,5 @@ const struct sl_store_ops sl_store_sqlite = {
 	.answer_trim = sqlite_answer_trim,
 	.money = &sl_sqlite_money_ops,
 	.tenants = &sl_sqlite_tenant_ops,
+	.responses = &sl_sqlite_response_ops,
 };

@@ -94,6 +94,10 @@ static const char *const migrations[] = {
 	" input_tokens, output_tokens, cost_nanousd, unpriced_requests FROM hours_before;"
 	"DROP TABLE hours_before;",
 	"CREATE TABLE alerts(id TEXT PRIMARY KEY, wall_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;",
+	"CREATE TABLE responses(id TEXT PRIMARY KEY, owner TEXT NOT NULL, previous TEXT NOT NULL,"
+	" input TEXT NOT NULL, response TEXT NOT NULL, created_wall_ms INTEGER NOT NULL,"
+	" size INTEGER NOT NULL) STRICT;"
+	"CREATE INDEX responses_age ON responses(created_wall_ms, id, size);",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 

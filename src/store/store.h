@@ -73,6 +73,7 @@ struct sl_answer_row {
 };
 
 struct sl_money_ops;
+struct sl_response_ops;
 struct sl_tenant_ops;
 
 struct sl_store_ops {
@@ -122,6 +123,7 @@ struct sl_store_ops {
 	enum sl_err (*answer_trim)(void *conn, int64_t now_wall_ms, size_t most);
 	const struct sl_money_ops *money; /* store/money_store.h */
 	const struct sl_tenant_ops *tenants; /* store/tenant_store.h */
+	const struct sl_response_ops *responses; /* store/response_store.h */
 };
 
 #define SL_STORE(id) extern const struct sl_store_ops sl_store_##id;
