@@ -403,8 +403,15 @@ sl_catalog_find(const struct sl_catalog *catalog, struct sl_slice provider,
 {
 	const struct sl_model_card *card =
 	    *slot(catalog->table, catalog->size, provider, model);
-	struct sl_slice base = sl_catalog_undated(model);
+	struct sl_slice base;
 
+	/* An ARN of AWS names the model, or the profile named like it, behind its slash. */
+	if (!card && sl_slice_starts(model, SL_SLICE("arn:")))
+		while (sl_slice_find(model, '/') >= 0)
+			(void)sl_slice_cut(&model, '/');
+	if (!card)
+		card = *slot(catalog->table, catalog->size, provider, model);
+	base = sl_catalog_undated(model);
 	if (!card && base.len < model.len)
 		card = *slot(catalog->table, catalog->size, provider, base);
 	if (!card)

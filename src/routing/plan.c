@@ -289,6 +289,14 @@ add_alias(const struct sl_plan_query *query, struct sl_plan *plan,
 	}
 }
 
+/* AWS's own name of a model or of an inference profile, which has slashes of its own. */
+static bool
+is_arn(struct sl_slice name)
+{
+	return sl_slice_starts(name, SL_SLICE("arn:")) &&
+	       sl_slice_search(name, SL_SLICE(":bedrock:")) > 0;
+}
+
 static void
 add_by_name(const struct sl_plan_query *query, struct sl_plan *plan,
             struct sl_slice name)
@@ -297,6 +305,11 @@ add_by_name(const struct sl_plan_query *query, struct sl_plan *plan,
 	struct sl_slice prefix = sl_slice_cut(&rest, '/');
 	size_t provider;
 
+	for (size_t i = 0; is_arn(name) && i < query->config->provider_count; i++)
+		if (sl_slice_is(query->config->providers[i].kind, "bedrock"))
+			add_named(query, plan, i, name, "ARN");
+	if (plan->count > 0 || plan->dropped > 0)
+		return;
 	if (rest.len > 0 && find_provider(query->config, prefix, &provider)) {
 		add_named(query, plan, provider, rest, "named by the caller");
 		return;
