@@ -72,6 +72,42 @@ CATEGORY_OF = {domain: category for category, names in DOMAINS.items()
 CODE_TASK = re.compile(r"^\s*(def |from typing|import |Write a (python )?function)", re.I)
 
 
+# Small words of other languages in Latin letters that no English text is full of: where they
+# stand, what was learnt of English words says little. Written here, not learnt.
+FOREIGN = {
+    "de": "der das und ist nicht ein eine einen einer wie mir bitte mit dass für auf von zu den "
+          "dem sich auch wird oder kann ich sie wenn erkläre schreibe unendlich es gibt",
+    "fr": "le la les des une est et que qui dans pour par avec sur cette ces vous nous peux moi du "
+          "au aux où quelle quel mon ma mes écris entre sans pourquoi comment sont pas",
+    "es": "el los las una y en por para con cómo cuál qué del se su sus es son entre explica "
+          "escribe esta este lo le muy sobre más",
+    "it": "il lo gli una che di per con sono della delle nel nella scrivi spiega tra come perché "
+          "questo questa uno dei sulla anche più",
+    "pt": "o os um uma que não com para por como da dos das do na nos em ao é são explique "
+          "escreva entre este esta sobre mais você",
+    "nl": "het een van voor en niet met dat dit zijn hoe wat kun je deze naar tussen uitleggen "
+          "schrijf maar ook wordt geen waarom",
+    "sv": "och att det som en ett är inte på med för av till kan du mellan förklara skriv hur vad "
+          "den jag enkelt sätt varför",
+    "da": "og at det som en et er ikke på med for af til kan du mellem forklar skriv hvordan hvad "
+          "jeg ikke hvorfor",
+    "fi": "ja on ei se että miten mitä kirjoita selitä lyhyesti miksi ovat tai kuinka",
+    "pl": "jest nie się na że jak co dla czy przez oraz tego jego który napisz wyjaśnij dlaczego "
+          "między są lub",
+    "cs": "je není se na že jak co pro proč mezi napiš vysvětli mi který nebo jsou jako",
+    "hu": "az egy és nem hogy mi van írj magyarázd el röviden miért közötti ről ről",
+    "ro": "și este nu în la de un o cu pentru care dintre scrie explică diferența ce cum sau mai",
+    "tr": "bir ve bu için ile nasıl ne metni özetle yaz olan daha çok mi mı arasındaki açıkla en "
+          "üç neden",
+    "id": "dan yang di dengan untuk dari ini itu adalah antara perbedaan jelaskan bagaimana tidak "
+          "pada tulis buatlah mengapa",
+    "vi": "và là của các một cho không được trong hãy giải thích sự giữa khác nhau viết như thế",
+}
+# Written alike in English, where they are common.
+ALSO_ENGLISH = set("a an at as do du en in is it me men mi no o on or son son to van den det "
+                   "am be for so die was war hat mai la more se es di con come".split())
+
+
 class Row:
     def __init__(self, prompt, group, category=None, tiers=(None, None, None), gain=None,
                  scores=None, seed=False):
@@ -412,6 +448,26 @@ def out_of_fold(matrix, targets, weights, fold):
     return logits
 
 
+FOREIGN_BITS = 13
+
+
+def write_foreign(folder):
+    """Two bits for each word of FOREIGN, as known_words does it."""
+    bits = np.zeros(1 << FOREIGN_BITS, bool)
+    words = {word for line in FOREIGN.values() for word in line.split()} - ALSO_ENGLISH
+    for word in sorted(words):
+        h = fnv(word.encode("utf-8"))
+        bits[bucket(h, FOREIGN_BITS)] = True
+        bits[bucket(h * 0x85EBCA6B & M32, FOREIGN_BITS)] = True
+    packed = np.packbits(bits, bitorder="little")
+    lines = ["/* Written by tools/train_router.py: %d small words of other languages. */" % len(words),
+             "enum { FOREIGN_BITS = %d };" % FOREIGN_BITS,
+             "static const uint8_t foreign_bits[(1 << FOREIGN_BITS) / 8] = {"]
+    for at in range(0, len(packed), 24):
+        lines.append("\t" + " ".join("%d," % value for value in packed[at:at + 24]))
+    (folder / "foreign_words.inc").write_text("\n".join(lines + ["};"]) + "\n")
+
+
 def known_words(words):
     """Two bits for each word that occurs in at least three prompts."""
     seen = {}
@@ -651,6 +707,7 @@ def main():
     if args.report:
         pathlib.Path(args.report).write_text(text + "\n", encoding="utf-8")
     if args.write:
+        write_foreign(pathlib.Path(args.write))
         write_table(pathlib.Path(args.write), model, table, scale, known_words(matrix.words),
                     knots, trust)
     if args.vectors:

@@ -1,7 +1,7 @@
 /* classify.c - a linear model over hashed words.
  *
  *   text --tokens--> words and pairs of words --hash--> rows of the table
- *                         '--known?--> evidence           '--sum--> heads
+ *                         '--known, English?--> evidence  '--sum--> heads
  *   counts of the text ---shape features------------------------'
  *
  * Each row has one signed byte for each head: twelve categories, the gain, the
@@ -11,7 +11,8 @@
  *
  * The score is where the expected gain of the strongest tier stands among the
  * prompts of the training data. What these never show - tools, a schema, a long
- * conversation - adds a fixed amount each.
+ * conversation - adds a fixed amount each. It shows English only: letters that English does
+ * not have, and small words of other languages, take from the evidence.
  */
 #include "routing/classify.h"
 
@@ -22,6 +23,7 @@
 enum { CATEGORIES = 12, HEAD_GAIN = 12, HEAD_TIERS = 13, HEADS = 16, SHAPES = 8 };
 
 #include "routing/classifier_table.inc"
+#include "routing/foreign_words.inc"
 
 enum {
 	TABLE = 1 << TABLE_BITS,
@@ -52,6 +54,8 @@ static const double score_of_size = 0.05; /* for each doubling of 4 KB, up to fo
 static const double simple_below = 0.33;
 static const double medium_below = 0.66;
 static const double unsure_below = 0.60;
+/* A text of which a third is foreign is one. */
+static const double weight_of_foreign = 3;
 
 typedef int8_t bytes16 __attribute__((vector_size(16)));
 typedef int16_t shorts16 __attribute__((vector_size(32)));
@@ -63,7 +67,7 @@ struct reading {
 	uint32_t rows, rows_in_sums;
 	uint32_t before;           /* hash of the token before */
 	size_t   bytes;
-	uint32_t words, known, numbers, lines, marks;
+	uint32_t words, known, foreign, numbers, lines, marks;
 	uint32_t questions, options, code;
 };
 
@@ -143,15 +147,42 @@ is_known(uint32_t hash)
 	return is_set(top_bits(hash, KNOWN_BITS)) && is_set(top_bits(hash * 0x85EBCA6Bu, KNOWN_BITS));
 }
 
+static bool
+is_foreign_word(uint32_t hash)
+{
+	uint32_t first = top_bits(hash, FOREIGN_BITS);
+	uint32_t second = top_bits(hash * 0x85EBCA6Bu, FOREIGN_BITS);
+
+	return (foreign_bits[first / 8] >> (first % 8) & 1) &&
+	       (foreign_bits[second / 8] >> (second % 8) & 1);
+}
+
+/* Letters of other alphabets, or with marks; no quotes, dashes, symbols and pictures, and
+ * no single letter, which may be of a formula. */
+static bool
+has_foreign_letter(const uint8_t *word, size_t len)
+{
+	for (size_t i = 0; i < len && len > 2; i++)
+		if (word[i] >= 0xC3 && word[i] < 0xF0 && word[i] != 0xE2)
+			return true;
+	return false;
+}
+
 static size_t
 read_word(struct reading *reading, const uint8_t *text, size_t at, size_t end)
 {
 	uint32_t hash = hash_start;
+	size_t start = at;
+	uint8_t high = 0;
 
-	for (; at < end && is_letter(text[at]); at++)
+	for (; at < end && is_letter(text[at]); at++) {
 		hash = hash_byte(hash, text[at] < 0x80 ? text[at] | 0x20 : text[at]);
+		high |= text[at];
+	}
 	reading->words++;
 	reading->known += is_known(hash);
+	reading->foreign += is_foreign_word(hash) ||
+	                    (high >= 0x80 && has_foreign_letter(text + start, at - start));
 	add_token(reading, hash);
 	return at;
 }
@@ -326,6 +357,7 @@ sl_classify(const struct sl_prompt *prompt)
 	class.score = fmin(class.score + score_of_request(prompt), 1);
 	/* Of words it never met the model knows nothing: as good as a coin. */
 	evidence = reading.words ? (double)reading.known / reading.words : 0;
+	evidence *= reading.words ? fmax(1 - weight_of_foreign * reading.foreign / reading.words, 0) : 0;
 	class.confidence = evidence * trust + (1 - evidence) / 2;
 	class.unsure = class.confidence < unsure_below;
 	if (class.unsure)

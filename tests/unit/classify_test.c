@@ -132,6 +132,38 @@ what_it_cannot_judge_goes_to_the_default(void **state)
 	assert_int_equal(sl_classify(&nothing).bucket, SL_BUCKET_DEFAULT);
 }
 
+/* Of other languages it knows nothing, and says so; of English it is not made shy. Lines of
+ * "language TAB prompt". */
+static void
+other_languages_go_to_the_default(void **state)
+{
+	FILE *file = fopen("tests/vectors/classify/languages.tsv", "r");
+	size_t room = 0, foreign = 0, english = 0, missed = 0;
+	char *line = NULL;
+	ssize_t len;
+
+	(void)state;
+	assert_non_null(file);
+	while ((len = getline(&line, &room, file)) > 0) {
+		struct sl_slice prompt = sl_slice_trim(sl_slice_make(line, (size_t)len));
+		bool is_english = sl_slice_is(sl_slice_cut(&prompt, '\t'), "en");
+		struct sl_class class = classify(prompt);
+
+		check_bounds(&class);
+		if (class.unsure && is_english)
+			fail_msg("%sconfidence %f", line, class.confidence);
+		if (class.unsure)
+			assert_int_equal(class.bucket, SL_BUCKET_DEFAULT);
+		missed += !class.unsure && !is_english;
+		assert_true(is_english || class.confidence < 0.65);
+		english += is_english;
+		foreign += !is_english;
+	}
+	assert_true(english >= 10 && foreign >= 40 && missed * 20 <= foreign);
+	free(line);
+	fclose(file);
+}
+
 static void
 tools_a_schema_and_size_only_raise_the_score(void **state)
 {
@@ -204,6 +236,7 @@ main(void)
 		cmocka_unit_test(the_trainer_says_the_same),
 		cmocka_unit_test(plain_cases_go_where_anybody_would_put_them),
 		cmocka_unit_test(what_it_cannot_judge_goes_to_the_default),
+		cmocka_unit_test(other_languages_go_to_the_default),
 		cmocka_unit_test(tools_a_schema_and_size_only_raise_the_score),
 		cmocka_unit_test(any_bytes_keep_the_bounds_and_repeat),
 		cmocka_unit_test(buckets_have_names),
