@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "routing/plan.h"
+#include "shapes/tally.h"
 
 enum { ROUNDS = 50000, COUNT = 4 };
 #define S(text) { text, sizeof(text) - 1 }
@@ -67,6 +68,22 @@ prompt(void *context, struct sl_prompt *out)
 	return true;
 }
 
+/* As the pipeline answers it once the request was read by the family's tokenizer. */
+static void
+count(void *context, size_t provider, struct sl_slice model, int64_t *low, int64_t *tokens,
+      int64_t *high)
+{
+	static struct sl_tally tally;
+	struct sl_token_count counted =
+	    sl_tally_total(&tally, sl_token_family_of(model), SL_TOKEN_RATIO_ONE);
+
+	(void)context;
+	(void)provider;
+	*low = counted.low + 1;
+	*tokens = counted.tokens + 1;
+	*high = counted.high + 1;
+}
+
 static int
 by_time(const void *a, const void *b)
 {
@@ -77,7 +94,8 @@ by_time(const void *a, const void *b)
 
 static void
 bench(const struct sl_catalog *catalog, const char *what, const char *model,
-      const struct sl_config *from, const struct sl_config_stack *by, uint64_t *times_ns)
+      const struct sl_config *from, const struct sl_config_stack *by, bool counts,
+      uint64_t *times_ns)
 {
 	static struct sl_plan plan;
 
@@ -87,6 +105,7 @@ bench(const struct sl_catalog *catalog, const char *what, const char *model,
 			.chance = i * 0x9e3779b97f4a7c15u, .turn = i, .stack = by,
 			.body_bytes = 2048, .max_output_tokens = -1, .choices = 1, .serves = yes,
 			.allows = allows, .accepts_any = yes, .prompt = prompt,
+			.count = counts ? count : NULL,
 		};
 		struct sl_arena arena;
 		struct sl_fault fault;
@@ -100,7 +119,7 @@ bench(const struct sl_catalog *catalog, const char *what, const char *model,
 		sl_arena_release(&arena);
 	}
 	qsort(times_ns, ROUNDS, sizeof(times_ns[0]), by_time);
-	printf("%-10s median %6.2f us  p99 %6.2f us\n", what, (double)times_ns[ROUNDS / 2] / 1e3,
+	printf("%-15s median %6.2f us  p99 %6.2f us\n", what, (double)times_ns[ROUNDS / 2] / 1e3,
 	       (double)times_ns[ROUNDS / 100 * 99] / 1e3);
 }
 
@@ -116,10 +135,12 @@ main(void)
 	catalog = sl_catalog_parse(sl_catalog_builtin_text(), &arena, &error);
 	if (!times_ns || !catalog || !sl_offers_make(&bare, catalog, NULL, &arena, &offers))
 		return 1;
-	bench(catalog, "name", "openai/gpt-4o-mini", &config, NULL, times_ns);
-	bench(catalog, "alias", "pool", &config, NULL, times_ns);
-	bench(catalog, "objective", "auto", &config, &stack, times_ns);
-	bench(catalog, "offers", "auto", &bare, &stack, times_ns);
+	bench(catalog, "name", "openai/gpt-4o-mini", &config, NULL, false, times_ns);
+	bench(catalog, "alias", "pool", &config, NULL, false, times_ns);
+	bench(catalog, "objective", "auto", &config, &stack, false, times_ns);
+	bench(catalog, "counted", "auto", &config, &stack, true, times_ns);
+	bench(catalog, "offers", "auto", &bare, &stack, false, times_ns);
+	bench(catalog, "offers, counted", "auto", &bare, &stack, true, times_ns);
 	free(times_ns);
 	sl_arena_release(&arena);
 	return 0;

@@ -13,6 +13,7 @@ given. Formats, one JSON object per line:
   --log        {"prompt", "category"?, "simple"?, "medium"?, "complex"?}: how good the
                answer of that tier's model was, 0..1, whatever was observed; a judgement
                of one tier is enough. Lines without a prompt or a label are an error.
+               "models"? {MODEL: 0..1} says the same of models by name.
   --seeds      the same format; never part of a figure
 
 What is learnt: one linear model over hashed words and pairs of words with sixteen
@@ -110,9 +111,10 @@ ALSO_ENGLISH = set("a an at as do du en in is it me men mi no o on or son son to
 
 class Row:
     def __init__(self, prompt, group, category=None, tiers=(None, None, None), gain=None,
-                 scores=None, seed=False):
+                 scores=None, seed=False, models=None):
         self.prompt, self.group, self.category = prompt, group, category
         self.tiers, self.gain, self.scores, self.seed = tiers, gain, scores or {}, seed
+        self.models = models or {}
 
 
 # --- data ------------------------------------------------------------------
@@ -135,7 +137,8 @@ def read_routellm(path):
             weak, strong = weak / 10, strong / 10
         rows.append(Row(one["prompt"], one["bench"] + "/" + one["domain"],
                         CATEGORY_OF.get(one["domain"]), (None, weak, strong),
-                        min(max(strong - weak, 0), 1)))
+                        min(max(strong - weak, 0), 1),
+                        models={"mixtral-8x7b-instruct": weak, "gpt-4-1106-preview": strong}))
     return rows
 
 
@@ -155,7 +158,7 @@ def read_llmrouter(path, prices):
         high = np.mean([scores[name] for name in large])
         category = "code" if CODE_TASK.match(one["question"]) else None
         rows.append(Row(one["question"], "llmrouter", category, (low, high, None),
-                        min(max(high - low, 0), 1), scores))
+                        min(max(high - low, 0), 1), scores, models=scores))
     return rows
 
 
@@ -164,15 +167,17 @@ def read_log(path, seed=False):
     for number, one in read_lines(path):
         tiers = tuple(one.get(tier) for tier in TIERS)
         known = [value for value in tiers if value is not None]
-        if not isinstance(one.get("prompt"), str) or not (known or one.get("category")):
-            sys.exit("%s:%d: needs 'prompt' and a category or the quality of a tier"
+        models = one.get("models") or {}
+        if not isinstance(one.get("prompt"), str) or not (known or models or one.get("category")):
+            sys.exit("%s:%d: needs 'prompt' and a category or the quality of a tier or model"
                      % (path, number))
         if one.get("category") not in CATEGORIES + [None]:
             sys.exit("%s:%d: category must be one of %s" % (path, number, ", ".join(CATEGORIES)))
-        if any(not 0 <= value <= 1 for value in known):
+        if any(not 0 <= value <= 1 for value in known + list(models.values())):
             sys.exit("%s:%d: a tier's quality is a number from 0 to 1" % (path, number))
         gain = max(known[-1] - known[0], 0) if len(known) > 1 else None
-        rows.append(Row(one["prompt"], "log", one.get("category"), tiers, gain, seed=seed))
+        rows.append(Row(one["prompt"], "log", one.get("category"), tiers, gain, seed=seed,
+                        models=models))
     return rows
 
 
@@ -551,7 +556,8 @@ def judge(rows, matrix, targets, weights):
             report["confidence_error"] = round(
                 calibration_error(trust[at][have], right[have]), 3)
     knots, _, trust, _, _, _ = fit_scale(gain[real], [rows[i] for i in real])
-    return report, knots, trust
+    judge_named(rows, logits, report)
+    return report, knots, trust, fit_models(rows, logits, real)
 
 
 def judge_models(rows, train_matrix, test_rows, prices):
@@ -602,6 +608,85 @@ def judge_models(rows, train_matrix, test_rows, prices):
             "least_cost_at_best_single_quality": round(float(min(passing)), 3) if passing else None,
             "curve": [[round(float(o[0]), 3), round(float(o[2]), 3)] for o in curve[::6]]}
     return report
+
+
+# --- models by name ----------------------------------------------------------
+
+MODEL_PROMPTS_MIN, MODEL_PROMPTS_DOUBT = 50, 25
+
+
+def shifted(logit, shift):
+    return sigmoid(logit + shift)
+
+
+def fit_shift(logit, observed):
+    """What makes the mean expectation the mean that was observed, on the scale of logits; by
+    bisection. A few prompts of a mean model are added, so that few observations shift
+    little."""
+    wanted = ((observed.sum() + MODEL_PROMPTS_DOUBT * sigmoid(logit).mean())
+              / (len(observed) + MODEL_PROMPTS_DOUBT))
+    low, high = -8.0, 8.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        low, high = (middle, high) if shifted(logit, middle).mean() < wanted else (low, middle)
+    return (low + high) / 2
+
+
+def fit_models(rows, logits, picked):
+    """(name, tier, shift) of each model that enough of the picked rows tell of: the tier
+    whose expectation, shifted, explains its answers best."""
+    seen = {}
+    for i in picked:
+        for name, value in rows[i].models.items():
+            seen.setdefault(name, []).append((i, value))
+    out = []
+    for name, pairs in sorted(seen.items()):
+        if len(pairs) < MODEL_PROMPTS_MIN:
+            continue
+        index = np.array([i for i, _ in pairs])
+        observed = np.array([value for _, value in pairs], float)
+        best = None
+        for tier in range(3):
+            shift = fit_shift(logits[index, TIER0 + tier], observed)
+            q = np.clip(shifted(logits[index, TIER0 + tier], shift), 1e-4, 1 - 1e-4)
+            loss = -np.mean(observed * np.log(q) + (1 - observed) * np.log(1 - q))
+            if best is None or loss < best[0]:
+                best = (loss, tier, shift)
+        out.append((name, best[1], best[2]))
+    return out
+
+
+def judge_named(rows, logits, report):
+    """How far the expected mean of a model is from what was observed, by its tier alone and
+    by its own shift; fitted on the even prompts, judged on the odd ones."""
+    real = np.array([i for i, row in enumerate(rows) if row.models and not row.seed])
+    found = {}
+    for name, tier, shift in fit_models(rows, logits, real[0::2]):
+        index = np.array([i for i in real[1::2] if name in rows[i].models])
+        if len(index) < MODEL_PROMPTS_MIN:
+            continue
+        observed = np.mean([rows[i].models[name] for i in index])
+        of_tier = sigmoid(logits[index, TIER0 + tier]).mean()
+        own = shifted(logits[index, TIER0 + tier], shift).mean()
+        found[name] = [round(float(v), 3) for v in (observed, of_tier, own)]
+    if found:
+        report["models"] = {
+            "prompts": len(real[1::2]), "observed_by_tier_by_model": found,
+            "error_by_tier": round(float(np.mean([abs(o - t) for o, t, _ in found.values()])), 3),
+            "error_by_model": round(float(np.mean([abs(o - m) for o, _, m in found.values()])), 3)}
+
+
+def plain(name):
+    """A model's name as classify_model.c compares it: what vendors write differently is gone."""
+    return re.sub("[^a-z0-9]", "", name.lower().rsplit("/", 1)[-1])
+
+
+def write_models(folder, models):
+    lines = ["/* Written by tools/train_router.py: how much better or worse than its tier each",
+             " * model answered. Names as they begin, without marks; longer ones first. */"]
+    lines += ['{ SL_SLICE_INIT("%s"), SL_BUCKET_%s, %.3ff },' % (plain(name), TIERS[tier].upper(), shift)
+              for name, tier, shift in sorted(models, key=lambda m: (-len(plain(m[0])), m[0]))]
+    (folder / "model_quality.inc").write_text("\n".join(lines) + "\n")
 
 
 # --- what is shipped -------------------------------------------------------
@@ -697,7 +782,7 @@ def main():
     matrix = Matrix(rows)
     targets, weights = labels(rows)
     weights[[row.seed for row in rows]] *= SEED_WEIGHT
-    report, knots, trust = judge(rows, matrix, targets, weights)
+    report, knots, trust, models = judge(rows, matrix, targets, weights)
     if test:
         report["nine_models"] = judge_models(rows, matrix, test, prices)
     model = train(matrix, targets, weights, np.arange(len(rows)), EPOCHS, DECAY, RATE)
@@ -708,6 +793,7 @@ def main():
         pathlib.Path(args.report).write_text(text + "\n", encoding="utf-8")
     if args.write:
         write_foreign(pathlib.Path(args.write))
+        write_models(pathlib.Path(args.write), models)
         write_table(pathlib.Path(args.write), model, table, scale, known_words(matrix.words),
                     knots, trust)
     if args.vectors:

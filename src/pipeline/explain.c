@@ -212,6 +212,7 @@ put_target(const struct sl_world *world, const struct sl_plan *plan,
 	if (!plan->judged)
 		return;
 	put_ratio(w, "expected_quality", target->quality);
+	sl_json_str(w, "quality_of", target->by_model ? SL_SLICE("model") : SL_SLICE("tier"));
 	sl_json_bool(w, "passes_quality", target->passes);
 	sl_json_int(w, "input_tokens", target->tokens.input);
 	put_usd(w, "expected_cost_usd", target->cost.known, target->cost.expected_nanousd);

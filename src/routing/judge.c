@@ -1,15 +1,19 @@
 /* judge.c - boundaries, fitness, cost, expected quality, and the order by objective.
  *
- * Expected quality is that of a tier of models for this prompt (classify.h), so two
- * targets of one tier differ by cost and latency only. It is compared as a share of the
- * best tier's: a prompt that nobody answers well does not need the dearest model for a
- * draft.
+ * Expected quality is that of a tier of models for this prompt (classify.h), of models that
+ * the training data knows by name their own (model_quality.h). Other targets of one tier
+ * differ by cost and latency only. It is compared as a share of the best tier's: a prompt
+ * that nobody answers well does not need the dearest model for a draft.
  */
 #include "routing/judge.h"
 
 #include <string.h>
 
+#include "routing/model_quality.h"
 #include "routing/stack.h"
+
+/* Longer requests are not read for a plan: half a millisecond is enough. */
+enum { COUNTED_BYTES_MAX = 32 * 1024 };
 
 /* --- the request ---------------------------------------------------------------- */
 
@@ -205,9 +209,10 @@ judge(const struct sl_plan_query *query, const struct sl_plan *plan,
 	};
 
 	target->quality = quality[target->tier];
+	target->by_model = sl_model_quality(target->model, quality, &target->quality);
 	target->passes = target->quality >= shares[plan->quality] * quality[SL_BUCKETS - 1];
 	target->tokens = plan->tokens;
-	if (query->explain)
+	if (plan->counted)
 		count_input(query, target, &target->tokens);
 	sl_cost_of(target->card, &target->tokens, &target->cost);
 }
@@ -239,21 +244,36 @@ consider_baseline(struct sl_plan *plan, const struct sl_plan_target *target)
 	plan->baseline_card = target->card;
 }
 
+static bool
+limits_cost(const struct sl_plan_query *query)
+{
+	return query->stack && query->stack->max_cost_nanousd > 0;
+}
+
 void
 sl_judge_plan(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	double quality[SL_BUCKETS];
+	struct sl_tokens tokens;
 
 	plan->judged = true;
 	sl_judge_class(query, plan);
 	guess_tokens(query, plan);
 	qualities(plan, quality);
+	/* Costs are compared, or told: by the models' own tokenizers, each run once. */
+	plan->counted = query->count &&
+	                (query->explain || (query->body_bytes <= COUNTED_BYTES_MAX &&
+	                                    (plan->count > 1 || limits_cost(query))));
 	for (size_t i = 0; i < plan->count; i++)
 		judge(query, plan, quality, &plan->targets[i]);
 	for (size_t i = 0; i < plan->drop_count; i++)
 		judge(query, plan, quality, &plan->drops[i]);
 	plan->baseline_card = find_baseline(query);
-	sl_cost_of(plan->baseline_card, &plan->tokens, &plan->baseline);
+	tokens = plan->tokens;
+	if (plan->baseline_card && plan->counted && plan->count > 0)
+		query->count(query->context, plan->targets[0].provider, plan->baseline_card->model,
+		             &tokens.input_low, &tokens.input, &tokens.input_high);
+	sl_cost_of(plan->baseline_card, &tokens, &plan->baseline);
 	if (plan->baseline_card)
 		return;
 	/* What was dropped could have been paid for as well. */

@@ -47,6 +47,7 @@ struct sl_plan_target {
 	/* Of a judged plan: */
 	bool                        passes;     /* good enough for the quality asked for */
 	double                      quality;    /* expected of the answer, 0-1 */
+	bool                        by_model;   /* the quality is the model's own, not its tier's */
 	uint64_t                    latency_us; /* to the first content; 0: unknown */
 	struct sl_tokens            tokens;     /* by its own tokenizer where that was asked */
 	struct sl_cost              cost;
@@ -81,6 +82,7 @@ struct sl_plan {
 	bool                  fallback;         /* further targets may be tried */
 	/* When judged: costs and qualities above are filled, and: */
 	bool                  judged;
+	bool                  counted;  /* input tokens are counted, not guessed */
 	struct sl_prompt      prompt;           /* what the request asks */
 	bool                  prompt_read, has_prompt;
 	struct sl_tokens      tokens;

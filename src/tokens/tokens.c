@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+enum { REMEMBERED = 128, REMEMBERED_BYTES = 56 };
 enum { PER_MILLE = 1000, BYTES_PER_TOKEN = 4 };
 /* OpenAI's cookbook: what surrounds a function, a property, an item of an enum. */
 enum { FUNCTION_TOKENS = 7, PROPERTY_TOKENS = 6, ENUM_ITEM_TOKENS = 3 };
@@ -80,14 +81,41 @@ has(struct sl_slice model, const char *patterns)
 	return false;
 }
 
-const struct sl_token_family *
-sl_token_family_of(struct sl_slice model)
+static const struct sl_token_family *
+search(struct sl_slice model)
 {
 	size_t i = 0;
 
 	while (i < FAMILIES - 1 && !has(model, families[i].patterns))
 		i++;
 	return &families[i];
+}
+
+/* A plan asks for every candidate, and the candidates are few: a name that was asked for
+ * before on this thread is found by its hash instead of by every pattern. */
+const struct sl_token_family *
+sl_token_family_of(struct sl_slice model)
+{
+	static _Thread_local struct {
+		const struct sl_token_family *family;
+		size_t                        len;
+		char                          name[REMEMBERED_BYTES];
+	} remembered[REMEMBERED];
+	uint32_t hash = 0x811C9DC5u;
+	size_t at;
+
+	if (model.len == 0 || model.len > REMEMBERED_BYTES)
+		return search(model);
+	for (size_t i = 0; i < model.len; i++)
+		hash = (hash ^ (uint8_t)model.ptr[i]) * 0x01000193u;
+	at = (hash ^ hash >> 16) % REMEMBERED;
+	if (remembered[at].len != model.len ||
+	    memcmp(remembered[at].name, model.ptr, model.len) != 0) {
+		remembered[at].family = search(model);
+		remembered[at].len = model.len;
+		memcpy(remembered[at].name, model.ptr, model.len);
+	}
+	return remembered[at].family;
 }
 
 /* --- tallies ---------------------------------------------------------------- */

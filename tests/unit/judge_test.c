@@ -55,6 +55,8 @@ static struct world {
 	struct sl_prompt       prompt;
 	int64_t                body_bytes, max_output;
 	uint64_t               latency_us[PROVIDERS];
+	bool                   has_counter;
+	size_t                 counts;
 	struct sl_health       health[PROVIDERS];
 	bool                   use_health;
 	uint64_t               now_us;
@@ -113,6 +115,17 @@ sticky(void *context, const struct sl_prompt *read, struct sl_slice *provider,
 	return true;
 }
 
+/* p0's tokenizer makes ten times as many tokens of a text as the others'. */
+static void
+count(void *context, size_t provider, struct sl_slice model, int64_t *low, int64_t *tokens,
+      int64_t *high)
+{
+	(void)context;
+	(void)model;
+	w.counts++;
+	*low = *tokens = *high = provider == 0 ? 10000 : 1000;
+}
+
 static bool
 make(const char *model)
 {
@@ -122,6 +135,7 @@ make(const char *model)
 		.body_bytes = w.body_bytes, .max_output_tokens = w.max_output, .choices = 1,
 		.explain = w.explain, .context = &w, .serves = serves, .allows = allows,
 		.accepts_any = serves, .prompt = prompt, .figures = figures, .sticky = sticky,
+		.count = w.has_counter ? count : NULL,
 	};
 
 	return sl_plan_make(&query, &w.arena, &w.plan, &w.fault);
@@ -385,6 +399,33 @@ thousands_with_failing_targets(void **state)
 	assert_true(wasted > 0 && wasted * 100 < requests);
 }
 
+/* Where costs are compared the models' own tokenizers are asked, but not about long texts. */
+static void
+costs_go_by_counted_tokens(void **state)
+{
+	(void)state;
+	w.has_counter = true;
+	w.stack.objective = SL_SLICE("lowest_passable");
+	w.stack.quality = SL_SLICE("draft");
+	w.max_output = 1;
+	assert_true(make("auto"));
+	assert_true(w.plan.counted && w.counts > 0);
+	for (size_t i = 0; i < w.plan.count; i++)
+		assert_int_equal(w.plan.targets[i].tokens.input,
+		                 w.plan.targets[i].provider == 0 ? 10000 : 1000);
+	/* One target, nothing to compare: nothing is read. */
+	w.counts = 0;
+	assert_true(make("p0/m"));
+	assert_false(w.plan.counted);
+	assert_int_equal(w.counts, 0);
+	w.body_bytes = 64 * 1024;
+	assert_true(make("auto"));
+	assert_false(w.plan.counted);
+	w.explain = true;
+	assert_true(make("auto"));
+	assert_true(w.plan.counted);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -395,6 +436,7 @@ main(void)
 		TEST(what_cannot_do_it_is_left_out),
 		TEST(objectives_order),
 		TEST(costs_and_baseline),
+		TEST(costs_go_by_counted_tokens),
 		TEST(conversations_only_rise),
 		TEST(fallback_off_leaves_one),
 		TEST(thousands_with_failing_targets),
