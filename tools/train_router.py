@@ -560,9 +560,59 @@ def judge(rows, matrix, targets, weights):
     return report, knots, trust, fit_models(rows, logits, real)
 
 
+DIRECTIONS, CLUSTERS, STARTS, CLUSTER_DOUBT = 128, (32, 64, 128), 4, 8
+
+
+def unit(points):
+    return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
+
+
+def directions(matrix, picked):
+    """What most of the picked prompts differ in: the first singular vectors of their rows,
+    weighted by how rare each is. Returns a function from a matrix to points."""
+    often = np.zeros(TABLE)
+    for i in picked:
+        often[matrix.items[i]] += 1
+    rare = np.log((1 + len(picked)) / (1 + often)).astype(np.float32)
+
+    def dense(some, index):
+        out = np.zeros((len(index), TABLE), np.float32)
+        for at, i in enumerate(index):
+            out[at, some.items[i]] = rare[some.items[i]]
+        return unit(out)
+
+    table = dense(matrix, picked)
+    start = np.random.default_rng(0).standard_normal((len(picked), DIRECTIONS + 52))
+    basis = np.linalg.qr(table @ (table.T @ start.astype(np.float32)))[0]
+    vectors = np.linalg.svd(basis.T @ table, full_matrices=False)[2][:DIRECTIONS].T
+    return lambda some, index: unit(dense(some, index) @ vectors)
+
+
+def by_clusters(points, scores, asked):
+    """Mean scores of the models in the cluster of each point that is asked about, over
+    several clusterings."""
+    out = np.zeros((len(asked), scores.shape[1]))
+    for count in CLUSTERS:
+        for seed in range(STARTS):
+            rng = np.random.default_rng(seed)
+            centres = points[rng.choice(len(points), count, False)]
+            for _ in range(25):
+                near = (points @ centres.T).argmax(1)
+                for k in range(count):
+                    if (near == k).any():
+                        centres[k] = points[near == k].mean(0)
+                centres = unit(centres)
+            near = (points @ centres.T).argmax(1)
+            means = np.array([(scores[near == k].sum(0) + CLUSTER_DOUBT * scores.mean(0))
+                              / ((near == k).sum() + CLUSTER_DOUBT) for k in range(count)])
+            out += means[(asked @ centres.T).argmax(1)]
+    return out / (len(CLUSTERS) * STARTS)
+
+
 def judge_models(rows, train_matrix, test_rows, prices):
-    """Nine-model routing: a head per model on the same features; the weight of money is
-    chosen on held-out training prompts, then applied once to the test prompts."""
+    """Nine-model routing: a head per model on the same features, and its mean in clusters of
+    like prompts; the weight of money is chosen on held-out training prompts, then applied
+    once to the test prompts."""
     names = sorted(test_rows[0].scores)
     price = np.array([prices[name] for name in names])
     have = np.array([i for i, row in enumerate(rows) if row.scores])
@@ -589,12 +639,25 @@ def judge_models(rows, train_matrix, test_rows, prices):
         inner[held] = sigmoid(model.logits(train_matrix, held))
     model = train(train_matrix, targets, weights, have, EPOCHS, DECAY, RATE)
     test_matrix = Matrix(test_rows)
-    quality = sigmoid(model.logits(test_matrix, np.arange(len(test_rows))))
+    every = np.arange(len(test_rows))
+    quality = sigmoid(model.logits(test_matrix, every))
+    project = directions(train_matrix, have)
+    points, of_have = project(train_matrix, have), targets[have]
+    mixed = np.zeros_like(inner)
+    for k in range(5):
+        held = fold[have] == k
+        mixed[have[held]] = (inner[have[held]] + by_clusters(points[~held], of_have[~held],
+                                                             points[held])) / 2
+    mixed_quality = (quality + by_clusters(points, of_have, project(test_matrix, every))) / 2
     scores = np.array([[row.scores[name] for name in names] for row in test_rows])
     report = {"prompts": len(test_rows), "best_single": round(float(scores.mean(0).max()), 3),
               "random_model": round(float(scores.mean()), 3),
               "oracle": round(float(scores.max(1).mean()), 3)}
-    for by_length, label in ((True, "cost_by_prompt_length"), (False, "cost_per_call")):
+    for inner, quality, by_length, label in (
+            (inner, quality, True, "cost_by_prompt_length"),
+            (inner, quality, False, "cost_per_call"),
+            (mixed, mixed_quality, True, "with_clusters_by_prompt_length"),
+            (mixed, mixed_quality, False, "with_clusters_per_call")):
         grid = np.linspace(0, 0.6, 61)
         inside = [outcome(inner[have], [rows[i] for i in have], g, by_length) for g in grid]
         enough = [k for k, o in enumerate(inside) if o[0] >= o[1]]
@@ -604,6 +667,8 @@ def judge_models(rows, train_matrix, test_rows, prices):
         passing = [o[2] for o in curve if o[0] >= o[1]]
         report[label] = {
             "weight_chosen_on_training_folds": round(float(grid[chosen]), 2),
+            "least_cost_on_training_folds": round(float(min(inside[k][2] for k in enough)), 3)
+                                            if enough else None,
             "quality": round(float(at[0]), 3), "cost_of_best_single": round(float(at[2]), 3),
             "least_cost_at_best_single_quality": round(float(min(passing)), 3) if passing else None,
             "curve": [[round(float(o[0]), 3), round(float(o[2]), 3)] for o in curve[::6]]}

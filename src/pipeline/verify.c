@@ -136,6 +136,19 @@ aim_at(struct sl_ask *ask, const struct sl_plan_target *target)
 
 /* --- the answer set aside ---------------------------------------------------------------- */
 
+/* What was read of a reply stands on the lane it came through, which the next attempt
+ * closes; the record is written after that. */
+static void
+keep_texts(struct sl_ask *ask, struct sl_stream_state *reply)
+{
+	struct sl_arena *arena = &ask->exchange->arena;
+
+	reply->facts.model = sl_arena_dup(arena, reply->facts.model);
+	reply->facts.error_type = sl_arena_dup(arena, reply->facts.error_type);
+	reply->facts.error_message = sl_arena_dup(arena, reply->facts.error_message);
+	reply->response_id = sl_arena_dup(arena, reply->response_id);
+}
+
 static void
 set_aside(struct sl_ask *ask)
 {
@@ -149,6 +162,7 @@ set_aside(struct sl_ask *ask)
 	verify->headers = ask->reply_headers;
 	verify->header_count = ask->reply_header_count;
 	verify->reply = ask->reply;
+	keep_texts(ask, &verify->reply);
 	verify->body = ask->held;
 	sl_buf_init(&ask->held, sl_relay_held_max(&ask->world->config->limits));
 }
