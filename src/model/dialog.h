@@ -153,6 +153,12 @@ struct sl_turn {
 	struct sl_part *parts, *parts_last;
 };
 
+static inline bool
+sl_turn_instructs(const struct sl_turn *turn)
+{
+	return turn->role == SL_ROLE_SYSTEM || turn->role == SL_ROLE_DEVELOPER;
+}
+
 /* --- tools ------------------------------------------------------------------- */
 
 enum sl_tool_kind {

@@ -139,8 +139,7 @@ decode_result(struct decoding *d, struct sl_json block, struct sl_part *part, in
 	part->kind = SL_PART_TOOL_RESULT;
 	if (!sl_codec_call_id(d->in, d->dialog, sl_json_get(block, "tool_use_id"), part))
 		return refuse_type(d, &part->where, "needs a tool_use_id.");
-	if (is_error.type == SL_JSON_TRUE || is_error.type == SL_JSON_FALSE)
-		part->is_error = is_error.type == SL_JSON_TRUE ? SL_YES : SL_NO;
+	part->is_error = sl_codec_tri(is_error);
 	return decode_inner(d, sl_json_get(block, "content"), part, where, depth);
 }
 
@@ -284,8 +283,7 @@ decode_tool(struct decoding *d, struct sl_json value, struct sl_where where)
 	tool->description = sl_text_json(sl_json_get(value, "description"));
 	if (sl_json_get(value, "input_schema").type == SL_JSON_OBJECT)
 		tool->schema = sl_json_get(value, "input_schema").raw;
-	if (strict.type == SL_JSON_TRUE || strict.type == SL_JSON_FALSE)
-		tool->strict = strict.type == SL_JSON_TRUE ? SL_YES : SL_NO;
+	tool->strict = sl_codec_tri(strict);
 	return true;
 }
 

@@ -253,30 +253,6 @@ put_parts(struct encoding *e, const struct sl_part *part)
 
 /* --- messages -------------------------------------------------------------------------- */
 
-static void
-open_message(struct encoding *e, const char *role)
-{
-	if (e->open && role && strcmp(e->open, role) == 0)
-		return;
-	if (e->open) {
-		sl_json_arr_end(&e->w);
-		sl_json_obj_end(&e->w);
-	}
-	e->open = role;
-	if (!role)
-		return;
-	sl_json_obj(&e->w);
-	sl_json_str(&e->w, "role", sl_slice_str(role));
-	sl_json_key(&e->w, "content");
-	sl_json_arr(&e->w);
-}
-
-static bool
-is_instruction(const struct sl_turn *turn)
-{
-	return turn->role == SL_ROLE_SYSTEM || turn->role == SL_ROLE_DEVELOPER;
-}
-
 /* Whether anything of an assistant turn would be written. */
 static bool
 has_content(const struct encoding *e, const struct sl_turn *turn)
@@ -294,7 +270,7 @@ static void
 put_instruction(struct encoding *e, const struct sl_turn *turn)
 {
 	sl_note(e->encode->notes, SL_NOTE_instruction_moved, &turn->where);
-	open_message(e, "user");
+	sl_encode_message(&e->w, &e->open, "user");
 	put_text_block(e, sl_text_plain(SL_SLICE("<system>")), SL_CACHE_NONE);
 	put_parts(e, turn->parts);
 	put_text_block(e, sl_text_plain(SL_SLICE("</system>")), SL_CACHE_NONE);
@@ -336,12 +312,12 @@ put_turn(struct encoding *e, const struct sl_turn *turn)
 {
 	if (!sl_text_empty(turn->name))
 		sl_note(e->encode->notes, SL_NOTE_name_dropped, &turn->where);
-	if (is_instruction(turn)) {
+	if (sl_turn_instructs(turn)) {
 		put_instruction(e, turn);
 		return;
 	}
 	if (turn->role != SL_ROLE_ASSISTANT) {
-		open_message(e, "user");
+		sl_encode_message(&e->w, &e->open, "user");
 		put_parts(e, turn->parts);
 		return;
 	}
@@ -350,11 +326,11 @@ put_turn(struct encoding *e, const struct sl_turn *turn)
 		return;
 	}
 	if (!e->open) {
-		open_message(e, "user");
+		sl_encode_message(&e->w, &e->open, "user");
 		put_text_block(e, sl_text_plain(SL_SLICE(".")), SL_CACHE_NONE);
 		sl_note(e->encode->notes, SL_NOTE_turn_placeholder, &turn->where);
 	}
-	open_message(e, "assistant");
+	sl_encode_message(&e->w, &e->open, "assistant");
 	if (turn->next)
 		put_parts(e, turn->parts);
 	else
@@ -369,7 +345,7 @@ put_messages(struct encoding *e, const struct sl_turn *turn)
 	sl_json_arr(&e->w);
 	for (; turn && e->err == SL_OK; turn = turn->next)
 		put_turn(e, turn);
-	open_message(e, NULL);
+	sl_encode_message(&e->w, &e->open, NULL);
 	sl_json_arr_end(&e->w);
 }
 
@@ -383,17 +359,17 @@ put_system(struct encoding *e)
 	             (output->format == SL_FORMAT_SCHEMA && !has_rule(e, SL_RULE_JSON_SCHEMA));
 	const struct sl_part *part;
 
-	if (!words && (!turn || !is_instruction(turn)))
+	if (!words && (!turn || !sl_turn_instructs(turn)))
 		return turn;
 	sl_json_key(&e->w, "system");
-	part = turn && is_instruction(turn) ? turn->parts : NULL;
+	part = turn && sl_turn_instructs(turn) ? turn->parts : NULL;
 	if (!words && !part->next && part->cache == SL_CACHE_NONE && part->kind == SL_PART_TEXT &&
-	    !(turn->next && is_instruction(turn->next))) {
+	    !(turn->next && sl_turn_instructs(turn->next))) {
 		sl_text_put(&e->w, part->text);
 		return turn->next;
 	}
 	sl_json_arr(&e->w);
-	for (; turn && is_instruction(turn); turn = turn->next)
+	for (; turn && sl_turn_instructs(turn); turn = turn->next)
 		put_parts(e, turn->parts);
 	if (words)
 		put_text_block(e, sl_text_plain(sl_encode_format_words(e->encode)), SL_CACHE_NONE);
@@ -713,12 +689,7 @@ put_own(struct encoding *e)
 	sl_encode_param(e->encode, &e->w, SL_PARAM_CONTAINER, "container");
 	sl_encode_param(e->encode, &e->w, SL_PARAM_MCP_SERVERS, "mcp_servers");
 	sl_encode_param(e->encode, &e->w, SL_PARAM_CONTEXT_MANAGEMENT, "context_management");
-	for (const struct sl_extra *extra = e->encode->dialog->extras; extra; extra = extra->next)
-		if (extra->top) {
-			sl_json_key_slice(&e->w, extra->key);
-			sl_json_put_raw(&e->w, extra->raw);
-		}
-	e->encode->took_extras = true;
+	sl_encode_extras(e->encode, &e->w);
 }
 
 enum sl_err

@@ -85,26 +85,10 @@ static void
 put_head(struct sl_json_writer *w, const struct sl_codec_caller *caller, struct sl_text id,
          struct sl_text model)
 {
-	sl_json_key(w, "id");
-	if (sl_text_empty(id))
-		sl_json_put_str(w, sl_arena_join(caller->arena, (struct sl_slice[]){
-		    SL_SLICE("msg_"), caller->request_id }, 2));
-	else
-		sl_text_put(w, id);
+	sl_codec_put_id(w, caller, "msg_", id);
 	sl_json_str(w, "type", SL_SLICE("message"));
 	sl_json_str(w, "role", SL_SLICE("assistant"));
-	sl_json_key(w, "model");
-	if (sl_text_empty(model))
-		sl_json_put_str(w, caller->model);
-	else
-		sl_text_put(w, model);
-}
-
-static void
-note_lost(const struct sl_codec_caller *caller)
-{
-	if (caller->notes)
-		sl_note(caller->notes, SL_NOTE_output_dropped, NULL);
+	sl_codec_put_model(w, caller, model);
 }
 
 /* --- a whole message ------------------------------------------------------------------- */
@@ -118,7 +102,7 @@ put_citations(struct sl_json_writer *w, const struct sl_citation *citation,
 	for (const struct sl_citation *at = citation; at; at = at->next)
 		any = any || strcmp(at->origin, "anthropic_messages") == 0;
 	if (citation && !any)
-		note_lost(caller);
+		sl_codec_note_lost(caller);
 	if (!any)
 		return;
 	sl_json_key(w, "citations");
@@ -192,7 +176,7 @@ put_block(struct sl_json_writer *w, const struct sl_part *part,
 		}
 		/* fallthrough */
 	default:
-		note_lost(caller);
+		sl_codec_note_lost(caller);
 		break;
 	}
 }
@@ -388,7 +372,7 @@ write_citation(const struct writer *writer, const struct sl_codec_caller *caller
 	struct sl_json_writer w;
 
 	if (strcmp(citation->origin, "anthropic_messages") != 0) {
-		note_lost(caller);
+		sl_codec_note_lost(caller);
 		return;
 	}
 	begin(&w, out, "content_block_delta");
@@ -475,7 +459,7 @@ sl_anthropic_write_event(void *context, const struct sl_codec_caller *caller,
 		    strcmp(event->part->origin, "anthropic_messages") == 0)
 			write_whole_block(writer, event->part->raw, out);
 		else
-			note_lost(caller);
+			sl_codec_note_lost(caller);
 		break;
 	case SL_EVENT_STOP:
 		writer->stop = event->stop;

@@ -268,8 +268,7 @@ decode_tool(struct decoding *d, struct sl_json value, const struct sl_where *whe
 	tool->description = sl_text_json(sl_json_get(spec, "description"));
 	if (sl_json_at(spec, "inputSchema.json").type == SL_JSON_OBJECT)
 		tool->schema = sl_json_at(spec, "inputSchema.json").raw;
-	if (strict.type == SL_JSON_TRUE || strict.type == SL_JSON_FALSE)
-		tool->strict = strict.type == SL_JSON_TRUE ? SL_YES : SL_NO;
+	tool->strict = sl_codec_tri(strict);
 	return true;
 }
 

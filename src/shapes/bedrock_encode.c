@@ -329,30 +329,6 @@ put_parts(struct encoding *e, const struct sl_part *part, bool inside)
 
 /* --- messages ---------------------------------------------------------------------- */
 
-static void
-open_message(struct encoding *e, const char *role)
-{
-	if (e->open && role && strcmp(e->open, role) == 0)
-		return;
-	if (e->open) {
-		sl_json_arr_end(&e->w);
-		sl_json_obj_end(&e->w);
-	}
-	e->open = role;
-	if (!role)
-		return;
-	sl_json_obj(&e->w);
-	sl_json_str(&e->w, "role", sl_slice_str(role));
-	sl_json_key(&e->w, "content");
-	sl_json_arr(&e->w);
-}
-
-static bool
-is_instruction(const struct sl_turn *turn)
-{
-	return turn->role == SL_ROLE_SYSTEM || turn->role == SL_ROLE_DEVELOPER;
-}
-
 /* Whether a part would be written at all; a message must not be empty. */
 static bool
 is_written(struct encoding *e, const struct sl_part *part)
@@ -389,20 +365,20 @@ put_turn(struct encoding *e, const struct sl_turn *turn)
 		put_parts(e, turn->parts, true); /* writes nothing, for its notes */
 		return;
 	}
-	if (is_instruction(turn)) {
+	if (sl_turn_instructs(turn)) {
 		sl_note(e->encode->notes, SL_NOTE_instruction_moved, &turn->where);
-		open_message(e, "user");
+		sl_encode_message(&e->w, &e->open, "user");
 		put_text(e, sl_text_plain(SL_SLICE("<system>")));
 		put_parts(e, turn->parts, false);
 		put_text(e, sl_text_plain(SL_SLICE("</system>")));
 		return;
 	}
 	if (assistant && !e->open) {
-		open_message(e, "user");
+		sl_encode_message(&e->w, &e->open, "user");
 		put_text(e, sl_text_plain(SL_SLICE(".")));
 		sl_note(e->encode->notes, SL_NOTE_turn_placeholder, &turn->where);
 	}
-	open_message(e, assistant ? "assistant" : "user");
+	sl_encode_message(&e->w, &e->open, assistant ? "assistant" : "user");
 	put_parts(e, turn->parts, false);
 }
 
@@ -414,11 +390,11 @@ put_messages(struct encoding *e, const struct sl_turn *turn)
 	for (; turn && e->err == SL_OK; turn = turn->next)
 		put_turn(e, turn);
 	if (!e->open) {
-		open_message(e, "user");
+		sl_encode_message(&e->w, &e->open, "user");
 		put_text(e, sl_text_plain(SL_SLICE(".")));
 		sl_note(e->encode->notes, SL_NOTE_turn_placeholder, NULL);
 	}
-	open_message(e, NULL);
+	sl_encode_message(&e->w, &e->open, NULL);
 	sl_json_arr_end(&e->w);
 }
 
@@ -436,11 +412,11 @@ put_system(struct encoding *e)
 	const struct sl_turn *turn = e->encode->dialog->turns;
 	bool words = e->encode->dialog->output.format != SL_FORMAT_TEXT && !has_native_schema(e);
 
-	if (!words && (!turn || !is_instruction(turn)))
+	if (!words && (!turn || !sl_turn_instructs(turn)))
 		return turn;
 	sl_json_key(&e->w, "system");
 	sl_json_arr(&e->w);
-	for (; turn && is_instruction(turn); turn = turn->next)
+	for (; turn && sl_turn_instructs(turn); turn = turn->next)
 		put_parts(e, turn->parts, false);
 	if (words)
 		put_text(e, sl_text_plain(sl_encode_format_words(e->encode)));
@@ -800,12 +776,7 @@ put_own(struct encoding *e)
 {
 	if (!e->own)
 		return;
-	for (const struct sl_extra *extra = e->encode->dialog->extras; extra; extra = extra->next)
-		if (extra->top) {
-			sl_json_key_slice(&e->w, extra->key);
-			sl_json_put_raw(&e->w, extra->raw);
-		}
-	e->encode->took_extras = true;
+	sl_encode_extras(e->encode, &e->w);
 }
 
 enum sl_err

@@ -75,13 +75,6 @@ put_metrics(struct sl_json_writer *w)
 }
 
 static void
-note_lost(const struct sl_codec_caller *caller)
-{
-	if (caller->notes)
-		sl_note(caller->notes, SL_NOTE_output_dropped, NULL);
-}
-
-static void
 put_text(struct sl_json_writer *w, const char *key, struct sl_text text)
 {
 	sl_json_key(w, key);
@@ -144,7 +137,7 @@ put_block(struct sl_json_writer *w, const struct sl_part *part,
 	}
 	if (part->kind != SL_PART_TEXT && part->kind != SL_PART_REFUSAL &&
 	    part->kind != SL_PART_TOOL_CALL && part->kind != SL_PART_REASONING) {
-		note_lost(caller);
+		sl_codec_note_lost(caller);
 		return;
 	}
 	sl_json_obj(w);
@@ -155,7 +148,7 @@ put_block(struct sl_json_writer *w, const struct sl_part *part,
 	else
 		put_text(w, "text", part->text);
 	if (part->citations)
-		note_lost(caller);
+		sl_codec_note_lost(caller);
 	sl_json_obj_end(w);
 }
 
@@ -346,7 +339,7 @@ sl_bedrock_write_event(void *context, const struct sl_codec_caller *caller,
 	case SL_EVENT_CITATION:
 	case SL_EVENT_PART:
 	case SL_EVENT_LOGPROBS:
-		note_lost(caller);
+		sl_codec_note_lost(caller);
 		break;
 	case SL_EVENT_USAGE:
 	case SL_EVENT_PING:

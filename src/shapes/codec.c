@@ -97,6 +97,14 @@ sl_codec_take_param(struct sl_dialog *dialog, const struct sl_codec_param *rows,
 	return false;
 }
 
+enum sl_tri
+sl_codec_tri(struct sl_json value)
+{
+	if (value.type == SL_JSON_TRUE)
+		return SL_YES;
+	return value.type == SL_JSON_FALSE ? SL_NO : SL_UNSET;
+}
+
 bool
 sl_codec_says_nothing(struct sl_json value)
 {
@@ -161,6 +169,17 @@ sl_encode_param(struct sl_encode *encode, struct sl_json_writer *w, enum sl_para
 		return;
 	sl_json_key(w, name);
 	sl_json_put_raw(w, value.raw);
+}
+
+void
+sl_encode_extras(struct sl_encode *encode, struct sl_json_writer *w)
+{
+	for (const struct sl_extra *extra = encode->dialog->extras; extra; extra = extra->next)
+		if (extra->top) {
+			sl_json_key_slice(w, extra->key);
+			sl_json_put_raw(w, extra->raw);
+		}
+	encode->took_extras = true;
 }
 
 struct sl_slice
@@ -381,6 +400,24 @@ sl_encode_format_words(struct sl_encode *encode)
 	    output->schema }, 2);
 }
 
+void
+sl_encode_message(struct sl_json_writer *w, const char **open, const char *role)
+{
+	if (*open && role && strcmp(*open, role) == 0)
+		return;
+	if (*open) {
+		sl_json_arr_end(w);
+		sl_json_obj_end(w);
+	}
+	*open = role;
+	if (!role)
+		return;
+	sl_json_obj(w);
+	sl_json_str(w, "role", sl_slice_str(role));
+	sl_json_key(w, "content");
+	sl_json_arr(w);
+}
+
 enum sl_err
 sl_encode_refuse(struct sl_encode *encode, const struct sl_where *where, const char *message)
 {
@@ -421,4 +458,36 @@ sl_encode_leftovers(struct sl_encode *encode)
 		if (!(encode->took_extras && extra->top))
 			sl_note(encode->notes, SL_NOTE_unknown_member, &extra->where);
 	return SL_OK;
+}
+
+/* --- writers ------------------------------------------------------------------------ */
+
+void
+sl_codec_note_lost(const struct sl_codec_caller *caller)
+{
+	if (caller->notes)
+		sl_note(caller->notes, SL_NOTE_output_dropped, NULL);
+}
+
+void
+sl_codec_put_id(struct sl_json_writer *w, const struct sl_codec_caller *caller,
+                const char *prefix, struct sl_text id)
+{
+	sl_json_key(w, "id");
+	if (sl_text_empty(id))
+		sl_json_put_str(w, sl_arena_join(caller->arena, (struct sl_slice[]){
+		    sl_slice_str(prefix), caller->request_id }, 2));
+	else
+		sl_text_put(w, id);
+}
+
+void
+sl_codec_put_model(struct sl_json_writer *w, const struct sl_codec_caller *caller,
+                   struct sl_text model)
+{
+	sl_json_key(w, "model");
+	if (sl_text_empty(model))
+		sl_json_put_str(w, caller->model);
+	else
+		sl_text_put(w, model);
 }

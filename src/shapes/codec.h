@@ -171,6 +171,8 @@ struct sl_codec_param {
 bool sl_codec_take_param(struct sl_dialog *dialog, const struct sl_codec_param *rows,
                          size_t count, struct sl_slice key, struct sl_json value,
                          struct sl_where where);
+/* true, false; anything else says nothing. */
+enum sl_tri sl_codec_tri(struct sl_json value);
 /* Whether it says nothing: null, false, 0, "", [], {}. */
 bool sl_codec_says_nothing(struct sl_json value);
 /* {"type":"ephemeral","ttl":"1h"} of Anthropic and of those who copy it. */
@@ -189,6 +191,8 @@ struct sl_json sl_encode_takes(struct sl_encode *encode, enum sl_param param);
 /* As member `name`, raw, when it is given. */
 void sl_encode_param(struct sl_encode *encode, struct sl_json_writer *w, enum sl_param param,
                      const char *name);
+/* Members that no translation knows, as they came: for the grammar they came in. */
+void sl_encode_extras(struct sl_encode *encode, struct sl_json_writer *w);
 struct sl_slice sl_encode_name(struct sl_encode *encode, struct sl_slice name);
 struct sl_slice sl_encode_id(struct sl_encode *encode, struct sl_slice call_id);
 /* Whether a part's signature may be sent to this target. */
@@ -228,6 +232,21 @@ enum sl_err sl_encode_refuse(struct sl_encode *encode, const struct sl_where *wh
                              const char *message);
 /* Everything that was not taken: noted, or SL_EUNSUPPORTED. Called by the lane. */
 enum sl_err sl_encode_leftovers(struct sl_encode *encode);
+
+/* In grammars whose messages are {"role","content":[...]}: ends the message that is open and
+ * begins one, unless the same role goes on. NULL: only ends. `open` is the caller's. */
+void sl_encode_message(struct sl_json_writer *w, const char **open, const char *role);
+
+/* --- for writers ------------------------------------------------------------------------ */
+
+/* Something of the answer has no place in the caller's API. */
+void sl_codec_note_lost(const struct sl_codec_caller *caller);
+/* "id": the provider's own, else `prefix` and ours; "model": the provider's, else the one
+ * asked for. */
+void sl_codec_put_id(struct sl_json_writer *w, const struct sl_codec_caller *caller,
+                     const char *prefix, struct sl_text id);
+void sl_codec_put_model(struct sl_json_writer *w, const struct sl_codec_caller *caller,
+                        struct sl_text model);
 
 /* --- errors of providers -------------------------------------------------------------- */
 

@@ -551,8 +551,7 @@ take_thinking(struct decoding *d, const struct member *member)
 	int64_t tokens;
 
 	reasoning->where = member->where;
-	if (show.type == SL_JSON_TRUE || show.type == SL_JSON_FALSE)
-		reasoning->show = show.type == SL_JSON_TRUE ? SL_YES : SL_NO;
+	reasoning->show = sl_codec_tri(show);
 	if (show.type == SL_JSON_TRUE)
 		reasoning->mode = SL_REASONING_ON;
 	if (sl_json_i64(budget, &tokens)) {

@@ -381,19 +381,13 @@ put_turn(struct encoding *e, const struct sl_turn *turn)
 				put_media(e, inner);
 }
 
-static bool
-is_instruction(const struct sl_turn *turn)
-{
-	return turn->role == SL_ROLE_SYSTEM || turn->role == SL_ROLE_DEVELOPER;
-}
-
 static void
 put_contents(struct encoding *e)
 {
 	sl_json_key(&e->w, "contents");
 	sl_json_arr(&e->w);
 	for (const struct sl_turn *turn = e->encode->dialog->turns; turn; turn = turn->next)
-		if (!is_instruction(turn))
+		if (!sl_turn_instructs(turn))
 			put_turn(e, turn);
 	close_content(e);
 	sl_json_arr_end(&e->w);
@@ -405,7 +399,7 @@ put_instructions(struct encoding *e)
 	bool any = e->json_in_words, talking = false;
 
 	for (const struct sl_turn *turn = e->encode->dialog->turns; turn; turn = turn->next)
-		any |= is_instruction(turn);
+		any |= sl_turn_instructs(turn);
 	if (!any)
 		return;
 	sl_json_key(&e->w, "systemInstruction");
@@ -413,7 +407,7 @@ put_instructions(struct encoding *e)
 	sl_json_key(&e->w, "parts");
 	sl_json_arr(&e->w);
 	for (const struct sl_turn *turn = e->encode->dialog->turns; turn; turn = turn->next) {
-		if (!is_instruction(turn)) {
+		if (!sl_turn_instructs(turn)) {
 			talking = true;
 			continue;
 		}

@@ -5,19 +5,6 @@
  */
 #include "shapes/codec_task.h"
 
-/* What OpenAI's API does not know may be this one's own: output_dtype, metadata. */
-static void
-put_extras(struct sl_encode *e, struct sl_json_writer *w)
-{
-	if (strcmp(e->dialog->origin, sl_shape_openai_embeddings.name) != 0)
-		return;
-	for (const struct sl_extra *extra = e->dialog->extras; extra; extra = extra->next) {
-		sl_json_key_slice(w, extra->key);
-		sl_json_put_raw(w, extra->raw);
-	}
-	e->took_extras = true;
-}
-
 static enum sl_err
 encode(struct sl_encode *e)
 {
@@ -29,7 +16,9 @@ encode(struct sl_encode *e)
 	sl_task_put_texts(&w, "input", e->dialog);
 	sl_json_str(&w, "encoding_format", SL_SLICE("float"));
 	sl_encode_param(e, &w, SL_PARAM_DIMENSIONS, "output_dimension");
-	put_extras(e, &w);
+	/* What OpenAI's API does not know may be this one's own: output_dtype, metadata. */
+	if (strcmp(e->dialog->origin, sl_shape_openai_embeddings.name) == 0)
+		sl_encode_extras(e, &w);
 	sl_json_obj_end(&w);
 	return SL_OK;
 }

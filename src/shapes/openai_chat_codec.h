@@ -37,6 +37,14 @@ void sl_openai_chat_write_event(void *writer, const struct sl_codec_caller *call
                                 const struct sl_event *event, struct sl_buf *out);
 void sl_openai_chat_writer_release(void *writer);
 const char *sl_openai_finish_reason(enum sl_stop stop);
+/* What every answer of chat and completions begins with: id (`prefix` and ours where the
+ * provider gave none), object, created, model. */
+void sl_openai_put_head(struct sl_json_writer *w, const struct sl_codec_caller *caller,
+                        const char *prefix, const char *object, struct sl_text id,
+                        struct sl_text model, int64_t created_s);
+/* The same as the beginning of every chunk, up to its choices; on the caller's arena. */
+struct sl_slice sl_openai_chunk_head(const struct sl_codec_caller *caller, const char *prefix,
+                                     const char *object, const struct sl_event *start);
 /* usage of chat and completions, as member "usage". */
 void sl_openai_put_usage(struct sl_json_writer *w, const struct sl_usage *usage);
 

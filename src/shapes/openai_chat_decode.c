@@ -31,14 +31,6 @@ string_of(struct decoding *d, struct sl_json value)
 	return sl_json_string(value, d->dialog->arena, &text) ? text : SL_SLICE_NONE;
 }
 
-static enum sl_tri
-tri_of(struct sl_json value)
-{
-	if (value.type == SL_JSON_TRUE)
-		return SL_YES;
-	return value.type == SL_JSON_FALSE ? SL_NO : SL_UNSET;
-}
-
 /* --- parts ----------------------------------------------------------------------------- */
 
 static bool
@@ -363,7 +355,7 @@ decode_function(struct decoding *d, struct sl_json function, struct sl_tool *too
 	sl_codec_rest(d->dialog, function, where, known, COUNT(known));
 	tool->name = string_of(d, sl_json_get(function, "name"));
 	tool->description = sl_text_json(sl_json_get(function, "description"));
-	tool->strict = tri_of(sl_json_get(function, "strict"));
+	tool->strict = sl_codec_tri(sl_json_get(function, "strict"));
 	if (schema.type == SL_JSON_OBJECT && !sl_codec_says_nothing(schema))
 		tool->schema = schema.raw;
 	if (sl_json_is(sl_json_get(format, "type"), "grammar"))
@@ -488,7 +480,7 @@ decode_format(struct decoding *d, struct sl_json format, const struct sl_where *
 	out->schema_name = string_of(d, sl_json_get(inner, "name"));
 	out->description = sl_text_json(sl_json_get(inner, "description"));
 	out->described = *below(d, below(d, where, "json_schema"), "description");
-	out->strict = tri_of(sl_json_get(inner, "strict"));
+	out->strict = sl_codec_tri(sl_json_get(inner, "strict"));
 	if (sl_json_is(type, "json_schema") && out->schema.len)
 		return true;
 	if (sl_json_is(type, "json_schema")) {

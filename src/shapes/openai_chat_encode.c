@@ -736,12 +736,7 @@ put_extras(struct encoding *e)
 {
 	if (!e->own)
 		return;
-	for (const struct sl_extra *extra = e->encode->dialog->extras; extra; extra = extra->next)
-		if (extra->top) {
-			sl_json_key_slice(&e->w, extra->key);
-			sl_json_put_raw(&e->w, extra->raw);
-		}
-	e->encode->took_extras = true;
+	sl_encode_extras(e->encode, &e->w);
 }
 
 enum sl_err

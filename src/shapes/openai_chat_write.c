@@ -11,6 +11,8 @@
 
 enum { DETAIL_MAX = 1024 * 1024 };
 
+static const char id_prefix[] = "chatcmpl-";
+
 struct writer {
 	struct sl_slice head;    /* of every chunk, on the caller's arena */
 	struct sl_buf   thought; /* text of the open reasoning, to stand beside its proof */
@@ -66,30 +68,35 @@ sl_openai_put_usage(struct sl_json_writer *w, const struct sl_usage *usage)
 	sl_json_obj_end(w);
 }
 
-static void
-put_head(struct sl_json_writer *w, const struct sl_codec_caller *caller, const char *object,
-         struct sl_text id, struct sl_text model, int64_t created_s)
+void
+sl_openai_put_head(struct sl_json_writer *w, const struct sl_codec_caller *caller,
+                   const char *prefix, const char *object, struct sl_text id,
+                   struct sl_text model, int64_t created_s)
 {
-	sl_json_key(w, "id");
-	if (sl_text_empty(id))
-		sl_json_put_str(w, sl_arena_join(caller->arena, (struct sl_slice[]){
-		    SL_SLICE("chatcmpl-"), caller->request_id }, 2));
-	else
-		sl_text_put(w, id);
+	sl_codec_put_id(w, caller, prefix, id);
 	sl_json_str(w, "object", sl_slice_str(object));
 	sl_json_int(w, "created", created_s > 0 ? created_s : caller->now_s);
-	sl_json_key(w, "model");
-	if (sl_text_empty(model))
-		sl_json_put_str(w, caller->model);
-	else
-		sl_text_put(w, model);
+	sl_codec_put_model(w, caller, model);
 }
 
-static void
-note_lost(const struct sl_codec_caller *caller)
+struct sl_slice
+sl_openai_chunk_head(const struct sl_codec_caller *caller, const char *prefix,
+                     const char *object, const struct sl_event *start)
 {
-	if (caller->notes)
-		sl_note(caller->notes, SL_NOTE_output_dropped, NULL);
+	struct sl_json_writer w;
+	struct sl_slice kept;
+	struct sl_buf head;
+
+	sl_buf_init(&head, 64 * 1024);
+	sl_buf_append_str(&head, "data: ");
+	sl_json_writer_init(&w, &head);
+	sl_json_obj(&w);
+	sl_openai_put_head(&w, caller, prefix, object, start->id, start->model,
+	                   start->created_s);
+	sl_buf_append_str(&head, ",\"choices\":[");
+	kept = sl_arena_dup(caller->arena, sl_buf_slice(&head));
+	sl_buf_release(&head);
+	return kept;
 }
 
 /* One entry of reasoning_details. */
@@ -227,7 +234,7 @@ put_annotations(struct sl_json_writer *w, const struct sl_alternative *choice,
 	for (const struct sl_part *part = choice->parts; part; part = part->next)
 		for (const struct sl_citation *at = part->citations; at; at = at->next)
 			if (!put_annotation(w, at))
-				note_lost(caller);
+				sl_codec_note_lost(caller);
 	sl_json_arr_end(w);
 }
 
@@ -237,7 +244,7 @@ put_choice(struct sl_json_writer *w, const struct sl_alternative *choice, size_t
 {
 	for (const struct sl_part *part = choice->parts; part; part = part->next)
 		if (part->kind >= SL_PART_TOOL_RESULT)
-			note_lost(caller);
+			sl_codec_note_lost(caller);
 	sl_json_obj(w);
 	sl_json_int(w, "index", (int64_t)index);
 	sl_json_key(w, "message");
@@ -273,7 +280,7 @@ sl_openai_chat_write_whole(const struct sl_completion *answer,
 
 	sl_json_writer_init(&w, out);
 	sl_json_obj(&w);
-	put_head(&w, caller, "chat.completion", answer->id, answer->model, answer->created_s);
+	sl_openai_put_head(&w, caller, id_prefix, "chat.completion", answer->id, answer->model, answer->created_s);
 	sl_json_key(&w, "choices");
 	sl_json_arr(&w);
 	for (size_t i = 0; i < answer->choice_count; i++)
@@ -284,24 +291,6 @@ sl_openai_chat_write_whole(const struct sl_completion *answer,
 }
 
 /* --- chunks --------------------------------------------------------------------------------- */
-
-static void
-make_head(struct writer *writer, const struct sl_codec_caller *caller,
-          const struct sl_event *event)
-{
-	struct sl_json_writer w;
-	struct sl_buf head;
-
-	sl_buf_init(&head, 64 * 1024);
-	sl_buf_append_str(&head, "data: ");
-	sl_json_writer_init(&w, &head);
-	sl_json_obj(&w);
-	put_head(&w, caller, "chat.completion.chunk", event->id, event->model, event->created_s);
-	sl_buf_append_str(&head, ",\"choices\":[");
-	writer->head = sl_arena_dup(caller->arena, sl_buf_slice(&head));
-	sl_buf_release(&head);
-	sl_buf_init(&writer->thought, DETAIL_MAX);
-}
 
 /* Up to the delta's value; the caller appends that and calls end_chunk. */
 static void
@@ -479,7 +468,7 @@ write_citation(const struct writer *writer, const struct sl_codec_caller *caller
 	struct sl_json_writer w;
 
 	if (event->citation->url.len == 0) {
-		note_lost(caller);
+		sl_codec_note_lost(caller);
 		return;
 	}
 	begin_chunk(writer, event->choice, out);
@@ -527,7 +516,8 @@ sl_openai_chat_write_event(void *context, const struct sl_codec_caller *caller,
 
 	switch (event->kind) {
 	case SL_EVENT_START:
-		make_head(writer, caller, event);
+		writer->head = sl_openai_chunk_head(caller, id_prefix, "chat.completion.chunk", event);
+		sl_buf_init(&writer->thought, DETAIL_MAX);
 		write_role(writer, 0, out);
 		break;
 	case SL_EVENT_OPEN:
@@ -549,7 +539,7 @@ sl_openai_chat_write_event(void *context, const struct sl_codec_caller *caller,
 		write_stop(writer, event, out);
 		break;
 	case SL_EVENT_PART:
-		note_lost(caller);
+		sl_codec_note_lost(caller);
 		break;
 	case SL_EVENT_PING:
 		sl_buf_append_str(out, ": ping\n\n");

@@ -9,6 +9,8 @@
 #define NAME(text) SL_SLICE_INIT(text)
 #define COUNT(list) (sizeof(list) / sizeof((list)[0]))
 
+static const char id_prefix[] = "cmpl-", object[] = "text_completion";
+
 struct writer {
 	struct sl_slice head; /* of every chunk, on the caller's arena */
 };
@@ -85,25 +87,6 @@ decode(const struct sl_codec_input *in, struct sl_dialog *out, struct sl_fault *
 /* --- the answer ------------------------------------------------------------------------- */
 
 static void
-put_head(struct sl_json_writer *w, const struct sl_codec_caller *caller, struct sl_text id,
-         struct sl_text model, int64_t created_s)
-{
-	sl_json_key(w, "id");
-	if (sl_text_empty(id))
-		sl_json_put_str(w, sl_arena_join(caller->arena, (struct sl_slice[]){
-		    SL_SLICE("cmpl-"), caller->request_id }, 2));
-	else
-		sl_text_put(w, id);
-	sl_json_str(w, "object", SL_SLICE("text_completion"));
-	sl_json_int(w, "created", created_s > 0 ? created_s : caller->now_s);
-	sl_json_key(w, "model");
-	if (sl_text_empty(model))
-		sl_json_put_str(w, caller->model);
-	else
-		sl_text_put(w, model);
-}
-
-static void
 put_choice(struct sl_json_writer *w, int64_t index, struct sl_text text, const char *finish)
 {
 	sl_json_obj(w);
@@ -137,7 +120,8 @@ write_whole(const struct sl_completion *answer, const struct sl_codec_caller *ca
 
 	sl_json_writer_init(&w, out);
 	sl_json_obj(&w);
-	put_head(&w, caller, answer->id, answer->model, answer->created_s);
+	sl_openai_put_head(&w, caller, id_prefix, object, answer->id, answer->model,
+	                   answer->created_s);
 	sl_json_key(&w, "choices");
 	sl_json_arr(&w);
 	for (size_t i = 0; i < answer->choice_count; i++) {
@@ -160,23 +144,6 @@ write_whole(const struct sl_completion *answer, const struct sl_codec_caller *ca
 	sl_json_arr_end(&w);
 	sl_openai_put_usage(&w, &answer->usage);
 	sl_json_obj_end(&w);
-}
-
-static void
-make_head(struct writer *writer, const struct sl_codec_caller *caller,
-          const struct sl_event *event)
-{
-	struct sl_json_writer w;
-	struct sl_buf head;
-
-	sl_buf_init(&head, 64 * 1024);
-	sl_buf_append_str(&head, "data: ");
-	sl_json_writer_init(&w, &head);
-	sl_json_obj(&w);
-	put_head(&w, caller, event->id, event->model, event->created_s);
-	sl_buf_append_str(&head, ",\"choices\":[");
-	writer->head = sl_arena_dup(caller->arena, sl_buf_slice(&head));
-	sl_buf_release(&head);
 }
 
 static void
@@ -217,7 +184,7 @@ write_event(void *context, const struct sl_codec_caller *caller, const struct sl
 
 	switch (event->kind) {
 	case SL_EVENT_START:
-		make_head(writer, caller, event);
+		writer->head = sl_openai_chunk_head(caller, id_prefix, object, event);
 		break;
 	case SL_EVENT_DELTA:
 		if (is_text(event->block_kind))

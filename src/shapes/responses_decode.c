@@ -411,8 +411,7 @@ take_tool(struct decoding *d, struct sl_json value, struct sl_where where, struc
 	if (custom && sl_json_get(value, "format").type == SL_JSON_OBJECT)
 		tool->raw = sl_json_get(value, "format").raw;
 	/* Left out means true here, but only where the schema allows it: no promise. */
-	if (strict.type == SL_JSON_TRUE || strict.type == SL_JSON_FALSE)
-		tool->strict = strict.type == SL_JSON_TRUE ? SL_YES : SL_NO;
+	tool->strict = sl_codec_tri(strict);
 	return tool->name.len > 0 || refuse(d, &where, "expected a name.");
 }
 
@@ -539,8 +538,7 @@ take_text_config(struct decoding *d, struct sl_json value, struct sl_where where
 	output->description = sl_text_json(sl_json_get(format, "description"));
 	output->described = sl_where_member(sl_dialog_where(d->dialog, output->where),
 	                                    SL_SLICE("description"));
-	if (strict.type == SL_JSON_TRUE || strict.type == SL_JSON_FALSE)
-		output->strict = strict.type == SL_JSON_TRUE ? SL_YES : SL_NO;
+	output->strict = sl_codec_tri(strict);
 }
 
 /* Encrypted reasoning is always given; log probabilities are a parameter; the rest
