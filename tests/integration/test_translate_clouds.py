@@ -8,78 +8,13 @@ import json
 import pytest
 
 from tests.integration import grammar
-
-openai = pytest.importorskip("openai", reason="Python package openai is not installed")
-anthropic = pytest.importorskip("anthropic", reason="Python package anthropic is not installed")
+from tests.integration.talks import (GO, SCHEMA, WANTED, anthropic, chat, claude,  # noqa: F401
+                                     nothing_lost, openai, talk_chat, talk_claude)
 
 BEDROCK = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 COHERE = "cohere/command-a-03-2025"
 THINKER = "cohere/command-a-reasoning-08-2025"
 MODELS = [BEDROCK, COHERE]
-GO = "go @turns=3 @calls=2"
-SCHEMA = {"type": "object", "properties": {"location": {"type": "string"},
-                                           "count": {"type": "integer"}}}
-WANTED = ["place %d.%d \u2713-%d" % (turn, k, k) for turn in range(3) for k in range(2)]
-
-
-@pytest.fixture
-def chat(gateway, key):
-    with openai.OpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0,
-                       timeout=20) as client:
-        yield client
-
-
-@pytest.fixture
-def claude(gateway, key):
-    with anthropic.Anthropic(base_url=gateway.url, api_key=key, max_retries=0,
-                             timeout=20) as client:
-        yield client
-
-
-def talk_chat(chat, model, stream, **extra):
-    tools = [{"type": "function", "function": {"name": "read_file", "parameters": SCHEMA}}]
-    messages = [{"role": "user", "content": GO}]
-    for _ in range(6):
-        ask = dict(model=model, messages=messages, tools=tools, **extra)
-        if stream:
-            with chat.chat.completions.stream(**ask) as events:
-                final = events.get_final_completion()
-        else:
-            final = chat.chat.completions.create(**ask)
-        message = final.choices[0].message
-        if not message.tool_calls:
-            return message.content
-        assert final.choices[0].finish_reason == "tool_calls"
-        messages.append(message.model_dump(exclude_none=True))
-        for number, call in enumerate(message.tool_calls):
-            given = json.loads(call.function.arguments)
-            assert given["count"] >= 9007199254740993
-            messages.append({"role": "tool", "tool_call_id": call.id,
-                             "content": "%s-%d" % (given["location"], number)})
-    pytest.fail("the conversation does not end")
-
-
-def talk_claude(claude, model, stream, **extra):
-    tools = [{"name": "read_file", "input_schema": SCHEMA}]
-    messages = [{"role": "user", "content": GO}]
-    for _ in range(6):
-        ask = dict(model=model, max_tokens=4000, messages=messages, tools=tools, **extra)
-        if stream:
-            with claude.messages.stream(**ask) as events:
-                final = events.get_final_message()
-        else:
-            final = claude.messages.create(**ask)
-        calls = [block for block in final.content if block.type == "tool_use"]
-        if not calls:
-            return "".join(block.text for block in final.content if block.type == "text")
-        assert final.stop_reason == "tool_use"
-        messages.append({"role": "assistant", "content": [
-            block.model_dump(exclude_none=True) for block in final.content]})
-        messages.append({"role": "user", "content": [
-            {"type": "tool_result", "tool_use_id": call.id,
-             "content": "%s-%d" % (call.input["location"], number)}
-            for number, call in enumerate(calls)]})
-    pytest.fail("the conversation does not end")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -88,14 +23,14 @@ def talk_claude(claude, model, stream, **extra):
 def test_loop(request, model, stream, talk):
     client = request.getfixturevalue(talk)
     said = (talk_chat if talk == "chat" else talk_claude)(client, model, stream)
-    assert [text for text in WANTED if text not in said] == []
+    assert nothing_lost(said)
 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_reasoning_comes_back_to_bedrock(claude, fleet, stream):
     said = talk_claude(claude, BEDROCK, stream,
                        thinking={"type": "enabled", "budget_tokens": 1024})
-    assert [text for text in WANTED if text not in said] == []
+    assert nothing_lost(said)
     sent = json.loads(fleet.journal.last().body)
     thoughts = [b["reasoningContent"]["reasoningText"] for m in sent["messages"]
                 for b in m["content"] if "reasoningContent" in b]
@@ -106,7 +41,7 @@ def test_reasoning_comes_back_to_bedrock(claude, fleet, stream):
 @pytest.mark.parametrize("stream", [False, True])
 def test_reasoning_through_chat_to_bedrock(chat, fleet, stream):
     said = talk_chat(chat, BEDROCK, stream, reasoning_effort="low", max_tokens=4000)
-    assert [text for text in WANTED if text not in said] == []
+    assert nothing_lost(said)
     assert b"reasoningContent" in fleet.journal.last().body
 
 
@@ -181,7 +116,7 @@ def test_boto3_in_front_of_others(gateway, key, model, stream):
                 {"text": "%s-%d" % (call["input"]["location"], number)}]}}
             for number, call in enumerate(calls)]})
     said = "".join(b.get("text", "") for b in messages[-1]["content"])
-    assert [text for text in WANTED if text not in said] == []
+    assert nothing_lost(said)
 
 
 def gather(stream):

@@ -10,33 +10,12 @@ import urllib.request
 import pytest
 
 from tests.integration import grammar
-
-openai = pytest.importorskip("openai", reason="Python package openai is not installed")
-anthropic = pytest.importorskip("anthropic", reason="Python package anthropic is not installed")
+from tests.integration.talks import (SCHEMA, anthropic, chat, claude, nothing_lost,  # noqa: F401
+                                     openai, talk_chat, talk_claude)
 
 GPT, CLAUDE = "gpt-4o-mini", "claude-haiku-4-5"
 HELLO = [{"role": "user", "content": "hello there"}]
-SCHEMA = {"type": "object", "properties": {"location": {"type": "string"},
-                                           "count": {"type": "integer"}}}
 NAMES = ["fs_read_file", "fs/read.file"]
-CHAT_TOOLS = [{"type": "function", "function": {"name": name, "description": "reads",
-                                                "parameters": SCHEMA}} for name in NAMES[:1]]
-CLAUDE_TOOLS = [{"name": name, "description": "reads", "input_schema": SCHEMA}
-                for name in NAMES[:1]]
-
-
-@pytest.fixture
-def chat(gateway, key):
-    with openai.OpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0,
-                       timeout=20) as client:
-        yield client
-
-
-@pytest.fixture
-def claude(gateway, key):
-    with anthropic.Anthropic(base_url=gateway.url, api_key=key, max_retries=0,
-                             timeout=20) as client:
-        yield client
 
 
 def post(gateway, key, path, body, **headers):
@@ -105,35 +84,10 @@ def test_usage_is_counted_alike(chat, claude):
 
 
 # -- conversations with tools ----------------------------------------------------------
-def talk_chat(chat, stream, **extra):
-    """A loop of three turns with two calls each; what the model says at its end."""
-    messages = [{"role": "user", "content": "go @turns=3 @calls=2"}]
-    for _ in range(6):
-        ask = dict(model=CLAUDE, messages=messages, tools=CHAT_TOOLS, **extra)
-        if stream:
-            with chat.chat.completions.stream(**ask) as events:
-                final = events.get_final_completion()
-        else:
-            final = chat.chat.completions.create(**ask)
-        message = final.choices[0].message
-        if not message.tool_calls:
-            return messages, message
-        assert final.choices[0].finish_reason == "tool_calls"
-        messages.append(message.model_dump(exclude_none=True))
-        for number, call in enumerate(message.tool_calls):
-            given = json.loads(call.function.arguments)
-            assert given["count"] >= 9007199254740993
-            messages.append({"role": "tool", "tool_call_id": call.id,
-                             "content": "%s-%d" % (given["location"], number)})
-    pytest.fail("the conversation does not end")
-
-
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("extra", [{}, {"reasoning_effort": "medium"}])
 def test_chat_loop_on_claude(chat, fleet, stream, extra):
-    messages, last = talk_chat(chat, stream, **extra)
-    wanted = ["place %d.%d \u2713-%d" % (turn, k, k) for turn in range(3) for k in range(2)]
-    assert [text for text in wanted if text not in last.content] == []
+    assert nothing_lost(talk_chat(chat, CLAUDE, stream, **extra))
     sent = json.loads(fleet.journal.last().body)
     kinds = [block["type"] for message in sent["messages"] for block in message["content"]
              if message["role"] == "assistant"]
@@ -142,34 +96,9 @@ def test_chat_loop_on_claude(chat, fleet, stream, extra):
     assert kinds.count("thinking") == (3 if extra else 0)
 
 
-def talk_claude(claude, stream, **extra):
-    messages = [{"role": "user", "content": "go @turns=3 @calls=2"}]
-    for _ in range(6):
-        ask = dict(model=GPT, max_tokens=2000, messages=messages, tools=CLAUDE_TOOLS, **extra)
-        if stream:
-            with claude.messages.stream(**ask) as events:
-                final = events.get_final_message()
-        else:
-            final = claude.messages.create(**ask)
-        calls = [block for block in final.content if block.type == "tool_use"]
-        if not calls:
-            return messages, final
-        assert final.stop_reason == "tool_use"
-        messages.append({"role": "assistant", "content": [
-            block.model_dump(exclude_none=True) for block in final.content]})
-        messages.append({"role": "user", "content": [
-            {"type": "tool_result", "tool_use_id": call.id,
-             "content": "%s-%d" % (call.input["location"], number)}
-            for number, call in enumerate(calls)]})
-    pytest.fail("the conversation does not end")
-
-
 @pytest.mark.parametrize("stream", [False, True])
 def test_claude_loop_on_chat(claude, stream):
-    messages, last = talk_claude(claude, stream)
-    said = "".join(block.text for block in last.content if block.type == "text")
-    wanted = ["place %d.%d \u2713-%d" % (turn, k, k) for turn in range(3) for k in range(2)]
-    assert [text for text in wanted if text not in said] == []
+    assert nothing_lost(talk_claude(claude, GPT, stream))
 
 
 # -- loud --------------------------------------------------------------------------------
