@@ -126,9 +126,9 @@ sl_app_open_money(struct sl_app *app, struct sl_buf *reason)
 		sl_buf_append_str(reason, "out of memory\n");
 		return false;
 	}
-	if (recovery.replayed > 0)
+	if (recovery.replayed > 0 || recovery.found > 0)
 		sl_log(SL_LOG_INFO, "the ledger was recovered",
-		       SL_LOG_I("records", recovery.replayed),
+		       SL_LOG_I("records", recovery.replayed), SL_LOG_I("slips", recovery.found),
 		       SL_LOG_I("attempts_released", recovery.released),
 		       SL_LOG_I("attempts_settled", recovery.settled),
 		       SL_LOG_I("charged_nanousd", recovery.charged),

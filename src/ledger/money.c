@@ -18,8 +18,9 @@
  * loss loses at most what the marks allow, and that amount is known. With several
  * nodes on one database a mark becomes a guarded update of the shared balance; nothing
  * else here changes. Strict holds wait for their own record instead; relaxed ones
- * write a record only when they are settled. Those that nothing limits are summed up
- * (money_tally.c).
+ * write a record only when they are settled. Those that nothing limits have a slip
+ * instead (money_slip.c), unless that would not do: in strict mode, under a caller's
+ * claim, or when there is none left.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -132,11 +133,18 @@ record_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement
 	sl_journal_append(hold->money->journal, &record);
 }
 
-/* Whether what happens before the end is recorded. */
-static bool
-is_recorded(const struct sl_hold *hold)
+static void
+record_claim(struct sl_money *money, enum money_record_kind kind,
+             const struct sl_money_claim *claim, const unsigned char request_id[16])
 {
-	return !hold->unlimited && hold->money->durability != SL_DURABLE_RELAXED;
+	struct sl_journal_record record = { .kind = (uint8_t)kind };
+	struct money_claim body = { .expires_wall_ms = claim->expires_wall_ms };
+
+	memcpy(body.name, claim->name, sizeof(body.name));
+	memcpy(body.digest, claim->digest, sizeof(body.digest));
+	memcpy(body.request, request_id, sizeof(body.request));
+	memcpy(record.body, &body, sizeof(body));
+	sl_journal_append(money->journal, &record);
 }
 
 /* --- leases --------------------------------------------------------------------------- */
@@ -401,6 +409,14 @@ mint_id(unsigned char id[SL_ATTEMPT_ID_SIZE], int64_t wall_ms)
 		id[i] = (unsigned char)((uint64_t)wall_ms >> (40 - 8 * i));
 }
 
+static bool
+has_slip(const struct sl_money *money, const struct sl_money_request *request,
+         struct sl_hold *hold)
+{
+	return request->unlimited && !request->claim && money->durability != SL_DURABLE_STRICT &&
+	       money_slip_take(hold);
+}
+
 /* Everything is checked: the hold exists from here on. */
 static enum sl_err
 begin(struct sl_money *money, const struct sl_money_request *request, struct sl_hold *hold,
@@ -412,9 +428,10 @@ begin(struct sl_money *money, const struct sl_money_request *request, struct sl_
 	put_payer_first(hold, payer);
 	hold->flags = (uint8_t)((prepaid ? HOLD_PREPAID : 0) |
 	                        (money->durability == SL_DURABLE_STRICT ? HOLD_STRICT : 0));
-	hold->policy = (uint8_t)request->policy;
+	hold->policy = (uint8_t)(request->unlimited ? SL_UNKNOWN_COUNTED : request->policy);
 	hold->unlimited = request->unlimited;
-	hold->record.amount = request->unlimited ? 0 : request->amount;
+	hold->slip = NULL;
+	hold->record.amount = request->amount;
 	hold->record.wall_ms = request->now_wall_ms;
 	hold->record.attempt_no = request->attempt_no;
 	hold->record.price_version = request->price_version;
@@ -424,12 +441,17 @@ begin(struct sl_money *money, const struct sl_money_request *request, struct sl_
 	hold->loop = request->loop;
 	hold->ready = request->ready;
 	hold->user = request->user;
-	if (is_recorded(hold) && money->durability == SL_DURABLE_LEASE)
+	hold->recorded = !has_slip(money, request, hold) &&
+	                 (money->durability != SL_DURABLE_RELAXED || request->claim);
+	if (hold->recorded && money->durability == SL_DURABLE_LEASE && !request->unlimited)
 		wait = lease(money, hold->account[0], request->amount, prepaid,
 		             request->now_wall_ms);
 	move(hold, hold->record.amount, 0);
 	money->open_holds++;
-	if (is_recorded(hold)) {
+	money->recorded_holds += !hold->slip;
+	if (request->claim)
+		record_claim(money, MONEY_CLAIM, request->claim, request->request_id);
+	if (hold->recorded) {
 		uint64_t seq = record_hold(money, hold);
 
 		if (money->durability == SL_DURABLE_STRICT)
@@ -456,9 +478,9 @@ try_hold(struct sl_money *money, const struct sl_money_request *request, struct 
 		refuse_for_now(why, SL_REFUSED_STORE, 0);
 		return SL_EFULL;
 	}
-	/* Its own records, a lease, and names that are new. */
+	/* Its own records, a lease, a claim, and names that are new. */
 	refuse_for_now(why, SL_REFUSED_BUSY, BUSY_RETRY_S);
-	if (!money_room(money, HOLD_RECORDS + 2 + 2 * SL_MONEY_SCOPES_MAX))
+	if (!money_room(money, HOLD_RECORDS + 3 + 2 * SL_MONEY_SCOPES_MAX))
 		return SL_EBUSY;
 	memset(&plan, 0, sizeof(plan));
 	err = look_up(money, request, &plan);
@@ -524,7 +546,9 @@ sl_money_dispatched(struct sl_hold *hold, int64_t floor)
 	pthread_mutex_lock(&money->lock);
 	set_state(hold, HOLD_DISPATCHED);
 	hold->progress = floor > 0 ? floor : 0;
-	if (is_recorded(hold) && !SL_PLANTED("early-acknowledgement"))
+	if (hold->slip)
+		money_slip_dispatched(hold);
+	else if (hold->recorded && !SL_PLANTED("early-acknowledgement"))
 		record_mark(hold, MONEY_DISPATCHED, hold->progress, hold->record.wall_ms);
 	pthread_mutex_unlock(&money->lock);
 }
@@ -536,7 +560,10 @@ sl_money_progress(struct sl_hold *hold, int64_t cost)
 
 	pthread_mutex_lock(&money->lock);
 	assert(hold->state == HOLD_DISPATCHED);
-	if (cost > hold->progress && is_recorded(hold) && money_room(money, 1)) {
+	if (cost > hold->progress && hold->slip) {
+		hold->progress = cost;
+		money_slip_progress(hold);
+	} else if (cost > hold->progress && hold->recorded && money_room(money, 1)) {
 		hold->progress = cost;
 		record_mark(hold, MONEY_PROGRESS, cost, 0);
 	}
@@ -545,7 +572,7 @@ sl_money_progress(struct sl_hold *hold, int64_t cost)
 
 /* What both ends have in common. */
 static void
-finish(struct sl_hold *hold, int64_t charged)
+finish(struct sl_hold *hold, int64_t charged, bool on_slip)
 {
 	struct sl_money *money = hold->money;
 
@@ -553,7 +580,8 @@ finish(struct sl_hold *hold, int64_t charged)
 		sl_list_remove(&hold->node);
 	move(hold, -hold->record.amount, charged);
 	money->open_holds--;
-	assert(money->open_holds >= 0);
+	money->recorded_holds -= !on_slip;
+	assert(money->open_holds >= 0 && money->recorded_holds >= 0);
 	give_token(hold);
 }
 
@@ -561,9 +589,9 @@ void
 sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement)
 {
 	struct sl_money *money = hold->money;
-	int64_t held, charged, over;
-
 	struct sl_money_settlement with = *settlement;
+	bool on_slip = hold->slip != NULL;
+	int64_t held, charged, over;
 
 	assert(with.cost >= 0);
 	/* A provider that reports nonsense cannot break the sums. */
@@ -576,15 +604,15 @@ sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settleme
 	held = hold->record.amount;
 	charged = hold->unlimited || with.cost < held ? with.cost : held;
 	over = with.cost - charged;
-	if (hold->unlimited) {
-		money_tally_add(money, hold, &with);
+	if (on_slip) {
+		money_slip_settle(hold, &with);
 	} else {
-		if (money->durability == SL_DURABLE_RELAXED)
+		if (!hold->recorded)
 			record_hold(money, hold);
 		record_settle(hold, &with);
 	}
 	money->overrun += over;
-	finish(hold, charged);
+	finish(hold, charged, on_slip);
 	pthread_mutex_unlock(&money->lock);
 	if (over > 0)
 		sl_log(SL_LOG_ERROR, "an attempt cost more than the bound that was held; the operator "
@@ -596,11 +624,24 @@ void
 sl_money_release(struct sl_hold *hold, int64_t now_wall_ms)
 {
 	struct sl_money *money = hold->money;
+	bool on_slip = hold->slip != NULL;
 
 	pthread_mutex_lock(&money->lock);
 	assert(hold->state != HOLD_FREE);
-	if (is_recorded(hold))
+	if (on_slip)
+		money_slip_release(hold);
+	else if (hold->recorded)
 		record_mark(hold, MONEY_RELEASE, 0, now_wall_ms);
-	finish(hold, 0);
+	finish(hold, 0, on_slip);
+	pthread_mutex_unlock(&money->lock);
+}
+
+void
+sl_money_unclaim(struct sl_money *money, const struct sl_money_claim *claim,
+                 const unsigned char request_id[16])
+{
+	pthread_mutex_lock(&money->lock);
+	if (!money->failed && money_room(money, 1))
+		record_claim(money, MONEY_UNCLAIM, claim, request_id);
 	pthread_mutex_unlock(&money->lock);
 }

@@ -78,7 +78,18 @@ struct sl_money_scope {
 };
 
 /* What becomes of an attempt whose end a crash hid. */
-enum sl_unknown_policy { SL_UNKNOWN_PROGRESS, SL_UNKNOWN_HOLD, SL_UNKNOWN_RELEASE };
+enum sl_unknown_policy {
+	SL_UNKNOWN_PROGRESS, /* what it was known to cost, at most the hold */
+	SL_UNKNOWN_HOLD,
+	SL_UNKNOWN_RELEASE,
+	SL_UNKNOWN_COUNTED,  /* what it was known to cost: nothing limits it */
+};
+
+/* A caller's name for the request (ledger/answers.h), to be found again after a crash. */
+struct sl_money_claim {
+	unsigned char name[SL_CLAIM_DIGEST_SIZE], digest[SL_CLAIM_DIGEST_SIZE];
+	int64_t       expires_wall_ms;
+};
 
 struct sl_money_request {
 	struct sl_money_scope  scopes[SL_MONEY_SCOPES_MAX];
@@ -88,10 +99,11 @@ struct sl_money_request {
 	unsigned char          request_id[16]; /* a label of the row, ours */
 	uint32_t               attempt_no;
 	uint32_t               price_version;  /* 20260702: date of the price list */
-	/* Nothing limits any of the scopes: amount is not looked at, whatever it costs is
-	 * charged, and nothing is recorded before the end, or up to 100 ms after it. */
+	/* Nothing limits any of the scopes: amount is held where it is known (0: it is not),
+	 * but whatever it costs is charged, and many share a row (money_slip.c). */
 	bool                   unlimited;
-	enum sl_unknown_policy policy;
+	enum sl_unknown_policy policy; /* unless unlimited */
+	const struct sl_money_claim *claim; /* recorded with the hold; NULL: none */
 	/* For SL_AGAIN: called once the hold may be dispatched (SL_OK), or when it never
 	 * will (an error; the hold is still to be released). loop NULL: on the log thread. */
 	struct sl_loop        *loop;
@@ -140,6 +152,10 @@ struct sl_money_settlement {
 void sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement);
 /* Nothing was bought. The token is gone; ready() is not called any more. */
 void sl_money_release(struct sl_hold *hold, int64_t now_wall_ms);
+/* The claim needs no memory any more: its answer is stored, or the name is free. Left out
+ * when the ring is short of room: an answer counts more, and the claim expires. */
+void sl_money_unclaim(struct sl_money *money, const struct sl_money_claim *claim,
+                      const unsigned char request_id[16]);
 
 /* --- what stands ---------------------------------------------------------------------- */
 
@@ -209,6 +225,7 @@ struct sl_money_options {
 };
 struct sl_money_recovery {
 	uint64_t replayed, released, settled;
+	uint64_t found; /* slips: attempts that no record tells of */
 	int64_t  charged;
 	uint64_t took_us;
 };

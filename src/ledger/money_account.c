@@ -124,7 +124,7 @@ bool
 money_room(const struct sl_money *money, size_t records)
 {
 	return sl_journal_room(money->journal) >=
-	       (size_t)money->open_holds * HOLD_RECORDS + records;
+	       (size_t)money->recorded_holds * HOLD_RECORDS + records;
 }
 
 static void

@@ -38,5 +38,6 @@ enum sl_err sl_money_meta_put(const struct sl_store_ops *ops, void *conn, const 
 #define SL_MONEY_META_FOLDED   "money_folded"
 #define SL_MONEY_META_EPOCH    "money_epoch"
 #define SL_MONEY_META_INSTANCE "money_instance"
+#define SL_MONEY_META_SLIPS    "money_slips" /* those of epochs up to it are resolved */
 
 #endif

@@ -15,7 +15,8 @@
  *   release   held -h   available +h
  *
  * Attempts that nothing limits are one row for all of a batch with the same owners, day
- * and prices: its attempt_no is how many they are, its id that of the first.
+ * and prices: its attempt_no is how many they are, its id that of the first. Those whose
+ * slips a crash left get rows of their own.
  *
  * The memory here (open attempts, balances, ends of chains) mirrors the store and can
  * be thrown away at any time.
@@ -244,17 +245,18 @@ post_cost(struct sl_money_fold *fold, int64_t charged, int64_t overrun, const ch
 	return err;
 }
 
-/* The entries of an end whose hold was posted. */
+/* The entries of an end whose hold was posted as `held`. */
 static enum sl_err
-post_end(struct sl_money_fold *fold, const struct sl_attempt_row *row, const char *kind)
+post_end(struct sl_money_fold *fold, const struct sl_attempt_row *row, int64_t held,
+         const char *kind)
 {
 	enum sl_err err;
 
 	fold->books.event++;
-	err = money_post(&fold->books, payer_book(row, true), -row->held, kind, id_of(row),
+	err = money_post(&fold->books, payer_book(row, true), -held, kind, id_of(row),
 	                 row->end_wall_ms);
 	if (err == SL_OK)
-		err = money_post(&fold->books, payer_book(row, false), row->held - row->charged, kind,
+		err = money_post(&fold->books, payer_book(row, false), held - row->charged, kind,
 		                 id_of(row), row->end_wall_ms);
 	if (err == SL_OK)
 		err = post_cost(fold, row->charged, row->overrun, kind, id_of(row), row->end_wall_ms);
@@ -317,22 +319,25 @@ end_attempt(struct sl_money_fold *fold, struct open_attempt **slot, enum sl_atte
 {
 	struct open_attempt *attempt = *slot;
 	struct sl_attempt_row *row = &attempt->row;
+	int64_t held = row->held;
 	enum sl_err err;
 
 	row->state = (uint8_t)state;
+	if (row->policy == SL_UNKNOWN_COUNTED && cost > held)
+		row->held = cost; /* nothing limits it */
 	row->charged = cost < row->held ? cost : row->held;
 	row->overrun = cost - row->charged;
 	row->end_wall_ms = wall_ms;
 	if (SL_PLANTED("double-settle") && cost > 0)
-		post_end(fold, row, "settle");
+		post_end(fold, row, held, "settle");
 	if (SL_PLANTED("release-after-settle") && cost > 0)
 		money_post(&fold->books, payer_book(row, false), row->held, "release", id_of(row), wall_ms);
 	err = attempt->stored ? fold->books.ops->money->attempt_update(fold->books.conn, row)
 	                      : fold->books.ops->money->attempt_add(fold->books.conn, row);
 	if (err == SL_OK)
 		err = !attempt->stored ? add_settled(fold, row)
-		                       : post_end(fold, row, state == SL_ATTEMPT_RELEASED ? "release"
-		                                                                          : "settle");
+		                       : post_end(fold, row, held, state == SL_ATTEMPT_RELEASED
+		                                                       ? "release" : "settle");
 	if (err == SL_OK)
 		err = add_spent(fold, row, row->charged);
 	if (err == SL_OK) {
@@ -352,6 +357,27 @@ put_scopes(struct sl_attempt_row *row, const uint32_t owner[MONEY_SCOPES_FIRST],
 	row->day[MONEY_SCOPES_FIRST] = fifth->day;
 }
 
+/* NULL: no memory. */
+static struct open_attempt *
+new_attempt(const struct money_hold *hold, uint8_t scope_count)
+{
+	struct open_attempt *attempt = calloc(1, sizeof(*attempt));
+	struct sl_attempt_row *row;
+
+	if (!attempt)
+		return NULL;
+	row = &attempt->row;
+	memcpy(row->id, hold->id, sizeof(row->id));
+	memcpy(row->request, hold->request, sizeof(row->request));
+	put_scopes(row, hold->owner, hold->day, &hold->fifth);
+	row->attempt_no = hold->attempt_no;
+	row->price_version = hold->price_version;
+	row->scope_count = scope_count;
+	row->held = hold->amount;
+	row->begin_wall_ms = hold->wall_ms;
+	return attempt;
+}
+
 static enum sl_err
 begin_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record)
 {
@@ -363,22 +389,14 @@ begin_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record
 	slot = slot_of(fold, hold.id);
 	if (*slot)
 		return SL_EDUPLICATE;
-	attempt = calloc(1, sizeof(*attempt));
+	attempt = new_attempt(&hold, record->small[0]);
 	if (!attempt)
 		return SL_ENOMEM;
 	row = &attempt->row;
-	memcpy(row->id, hold.id, sizeof(row->id));
-	memcpy(row->request, hold.request, sizeof(row->request));
-	put_scopes(row, hold.owner, hold.day, &hold.fifth);
-	row->attempt_no = hold.attempt_no;
-	row->price_version = hold.price_version;
-	row->scope_count = record->small[0];
 	row->policy = record->small[1];
 	row->prepaid = (record->small[2] & HOLD_PREPAID) != 0;
 	/* In strict mode the first byte may go out as soon as the hold is on the disk. */
 	row->state = record->small[2] & HOLD_STRICT ? SL_ATTEMPT_DISPATCHED : SL_ATTEMPT_HELD;
-	row->held = hold.amount;
-	row->begin_wall_ms = hold.wall_ms;
 	attempt->changed = true;
 	*slot = attempt;
 	return SL_OK;
@@ -496,6 +514,22 @@ put_lease(struct sl_money_fold *fold, const struct sl_journal_record *record)
 }
 
 static enum sl_err
+put_claim(struct sl_money_fold *fold, const struct sl_journal_record *record)
+{
+	struct sl_claim_row row = { .charged = -1 };
+	struct money_claim claim;
+
+	memcpy(&claim, record->body, sizeof(claim));
+	row.name = sl_slice_make((const char *)claim.name, sizeof(claim.name));
+	row.digest = sl_slice_make((const char *)claim.digest, sizeof(claim.digest));
+	row.expires_wall_ms = claim.expires_wall_ms;
+	memcpy(row.request, claim.request, sizeof(row.request));
+	if (record->kind == MONEY_CLAIM)
+		return fold->books.ops->money->claim_put(fold->books.conn, &row);
+	return fold->books.ops->money->claim_drop(fold->books.conn, row.name, row.request);
+}
+
+static enum sl_err
 fold_one(struct sl_money_fold *fold, const struct sl_journal_record *record)
 {
 	switch (record->kind) {
@@ -514,6 +548,9 @@ fold_one(struct sl_money_fold *fold, const struct sl_journal_record *record)
 		return put_lease(fold, record);
 	case MONEY_SPENT:
 		return add_to_sum(fold, record);
+	case MONEY_CLAIM:
+	case MONEY_UNCLAIM:
+		return put_claim(fold, record);
 	default:
 		return SL_ESYNTAX;
 	}
@@ -633,17 +670,68 @@ cost_by_policy(const struct sl_attempt_row *row)
 		return row->held;
 	case SL_UNKNOWN_RELEASE:
 		return 0;
+	case SL_UNKNOWN_COUNTED:
+		return row->progress;
 	default:
 		return row->progress < row->held ? row->progress : row->held;
 	}
 }
 
+/* What a slip says has happened, unless a record with it was written. */
+static enum sl_err
+take_slip(struct sl_money_fold *fold, const struct money_slip *slip,
+          const struct sl_money_left *left, struct sl_money_recovery *recovery)
+{
+	static const enum sl_attempt_state states[] = {
+		[SLIP_HELD] = SL_ATTEMPT_RELEASED, [SLIP_DISPATCHED] = SL_ATTEMPT_UNKNOWN_SETTLED,
+		[SLIP_SETTLED] = SL_ATTEMPT_SETTLED,
+	};
+	struct open_attempt **slot, *attempt;
+	int64_t end_wall_ms = left->now_wall_ms;
+	enum sl_err err;
+
+	if (slip->state == SLIP_FREE || slip->state > SLIP_SETTLED ||
+	    (slip->seq > 0 && slip->seq <= left->last_seq))
+		return SL_OK;
+	slot = slot_of(fold, slip->hold.id);
+	attempt = *slot ? NULL : new_attempt(&slip->hold, slip->scope_count);
+	if (!attempt)
+		return *slot ? SL_EDUPLICATE : SL_ENOMEM;
+	attempt->row.policy = SL_UNKNOWN_COUNTED;
+	attempt->row.progress = slip->cost;
+	if (slip->state == SLIP_SETTLED) {
+		attempt->row.usage_source = slip->source;
+		attempt->row.input_tokens = slip->input_tokens;
+		attempt->row.output_tokens = slip->output_tokens;
+		end_wall_ms = slip->hold.wall_ms + slip->took_ms;
+	} else if (slip->state == SLIP_DISPATCHED) {
+		attempt->row.usage_source = SL_USAGE_PARTIAL;
+	}
+	recovery->found++;
+	recovery->released += slip->state == SLIP_HELD;
+	if (slip->state == SLIP_DISPATCHED) {
+		recovery->settled++;
+		recovery->charged += slip->cost;
+	}
+	*slot = attempt;
+	err = end_attempt(fold, slot, states[slip->state],
+	                  slip->state == SLIP_HELD ? 0 : slip->cost, end_wall_ms);
+	if (err != SL_EEXIST)
+		return err;
+	/* A board older than the store, as a copy of the machine's memory may be. */
+	*slot = attempt->next;
+	free(attempt);
+	return SL_OK;
+}
+
 enum sl_err
 sl_money_fold_resolve(struct sl_money_fold *fold, const struct sl_store_ops *ops, void *conn,
-                      int64_t now_wall_ms, struct sl_money_recovery *recovery)
+                      const struct sl_money_left *left, struct sl_money_recovery *recovery)
 {
 	enum sl_err err = load(fold, ops, conn);
 
+	for (size_t i = 0; i < left->slip_count && err == SL_OK; i++)
+		err = take_slip(fold, &left->slips[i], left, recovery);
 	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++) {
 		while (fold->attempts[i] && err == SL_OK) {
 			struct open_attempt **slot = &fold->attempts[i];
@@ -657,7 +745,8 @@ sl_money_fold_resolve(struct sl_money_fold *fold, const struct sl_store_ops *ops
 			recovery->settled += sent;
 			recovery->charged += cost;
 			err = end_attempt(fold, slot, sent ? SL_ATTEMPT_UNKNOWN_SETTLED
-			                                   : SL_ATTEMPT_RELEASED, cost, now_wall_ms);
+			                                   : SL_ATTEMPT_RELEASED, cost,
+			                  left->now_wall_ms);
 		}
 	}
 	return ended(fold, err);

@@ -11,6 +11,7 @@
 #endif
 
 struct sl_money_fold;
+struct money_slip; /* ledger/money_record.h */
 
 struct sl_money_fold *sl_money_fold_new(void);
 void sl_money_fold_free(struct sl_money_fold *fold);
@@ -22,9 +23,15 @@ enum sl_err sl_money_fold_records(struct sl_money_fold *fold, const struct sl_st
                                   size_t count);
 /* How many of the records may make a batch: the two of a long name stay together. */
 size_t sl_money_fold_whole(const struct sl_journal_record *records, size_t count);
-/* What a crash left open, by policy. */
+/* What a crash left open, by policy: attempts of the store, and those of slips. */
+struct sl_money_left {
+	const struct money_slip *slips;
+	size_t                   slip_count;
+	uint64_t                 last_seq; /* of the journal */
+	int64_t                  now_wall_ms;
+};
 enum sl_err sl_money_fold_resolve(struct sl_money_fold *fold, const struct sl_store_ops *ops,
-                                  void *conn, int64_t now_wall_ms,
+                                  void *conn, const struct sl_money_left *left,
                                   struct sl_money_recovery *recovery);
 /* Moves amount from an operator's book to an owner's available or owed credit. */
 enum sl_err sl_money_fold_credit(struct sl_money_fold *fold, const struct sl_store_ops *ops,

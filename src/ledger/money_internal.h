@@ -22,7 +22,7 @@ enum {
 	MONEY_OWNERS_MAX = 1 << 20,
 	HOLD_RECORDS = 2,        /* slots of the ring each open hold has in reserve */
 	FOLD_BATCH = 16384,      /* records in one transaction */
-	MONEY_TALLIES = 64,
+	MONEY_SLIPS = 16384,     /* attempts without a limit, in flight or not yet in a record */
 };
 
 struct period_sum {
@@ -60,6 +60,8 @@ struct sl_hold {
 	struct money_hold   record;
 	uint8_t             flags, policy;
 	bool                unlimited;
+	bool                recorded; /* in the journal from its beginning */
+	struct money_slip  *slip;     /* where nothing limits it; NULL: none */
 	int64_t             progress;
 	uint64_t            wait_seq;
 	enum sl_err         outcome;  /* of the wait */
@@ -75,9 +77,14 @@ struct slab {
 	struct sl_hold holds[64];
 };
 
-struct money_tally {
-	struct money_spent spent; /* count 0: not in use */
-	uint8_t            scope_count, source;
+/* By index; lists end with UINT32_MAX. */
+struct money_slips {
+	struct money_board *board;
+	uint32_t            next[MONEY_SLIPS]; /* of who has the slip's list */
+	uint32_t            free, settled;     /* lists */
+	size_t              settled_count;     /* in the list */
+	size_t              unrecorded;        /* settled, in no record yet */
+	uint64_t            gathered_ns;
 };
 
 struct sl_money {
@@ -92,11 +99,10 @@ struct sl_money {
 	struct sl_list          spare;
 	struct slab            *slabs;
 	int64_t                 open_holds, held, overrun;
+	int64_t                 recorded_holds; /* of the open ones */
 	uint64_t                synced;
 	bool                    failed; /* the journal can take no more */
-	struct money_tally      tallies[MONEY_TALLIES];
-	size_t                  tallies_open;
-	int64_t                 tally_wall_ms; /* of the last record */
+	struct money_slips      slips;
 	/* Folding. */
 	struct sl_money_fold   *fold;    /* owner: store thread */
 	struct sl_journal_record *batch; /* owner: store thread */
@@ -126,14 +132,23 @@ struct period_sum *money_sum(struct account *account, enum sl_money_window windo
 /* -1, or the window that cannot take the amount. */
 int money_over(const struct account *account, struct period_sum *const sum[SL_WINDOW_TOTAL],
                const struct sl_money_limits *limits, int64_t amount);
-/* A record fits beside those that open holds have in reserve. */
+/* Records fit beside those that open holds have in reserve. */
 bool money_room(const struct sl_money *money, size_t records);
 
-/* money_tally.c: under the lock. */
-void money_tally_add(struct sl_money *money, const struct sl_hold *hold,
-                     const struct sl_money_settlement *settlement);
-/* Writes them when it is time, or all, as far as there is room. */
-void money_tally_flush(struct sl_money *money, bool all);
+/* money_slip.c: under the lock. */
+bool money_slip_take(struct sl_hold *hold); /* false: none is free */
+void money_slip_dispatched(struct sl_hold *hold);
+void money_slip_progress(struct sl_hold *hold);
+void money_slip_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement);
+void money_slip_release(struct sl_hold *hold);
+/* Without it: settled ones become records when it is time, or all, as far as there is
+ * room. */
+void money_slips_gather(struct sl_money *money, bool all);
+/* At start: what the last process left, if it was not resolved; then none. */
+size_t money_board_size(void);
+void money_slips_open(struct sl_money *money, uint64_t resolved_epoch,
+                      struct sl_money_left *left);
+void money_slips_begin(struct sl_money *money, uint64_t epoch);
 
 /* money_open.c: the sink of the journal. */
 void money_advanced(void *context, uint64_t written, uint64_t synced);

@@ -2,7 +2,7 @@
  *
  * Recovery, in this order: the epoch of this process becomes durable; the journal is
  * replayed into the store in batches, each with the sequence it reached; what is still
- * open is resolved in one transaction; memory is read from the store; the journal
+ * open, and what slips tell, is resolved in one transaction; memory is read from the store; the journal
  * starts anew. A crash anywhere in it is met by doing it again.
  *
  * Afterwards the log thread submits a fold when records are written that are not in
@@ -77,8 +77,8 @@ money_advanced(void *context, uint64_t written, uint64_t synced)
 	pthread_mutex_lock(&money->lock);
 	money->synced = synced;
 	money_wake_waiting(money, SL_OK);
-	money_tally_flush(money, false);
 	pthread_mutex_unlock(&money->lock);
+	money_slips_gather(money, false);
 	submit_fold(money, written);
 }
 
@@ -100,7 +100,8 @@ struct start {
 	struct sl_money    *money;
 	struct sl_money_recovery *recovery;
 	int64_t             now_wall_ms;
-	uint64_t            instance, epoch, folded;
+	uint64_t            instance, epoch, folded, slips_resolved;
+	struct sl_money_left left;
 	size_t              count; /* records in money->batch */
 	bool                failed;
 };
@@ -130,6 +131,8 @@ run_epoch(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_EPOCH, ++start->epoch);
 	if (job->err == SL_OK)
 		job->err = sl_money_meta_get(ops, conn, SL_MONEY_META_FOLDED, &start->folded);
+	if (job->err == SL_OK)
+		job->err = sl_money_meta_get(ops, conn, SL_MONEY_META_SLIPS, &start->slips_resolved);
 }
 
 static void
@@ -189,10 +192,12 @@ run_resolve(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn
 {
 	struct start *start = SL_CONTAINER(job, struct start, job);
 
-	job->err = sl_money_fold_resolve(start->money->fold, ops, conn, start->now_wall_ms,
+	job->err = sl_money_fold_resolve(start->money->fold, ops, conn, &start->left,
 	                                 start->recovery);
 	if (job->err == SL_OK)
 		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_FOLDED, start->folded);
+	if (job->err == SL_OK)
+		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_SLIPS, start->epoch - 1);
 }
 
 /* --- memory from the store ------------------------------------------------------------------- */
@@ -302,12 +307,15 @@ recover(struct start *start, const struct sl_journal_options *options, const cha
 	while (err == SL_OK && start->count > 0)
 		err = fold_gathered(start);
 	start->folded = last;
+	start->left = (struct sl_money_left){ .last_seq = last, .now_wall_ms = start->now_wall_ms };
+	money_slips_open(money, start->slips_resolved, &start->left);
 	if (err == SL_OK)
 		err = run(start, run_resolve);
 	if (err == SL_OK)
 		err = run(start, run_load);
 	if (err != SL_OK)
 		return err;
+	money_slips_begin(money, start->epoch);
 	atomic_store(&money->folded, last);
 	money->synced = last;
 	return sl_journal_start(money->journal, last, start->epoch, &sink);
@@ -382,6 +390,7 @@ sl_money_open(struct sl_store *store, const struct sl_money_options *options,
 		.ring_slots = options->ring_slots ? options->ring_slots : 65536,
 		.segment_records = options->segment_records ? options->segment_records : 65536,
 		.sync_ms = options->sync_ms ? options->sync_ms : 5,
+		.board_size = money_board_size(),
 	};
 	enum sl_err err = SL_ENOMEM;
 
@@ -413,14 +422,17 @@ sl_money_close(struct sl_money *money)
 		return true;
 	pthread_mutex_lock(&money->fold_lock);
 	for (int tries = 0; tries < 400; tries++) {
-		uint64_t appended;
 		struct timespec due;
+		uint64_t appended;
+		bool waiting;
 
+		money_slips_gather(money, true);
 		pthread_mutex_lock(&money->lock);
-		money_tally_flush(money, true);
-		pthread_mutex_unlock(&money->lock);
+		waiting = money->slips.unrecorded > 0;
 		appended = sl_journal_appended(money->journal);
-		if (atomic_load(&money->folded) == appended && !atomic_load(&money->folding))
+		pthread_mutex_unlock(&money->lock);
+		if (!waiting && atomic_load(&money->folded) == appended &&
+		    !atomic_load(&money->folding))
 			break;
 		sl_journal_hurry(money->journal);
 		clock_gettime(CLOCK_MONOTONIC, &due);
@@ -441,7 +453,8 @@ sl_money_close(struct sl_money *money)
 	pthread_mutex_lock(&money->fold_lock);
 	while (atomic_load(&money->folding))
 		pthread_cond_wait(&money->fold_done, &money->fold_lock);
-	whole = atomic_load(&money->folded) == sl_journal_appended(money->journal);
+	whole = atomic_load(&money->folded) == sl_journal_appended(money->journal) &&
+	        money->slips.unrecorded == 0 && money->open_holds == 0;
 	pthread_mutex_unlock(&money->fold_lock);
 	destroy(money);
 	return whole;

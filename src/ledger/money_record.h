@@ -1,4 +1,5 @@
-/* money_record.h - the bodies of the ledger's journal records. Stored: append only.
+/* money_record.h - what the ledger leaves for its next start: the bodies of its journal
+ * records, and slips. Stored: append only.
  *
  *   OWNER       a scope got its number (long names: OWNER, then OWNER_REST)
  *   HOLD        an attempt and what it holds
@@ -8,6 +9,12 @@
  *   RELEASE     its end, without
  *   LEASE       how far an owner's holds and costs may reach before the next one
  *   SPENT       what attempts that nothing limits cost; id: of the first
+ *   CLAIM       a caller's name for a request that is about to be bought
+ *   UNCLAIM     its answer is stored, or the name is free again
+ *
+ * A slip is an attempt that nothing limits, in place and without a checksum: only the
+ * death of the process can interrupt its writing, and that keeps the order of what was
+ * written. Its state is written last.
  */
 #ifndef SL_LEDGER_MONEY_RECORD_H
 #define SL_LEDGER_MONEY_RECORD_H
@@ -25,6 +32,8 @@ enum money_record_kind {
 	MONEY_RELEASE,
 	MONEY_LEASE,
 	MONEY_SPENT,
+	MONEY_CLAIM,
+	MONEY_UNCLAIM,
 };
 
 enum { OWNER_TEXT = 96 };
@@ -76,6 +85,22 @@ struct money_lease {
 	int64_t  mark;
 };
 
+struct money_claim {
+	unsigned char name[SL_CLAIM_DIGEST_SIZE], digest[SL_CLAIM_DIGEST_SIZE], request[16];
+	int64_t       expires_wall_ms;
+};
+
+enum money_slip_state { SLIP_FREE, SLIP_HELD, SLIP_DISPATCHED, SLIP_SETTLED };
+struct money_slip {
+	struct money_hold hold;
+	int64_t  cost; /* so far, then at last */
+	uint32_t input_tokens, output_tokens;
+	uint64_t seq;  /* of the SPENT record with it, if that record is there; 0: none yet */
+	uint32_t took_ms;
+	uint8_t  state, scope_count, source, unused;
+};
+_Static_assert(sizeof(struct money_slip) == 128, "slip size");
+
 static inline struct money_place
 money_hold_place(const struct money_hold *hold, size_t at)
 {
@@ -99,5 +124,6 @@ MONEY_FITS(money_owner);
 MONEY_FITS(money_hold);
 MONEY_FITS(money_settle);
 MONEY_FITS(money_spent);
+MONEY_FITS(money_claim);
 
 #endif

@@ -61,6 +61,18 @@ bound_of(const struct sl_ask *ask, const struct sl_model_card *card,
 	return sl_money_bound(card, &request, amount);
 }
 
+/* What nothing limits goes out as it is. Held is what it costs at most if it is only text:
+ * the walk that would find more takes longer than all else that money does, and nothing
+ * would be refused for it. 0: that has no bound either. */
+static int64_t
+unlimited_amount(const struct sl_ask *ask, const struct sl_model_card *card)
+{
+	const struct sl_extent text = { .text_bytes = (int64_t)ask->front->steer.input.body.len };
+	int64_t amount = 0;
+
+	return bound_of(ask, card, &text, text.text_bytes, &amount) == SL_BOUND_PROVEN ? amount : 0;
+}
+
 /* False: refused. A missing limit of the answer is put in where the shape can. A
  * translation may say more than the caller did (tools written again, instructions about
  * a format), so what is sent is made first and measured. */
@@ -256,7 +268,9 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 		return SL_OK;
 	spend->bound = sl_scopes_bind(&scopes);
 	request.unlimited = !spend->bound;
-	if (spend->bound && !find_amount(ask, target, &request.amount, fault))
+	if (!spend->bound)
+		request.amount = unlimited_amount(ask, target->card);
+	else if (!find_amount(ask, target, &request.amount, fault))
 		return SL_EUNSUPPORTED;
 	memcpy(request.scopes, scopes.scope, sizeof(scopes.scope));
 	request.scope_count = scopes.count;
@@ -299,30 +313,35 @@ usage_so_far(struct sl_ask *ask, struct sl_usage *usage)
 	usage->source = SL_USAGE_COUNTED;
 }
 
-/* What the input alone costs. */
+/* What the input alone costs. Where it was not counted it is taken for text, and no more
+ * than the model can read. */
 static int64_t
 floor_of(const struct sl_ask *ask)
 {
 	struct sl_usage usage = { 0 };
-	int64_t cost;
+	int64_t cost, tokens = ask->spend.input_tokens;
 
-	sl_usage_set(&usage, SL_USAGE_INPUT, ask->spend.input_tokens);
+	if (tokens < 0) {
+		tokens = (int64_t)ask->front->steer.input.body.len / BYTES_PER_TOKEN;
+		if (ask->card && ask->card->context_tokens > 0 && tokens > ask->card->context_tokens)
+			tokens = ask->card->context_tokens;
+	}
+	sl_usage_set(&usage, SL_USAGE_INPUT, tokens);
 	return ask->card && sl_price_cost(ask->card, &usage, &cost) ? cost : 0;
 }
 
 static int64_t
-at_most(int64_t cost, const struct sl_hold *hold)
+within_bound(const struct sl_spend *spend, int64_t cost)
 {
-	return cost < sl_hold_amount(hold) ? cost : sl_hold_amount(hold);
+	return !spend->bound || cost < sl_hold_amount(spend->hold) ? cost
+	                                                           : sl_hold_amount(spend->hold);
 }
 
 void
 sl_spend_sent(struct sl_ask *ask)
 {
-	struct sl_hold *hold = ask->spend.hold;
-
-	if (hold)
-		sl_money_dispatched(hold, ask->spend.bound ? at_most(floor_of(ask), hold) : 0);
+	if (ask->spend.hold)
+		sl_money_dispatched(ask->spend.hold, within_bound(&ask->spend, floor_of(ask)));
 }
 
 void
@@ -333,7 +352,7 @@ sl_spend_progress(struct sl_ask *ask)
 	uint64_t now_ns;
 	int64_t cost;
 
-	if (!hold || !ask->spend.bound)
+	if (!hold)
 		return;
 	now_ns = sl_loop_now_ns(ask->gateway->loop);
 	if (now_ns - ask->spend.told_ns < (uint64_t)PROGRESS_MS * 1000000u)
@@ -341,7 +360,7 @@ sl_spend_progress(struct sl_ask *ask)
 	ask->spend.told_ns = now_ns;
 	usage_so_far(ask, &usage);
 	if (ask->card && sl_price_cost(ask->card, &usage, &cost))
-		sl_money_progress(hold, at_most(cost, hold));
+		sl_money_progress(hold, within_bound(&ask->spend, cost));
 }
 
 /* --- the end ----------------------------------------------------------------------------------- */

@@ -40,17 +40,24 @@ sl_journal_room(const struct sl_journal *journal)
 	return journal->options.ring_slots - (size_t)(head - written);
 }
 
+/* After a store in sequential order that rest() looks at. */
 static void
-publish(struct sl_journal *journal, const struct sl_journal_record *record)
+wake_sleeper(struct sl_journal *journal)
 {
-	journal->ring[record->seq & (journal->options.ring_slots - 1)] = *record;
-	atomic_store_explicit(&journal->head, record->seq, memory_order_seq_cst);
 	if (atomic_load_explicit(&journal->sleeping, memory_order_seq_cst)) {
 		pthread_mutex_lock(&journal->lock);
 		atomic_store_explicit(&journal->sleeping, false, memory_order_relaxed);
 		pthread_cond_signal(&journal->wake);
 		pthread_mutex_unlock(&journal->lock);
 	}
+}
+
+static void
+publish(struct sl_journal *journal, const struct sl_journal_record *record)
+{
+	journal->ring[record->seq & (journal->options.ring_slots - 1)] = *record;
+	atomic_store_explicit(&journal->head, record->seq, memory_order_seq_cst);
+	wake_sleeper(journal);
 }
 
 uint64_t
@@ -72,6 +79,19 @@ sl_journal_hurry(struct sl_journal *journal)
 		pthread_cond_signal(&journal->wake);
 	}
 	pthread_mutex_unlock(&journal->lock);
+}
+
+void
+sl_journal_nudge(struct sl_journal *journal)
+{
+	atomic_store_explicit(&journal->nudged, true, memory_order_seq_cst);
+	wake_sleeper(journal);
+}
+
+void *
+sl_journal_board(const struct sl_journal *journal)
+{
+	return journal->board;
 }
 
 uint64_t
@@ -248,9 +268,10 @@ rest(struct sl_journal *journal, unsigned *idle)
 
 		if (nothing && *idle >= IDLE_TURNS) {
 			atomic_store_explicit(&journal->sleeping, true, memory_order_seq_cst);
-			/* An append that did not see the flag is seen here. */
+			/* An append that did not see the flag is seen here, a nudge too. */
 			while (atomic_load_explicit(&journal->sleeping, memory_order_relaxed) &&
 			       !journal->hurry && !journal->stopping &&
+			       !atomic_load_explicit(&journal->nudged, memory_order_seq_cst) &&
 			       atomic_load_explicit(&journal->head, memory_order_seq_cst) ==
 			           sl_journal_written(journal))
 				pthread_cond_wait(&journal->wake, &journal->lock);
@@ -263,6 +284,8 @@ rest(struct sl_journal *journal, unsigned *idle)
 		wait_ms(journal, 1); /* the last records wait for a segment */
 	}
 	journal->hurry = false;
+	if (atomic_exchange(&journal->nudged, false) && !journal->stopping)
+		*idle = 0;
 	stop = journal->stopping && (journal->failed || *idle > STOP_TURNS ||
 	       atomic_load_explicit(&journal->head, memory_order_acquire) ==
 	           sl_journal_written(journal));

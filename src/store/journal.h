@@ -7,6 +7,10 @@
  * a full disk cannot refuse a record, and syncs them. A segment is used again when all
  * of it was folded into the store.
  *
+ * Beside the ring lies the board: bytes of the caller's own that survive kill -9 as the
+ * ring does. They are zeros when the machine was started anew, because what a disk
+ * kept of them need not be of one moment.
+ *
  * Records carry a CRC, a sequence without gaps and the epoch of the process; stale
  * bytes can therefore never be taken for records. Byte order is the host's.
  */
@@ -47,6 +51,7 @@ struct sl_journal_options {
 	const char *ring_path;
 	uint64_t    instance;        /* whose ring it is; another one's is ignored */
 	uint32_t    ring_slots;      /* a power of two */
+	size_t      board_size;      /* bytes */
 	uint32_t    segment_records;
 	uint32_t    sync_ms;
 };
@@ -63,6 +68,8 @@ enum sl_err sl_journal_replay(struct sl_journal *journal, uint64_t after,
                               enum sl_err (*each)(void *context,
                                                   const struct sl_journal_record *record),
                               void *context, uint64_t *last);
+/* Aligned to a page; as long as the journal. */
+void *sl_journal_board(const struct sl_journal *journal);
 /* Starts anew behind `last`: everything before was folded. epoch must be higher than
  * in any run before. */
 enum sl_err sl_journal_start(struct sl_journal *journal, uint64_t last, uint64_t epoch,
@@ -84,6 +91,9 @@ uint64_t sl_journal_append(struct sl_journal *journal, struct sl_journal_record 
 
 /* Somebody waits for the sync. */
 void sl_journal_hurry(struct sl_journal *journal);
+/* The sink shall be told within sync_ms, and 40 times more. No system call unless the
+ * thread sleeps. */
+void sl_journal_nudge(struct sl_journal *journal);
 uint64_t sl_journal_appended(const struct sl_journal *journal); /* the last */
 uint64_t sl_journal_written(const struct sl_journal *journal);
 /* Copies up to max records from sequence `from` on, which are written and not folded;

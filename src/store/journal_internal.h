@@ -31,6 +31,8 @@ struct sl_journal {
 	atomic_uint_fast64_t      head;     /* last appended */
 	atomic_uint_fast64_t      written;
 	atomic_bool               sleeping; /* the thread waits without a due time */
+	atomic_bool               nudged;
+	void                     *board;    /* in the mapping */
 	struct sl_journal_segment segments[JOURNAL_SEGMENTS]; /* guarded by lock */
 	unsigned                  current;  /* guarded by lock */
 	uint64_t                  folded;   /* guarded by lock */

@@ -16,7 +16,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-enum { SL_ATTEMPT_ID_SIZE = 16, SL_CHAIN_SIZE = 32, SL_MONEY_SCOPES_MAX = 5 };
+enum { SL_ATTEMPT_ID_SIZE = 16, SL_CHAIN_SIZE = 32, SL_MONEY_SCOPES_MAX = 5,
+       SL_CLAIM_DIGEST_SIZE = 32 };
 
 enum sl_book_part { /* of an owner */
 	SL_BOOK_AVAILABLE, /* prepaid credit; never below zero */
@@ -95,6 +96,14 @@ struct sl_voucher_row {
 	int64_t         expires_wall_ms; /* 0: never */
 };
 
+/* A request with an Idempotency-Key that was bought and has no answer yet. */
+struct sl_claim_row {
+	struct sl_slice name, digest; /* digests, as of an answer */
+	unsigned char   request[16];
+	int64_t         expires_wall_ms;
+	int64_t         charged; /* after a crash: for it; -1: it was not asked for yet */
+};
+
 struct sl_money_ops {
 	enum sl_err (*owner_put)(void *conn, const struct sl_money_owner_row *row); /* by number */
 	enum sl_err (*owner_each)(void *conn, bool (*each)(void *, const struct sl_money_owner_row *),
@@ -111,7 +120,7 @@ struct sl_money_ops {
 	enum sl_err (*entry_each)(void *conn, int64_t book, int64_t since_wall_ms,
 	                          bool (*each)(void *, const struct sl_entry_row *), void *context);
 	enum sl_err (*attempt_add)(void *conn, const struct sl_attempt_row *row); /* SL_EEXIST */
-	/* An open attempt's state, progress and end; SL_ENOTFOUND when it is not open. */
+	/* An open attempt's state, hold, progress and end; SL_ENOTFOUND when it is not open. */
 	enum sl_err (*attempt_update)(void *conn, const struct sl_attempt_row *row);
 	enum sl_err (*attempt_each)(void *conn, bool open_only,
 	                            bool (*each)(void *, const struct sl_attempt_row *),
@@ -134,6 +143,11 @@ struct sl_money_ops {
 	 * *amount is what it is worth. */
 	enum sl_err (*voucher_use)(void *conn, struct sl_slice code_digest, uint32_t owner,
 	                           int64_t now_wall_ms, int64_t *amount);
+	enum sl_err (*claim_put)(void *conn, const struct sl_claim_row *row); /* by name */
+	/* If it is that request's. */
+	enum sl_err (*claim_drop)(void *conn, struct sl_slice name, const unsigned char request[16]);
+	enum sl_err (*claim_each)(void *conn, bool (*each)(void *, const struct sl_claim_row *),
+	                          void *context);
 	/* Makes the order of id: the next event's number. */
 	enum sl_err (*event_next)(void *conn, int64_t *event);
 };

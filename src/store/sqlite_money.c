@@ -38,7 +38,7 @@
 	               " ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)") \
 	X(ATTEMPT_UPDATE, "UPDATE money_attempts SET state = ?2, progress = ?3, charged = ?4,"\
 	                  " overrun = ?5, usage_source = ?6, input_tokens = ?7,"          \
-	                  " output_tokens = ?8, end_wall_ms = ?9"                         \
+	                  " output_tokens = ?8, end_wall_ms = ?9, held = ?10"             \
 	                  " WHERE id = ?1 AND state < 2")                                 \
 	X(ATTEMPT_ALL, "SELECT " ATTEMPT_COLUMNS " FROM money_attempts ORDER BY id")       \
 	X(ATTEMPT_OPEN, "SELECT " ATTEMPT_COLUMNS " FROM money_attempts WHERE state < 2"   \
@@ -57,6 +57,9 @@
 	               " WHERE code_digest = ?1")                                         \
 	X(VOUCHER_USE, "UPDATE money_vouchers SET used_by = ?2 WHERE code_digest = ?1"     \
 	               " AND used_by = 0")                                                \
+	X(CLAIM_PUT, "INSERT OR REPLACE INTO claims VALUES (?1, ?2, ?3, ?4, ?5)")          \
+	X(CLAIM_DROP, "DELETE FROM claims WHERE name = ?1 AND request = ?2")               \
+	X(CLAIM_EACH, "SELECT name, digest, request, expires_wall_ms, charged FROM claims")\
 	X(EVENT_NEXT, "SELECT ifnull(max(id), 0) + 1 FROM money_entries")
 
 enum statement {
@@ -379,13 +382,13 @@ attempt_update(void *conn, const struct sl_attempt_row *row)
 	sqlite3_stmt *stmt = statement(conn, STATEMENT_ATTEMPT_UPDATE);
 	int64_t numbers[] = { row->state, row->progress, row->charged, row->overrun,
 		              row->usage_source, row->input_tokens, row->output_tokens,
-		              row->end_wall_ms };
+		              row->end_wall_ms, row->held };
 	enum sl_err err;
 
 	if (!stmt)
 		return unprepared(conn);
 	bind_bytes(stmt, 1, row->id, sizeof(row->id));
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 9; i++)
 		sqlite3_bind_int64(stmt, 2 + i, numbers[i]);
 	err = run_once(stmt);
 	if (err == SL_OK && sqlite3_changes(sl_sqlite_money(conn)->db) != 1)
@@ -576,6 +579,60 @@ voucher_use(void *conn, struct sl_slice code_digest, uint32_t owner, int64_t now
 	return run_once(use);
 }
 
+/* --- claims ------------------------------------------------------------------------- */
+
+static enum sl_err
+claim_put(void *conn, const struct sl_claim_row *row)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_CLAIM_PUT);
+
+	if (!stmt)
+		return unprepared(conn);
+	bind_bytes(stmt, 1, row->name.ptr, row->name.len);
+	bind_bytes(stmt, 2, row->digest.ptr, row->digest.len);
+	bind_bytes(stmt, 3, row->request, sizeof(row->request));
+	sqlite3_bind_int64(stmt, 4, row->expires_wall_ms);
+	sqlite3_bind_int64(stmt, 5, row->charged);
+	return run_once(stmt);
+}
+
+static enum sl_err
+claim_drop(void *conn, struct sl_slice name, const unsigned char request[16])
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_CLAIM_DROP);
+
+	if (!stmt)
+		return unprepared(conn);
+	bind_bytes(stmt, 1, name.ptr, name.len);
+	bind_bytes(stmt, 2, request, 16);
+	return run_once(stmt);
+}
+
+static bool
+claim_row(sqlite3_stmt *stmt, struct sl_claim_row *row)
+{
+	row->name = sl_slice_make(sqlite3_column_blob(stmt, 0), (size_t)sqlite3_column_bytes(stmt, 0));
+	row->digest = sl_slice_make(sqlite3_column_blob(stmt, 1),
+	                            (size_t)sqlite3_column_bytes(stmt, 1));
+	row->expires_wall_ms = sqlite3_column_int64(stmt, 3);
+	row->charged = sqlite3_column_int64(stmt, 4);
+	return row->name.len == SL_CLAIM_DIGEST_SIZE && row->digest.len == SL_CLAIM_DIGEST_SIZE &&
+	       column_bytes(stmt, 2, row->request, sizeof(row->request));
+}
+
+static enum sl_err
+claim_each(void *conn, bool (*each)(void *, const struct sl_claim_row *), void *context)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_CLAIM_EACH);
+	struct sl_claim_row row;
+	int rc;
+
+	if (!stmt)
+		return unprepared(conn);
+	EACH_ROW(stmt, rc, claim_row(stmt, &row), each(context, &row));
+	return sl_sqlite_error(rc);
+}
+
 static enum sl_err
 event_next(void *conn, int64_t *event)
 {
@@ -620,5 +677,8 @@ const struct sl_money_ops sl_sqlite_money_ops = {
 	.credit_add = credit_add,
 	.voucher_add = voucher_add,
 	.voucher_use = voucher_use,
+	.claim_put = claim_put,
+	.claim_drop = claim_drop,
+	.claim_each = claim_each,
 	.event_next = event_next,
 };

@@ -8,7 +8,7 @@
 
 #include "store/money_store.h"
 
-enum { SL_SQLITE_MONEY_STATEMENTS = 24 };
+enum { SL_SQLITE_MONEY_STATEMENTS = 32 };
 struct sl_sqlite_money {
 	sqlite3      *db;
 	sqlite3_stmt *statements[SL_SQLITE_MONEY_STATEMENTS];

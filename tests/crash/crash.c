@@ -3,13 +3,16 @@
  *   crash-driver random KILLS SEED    killed at random moments
  *   crash-driver every  STEP          killed at every STEPth write or sync, then, step by
  *                                     step, at every one of the recovery
+ *   crash-driver step   STEP  SEED    killed at every STEPth instruction of a few attempts,
+ *                                     and more often while their slips become records
  *   crash-driver power  LOSSES SEED   unsynced writes lost, too (strict)
  *   crash-driver lease  LOSSES SEED   the same with leases: bounded, and never a wrong row
  *
  * A child serves traffic and notes in shared memory what callers and upstream saw: each
  * attempt that was dispatched (so: bought), each settlement that returned. It is killed;
- * another child recovers; the rows are then compared with the notes. --plant BUG switches
- * a bug on. Prints one line of JSON; exit status 1 when anything was wrong.
+ * another child recovers; the rows are then compared with the notes. A third of the
+ * attempts has no limit: what settles shares rows without a label, in number and cost
+ * just those that have no row of their own. --plant BUG switches a bug on. Prints one line of JSON; exit status 1 when anything was wrong.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -22,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -30,22 +34,29 @@
 #include "../money_harness.h"
 #include "base/clock.h"
 #include "disk.h"
+#include "ledger/money_internal.h"
 #include "planted.h"
 
 enum { NOTES_MAX = 1 << 16, TELLERS = 2, RECOVER_S = 20 };
-enum { DISPATCHED = 1, SETTLED = 2, RELEASED = 4, ENDING = 8 };
+enum { DISPATCHED = 1, SETTLED = 2, RELEASED = 4, ENDING = 8, UNLIMITED = 16, CLAIMED = 32,
+       OWN_ROW = 64, CLAIM_ROW = 128 };
+enum { FLOOR = 100, PROGRESS = 500 };
 #define BUDGET (50000 * INT64_C(1000))
 
 struct note {
 	unsigned char id[16];
 	int64_t       held, cost;
+	int           label; /* of its row; 0: there was no hold */
 	atomic_int    what;
 };
 struct facts {
 	struct note  notes[NOTES_MAX];
 	atomic_int   note_count;
 	atomic_llong paid_in, maybe_paid_in;
-	atomic_int   topups;
+	atomic_int   topups, labels;
+	/* Rows of many that belong to notes from before a loss. */
+	long         shared_before;
+	int64_t      shared_cost_before;
 	/* Of the recovery. */
 	atomic_long  lost, doubled, wrong, missing, recovery_us;
 	atomic_llong overspent;
@@ -56,6 +67,7 @@ static struct facts *facts;
 static struct till till;
 static const char *plant = "";
 static bool losing; /* power, not only the process */
+static bool only_unlimited;
 
 bool
 crash_planted(const char *bug)
@@ -80,34 +92,48 @@ serve_one(uint64_t *seed)
 	static const char *const keys[] = { "key-a", "key-b", "key-c" };
 	struct sl_money_limits pays = sl_money_unlimited, limits = sl_money_unlimited;
 	int64_t amount = 1000 + (int64_t)(next(seed) % 5000);
+	bool unlimited = next(seed) % 3 == 0 || only_unlimited;
+	struct sl_money_claim claim = { .expires_wall_ms = INT64_MAX };
 	struct sl_money_request request;
 	struct sl_money_refusal why;
 	struct sl_hold *hold;
 	struct note *note;
-	int index;
+	int index, label;
 
-	pays.prepaid = true;
-	limits.window[SL_WINDOW_MONTH] = BUDGET;
-	request = till_request(&till, keys[next(seed) % 3], "team", "work", &limits, amount);
-	request.scopes[2].limits = &pays;
-	request.policy = (enum sl_unknown_policy)(next(seed) % 2);
-	if (till_hold(&till, &request, &hold, &why) != SL_OK)
-		return;
 	index = atomic_fetch_add(&facts->note_count, 1);
 	if (index >= NOTES_MAX)
 		_exit(3);
 	note = &facts->notes[index];
+	pays.prepaid = true;
+	limits.window[SL_WINDOW_MONTH] = BUDGET;
+	request = till_request(&till, keys[next(seed) % 3], "team", "work", &limits, amount);
+	request.scopes[2].limits = &pays;
+	if (unlimited)
+		request = till_request(&till, "key-u", "free", "owing", &sl_money_unlimited,
+		                       next(seed) % 2 ? amount : 0);
+	request.unlimited = unlimited;
+	request.policy = (enum sl_unknown_policy)(next(seed) % 2);
+	label = atomic_fetch_add(&facts->labels, 1) + 1;
+	memcpy(request.request_id, &label, sizeof(label));
+	if (next(seed) % 8 == 0) {
+		memcpy(claim.name, &label, sizeof(label));
+		request.claim = &claim;
+	}
+	if (till_hold(&till, &request, &hold, &why) != SL_OK)
+		return;
 	memcpy(note->id, sl_hold_attempt_id(hold), 16);
 	note->held = amount;
+	note->label = label;
+	atomic_store(&note->what, (unlimited ? UNLIMITED : 0) | (request.claim ? CLAIMED : 0));
 	if (next(seed) % 5 == 0) {
 		sl_money_release(hold, till.now_ms);
 		atomic_fetch_or(&note->what, RELEASED);
 		return;
 	}
-	sl_money_dispatched(hold, 100);
+	sl_money_dispatched(hold, FLOOR);
 	atomic_fetch_or(&note->what, DISPATCHED); /* the upstream has it */
 	if (next(seed) % 3 == 0)
-		sl_money_progress(hold, 500);
+		sl_money_progress(hold, PROGRESS);
 	if (next(seed) % 8 == 0)
 		usleep((useconds_t)(next(seed) % 3000));
 	note->cost = next(seed) % 16 == 0 ? amount + 7 : (int64_t)(next(seed) % (uint64_t)amount);
@@ -174,11 +200,35 @@ short_traffic(uint64_t seed)
 	_exit(0);
 }
 
+/* What is looked at stands between two stops. */
+static void
+stepped_traffic(uint64_t seed, bool gathers)
+{
+	if (!till_reopen(&till))
+		_exit(2);
+	pay_in();
+	only_unlimited = gathers;
+	for (int i = 0; i < (gathers ? 24 : 8); i++) {
+		if (i == 4 && !gathers)
+			raise(SIGSTOP);
+		serve_one(&seed);
+	}
+	if (gathers) {
+		raise(SIGSTOP);
+		money_slips_gather(till.money, true); /* as the log thread would soon */
+	}
+	raise(SIGSTOP);
+	for (;;)
+		pause();
+}
+
 /* --- afterwards ------------------------------------------------------------------------------ */
 
 struct compare {
-	int64_t charged;
+	int64_t charged; /* to who paid in advance */
 	long    rows, seen;
+	long    shared;  /* attempts in rows of many */
+	int64_t shared_cost;
 };
 
 static int
@@ -194,6 +244,109 @@ in_window(void)
 	return losing && till.options.durability == SL_DURABLE_LEASE;
 }
 
+static struct note *
+note_of(int label)
+{
+	int count = atomic_load(&facts->note_count);
+
+	for (int i = 0; i < count; i++)
+		if (facts->notes[i].label == label)
+			return &facts->notes[i];
+	return NULL;
+}
+
+/* What nothing limits: a row of many has no label. */
+static void
+see_unlimited(struct compare *compare, const struct sl_attempt_row *row)
+{
+	struct note *note;
+	int what, label;
+
+	memcpy(&label, row->request, sizeof(label));
+	if (label == 0) {
+		compare->shared += row->attempt_no;
+		compare->shared_cost += row->charged;
+		return;
+	}
+	note = note_of(label);
+	if (!note)
+		return; /* killed before the caller was told */
+	what = atomic_fetch_or(&note->what, OWN_ROW);
+	if (what & OWN_ROW)
+		atomic_fetch_add(&facts->doubled, 1);
+	if ((what & DISPATCHED) && row->state == SL_ATTEMPT_RELEASED)
+		atomic_fetch_add(in_window() ? &facts->missing : &facts->lost, 1);
+	if ((what & SETTLED) && !losing && row->state != SL_ATTEMPT_SETTLED)
+		atomic_fetch_add(&facts->lost, 1);
+	if (row->state == SL_ATTEMPT_SETTLED && row->charged != note->cost)
+		atomic_fetch_add(&facts->wrong, 1);
+	if (row->state == SL_ATTEMPT_UNKNOWN_SETTLED && !losing && row->charged != FLOOR &&
+	    row->charged != PROGRESS && row->charged != note->cost)
+		atomic_fetch_add(&facts->wrong, 1);
+}
+
+/* Each is in the rows of many or in one of its own. */
+static void
+compare_shared(const struct compare *compare)
+{
+	int64_t cost = 0, missing, owed;
+	long count = 0;
+
+	for (int i = 0; i < atomic_load(&facts->note_count); i++) {
+		const struct note *note = &facts->notes[i];
+		int what = atomic_load(&note->what);
+
+		if (!(what & UNLIMITED) || (what & OWN_ROW))
+			continue;
+		if ((what & DISPATCHED) && !(what & ENDING))
+			atomic_fetch_add(in_window() ? &facts->missing : &facts->lost, 1);
+		if (what & ENDING) {
+			count++;
+			cost += note->cost;
+		}
+	}
+	missing = count + facts->shared_before - compare->shared;
+	owed = cost + facts->shared_cost_before - compare->shared_cost;
+	if (losing) {
+		facts->shared_before = compare->shared;
+		facts->shared_cost_before = compare->shared_cost;
+	}
+	if (missing == 0 && owed == 0)
+		return;
+	if (in_window() && missing > 0) {
+		atomic_fetch_add(&facts->missing, missing);
+		return;
+	}
+	snprintf(facts->text, sizeof(facts->text), "of those without limits %ld are missing in rows "
+	         "of many, and %lld of their cost", (long)missing, (long long)owed);
+	atomic_fetch_add(missing > 0 ? &facts->lost : missing < 0 ? &facts->doubled : &facts->wrong, 1);
+}
+
+static bool
+see_claim(void *context, const struct sl_claim_row *row)
+{
+	struct note *note;
+	int label;
+
+	(void)context;
+	memcpy(&label, row->name.ptr, sizeof(label));
+	note = note_of(label);
+	if (note)
+		atomic_fetch_or(&note->what, CLAIM_ROW);
+	return true;
+}
+
+static void
+compare_claims(void)
+{
+	for (int i = 0; i < atomic_load(&facts->note_count); i++) {
+		int what = atomic_load(&facts->notes[i].what);
+
+		if ((what & CLAIMED) && !(what & CLAIM_ROW))
+			atomic_fetch_add(in_window() ? &facts->missing : &facts->lost, 1);
+	}
+}
+
 static bool
 see_row(void *context, const struct sl_attempt_row *row)
 {
@@ -205,11 +358,15 @@ see_row(void *context, const struct sl_attempt_row *row)
 	note = bsearch(&wanted, facts->notes, (size_t)atomic_load(&facts->note_count),
 	               sizeof(*note), compare_notes);
 	compare->rows++;
-	compare->charged += row->charged;
 	if (row->state < SL_ATTEMPT_SETTLED) {
 		atomic_fetch_add(&facts->wrong, 1);
 		snprintf(facts->text, sizeof(facts->text), "an attempt is still open");
 	}
+	if (!row->prepaid) {
+		see_unlimited(compare, row);
+		return true;
+	}
+	compare->charged += row->charged;
 	if (!note)
 		return true; /* killed before the caller was told */
 	compare->seen++;
@@ -251,18 +408,26 @@ inspect(void)
 	}
 	qsort(facts->notes, (size_t)atomic_load(&facts->note_count), sizeof(struct note),
 	      compare_notes);
-	ops->money->attempt_each(conn, false, see_row, &compare);
-	ops->close(conn);
 	for (int i = 0; i < atomic_load(&facts->note_count); i++)
-		must += (atomic_load(&facts->notes[i].what) & (DISPATCHED | RELEASED)) != 0;
+		atomic_fetch_and(&facts->notes[i].what, ~(OWN_ROW | CLAIM_ROW));
+	ops->money->attempt_each(conn, false, see_row, &compare);
+	ops->money->claim_each(conn, see_claim, NULL);
+	ops->close(conn);
+	compare_shared(&compare);
+	compare_claims();
+	for (int i = 0; i < atomic_load(&facts->note_count); i++) {
+		int what = atomic_load(&facts->notes[i].what);
+
+		must += !(what & UNLIMITED) && (what & (DISPATCHED | RELEASED));
+	}
 	if (compare.seen < must)
 		atomic_fetch_add(in_window() ? &facts->missing : &facts->lost, must - compare.seen);
 	if (audit.topped_up < atomic_load(&facts->paid_in))
 		atomic_fetch_add(&facts->lost, 1);
 	if (audit.topped_up > atomic_load(&facts->maybe_paid_in))
 		atomic_fetch_add(&facts->doubled, 1);
-	if (audit.charged > audit.topped_up)
-		atomic_fetch_add(&facts->overspent, audit.charged - audit.topped_up);
+	if (compare.charged > audit.topped_up)
+		atomic_fetch_add(&facts->overspent, compare.charged - audit.topped_up);
 }
 
 static void
@@ -312,6 +477,35 @@ in_child(void (*work)(uint64_t), uint64_t argument, long nth, unsigned ms)
 	return WIFSIGNALED(status);
 }
 
+/* Kills the child so many instructions behind its first stop. False: it had stopped again. */
+static bool
+in_stepped_child(uint64_t seed, bool gathers, long steps)
+{
+	int status = 0;
+	bool inside = true;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		alarm(RECOVER_S);
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		stepped_traffic(seed, gathers);
+	}
+	waitpid(pid, &status, 0);
+	if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGSTOP) {
+		atomic_fetch_add(&facts->wrong, 1);
+		snprintf(facts->text, sizeof(facts->text), "a child cannot be traced");
+		inside = false;
+	}
+	for (long i = 0; i < steps && inside; i++) {
+		inside = ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL) == 0 &&
+		         waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) &&
+		         WSTOPSIG(status) == SIGTRAP;
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return inside;
+}
+
 static void
 fresh(enum sl_durability durability, uint32_t records)
 {
@@ -322,6 +516,8 @@ fresh(enum sl_durability durability, uint32_t records)
 	atomic_store(&facts->paid_in, 0);
 	atomic_store(&facts->maybe_paid_in, 0);
 	atomic_store(&facts->topups, 0);
+	facts->shared_before = 0;
+	facts->shared_cost_before = 0;
 	strcpy(directory, "/tmp/sluice-crash-XXXXXX");
 	if (!mkdtemp(directory))
 		exit(2);
@@ -410,6 +606,27 @@ every_write(long step, struct result *result)
 	}
 }
 
+static void
+every_instruction(long step, uint64_t seed, struct result *result)
+{
+	enum { GATHER_PART = 40 };
+
+	for (int gathers = 0; gathers < 2; gathers++) {
+		bool inside = true;
+
+		for (long steps = 0; inside && !bad(); steps += step) {
+			fresh(SL_DURABLE_LEASE, 512);
+			till.options.sync_ms = 1000; /* the log thread shall not be first */
+			inside = in_stepped_child(seed, gathers, steps);
+			result->kills++;
+			in_child(recover, 0, 0, 0);
+			note_recovery(result);
+			till_remove(&till);
+		}
+		step = step / GATHER_PART + 1;
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -428,12 +645,14 @@ main(int argc, char **argv)
 	losing = strcmp(stage, "power") == 0 || strcmp(stage, "lease") == 0;
 	if (strcmp(stage, "every") == 0 && count > 0)
 		every_write(count, &result);
+	else if (strcmp(stage, "step") == 0 && count > 0)
+		every_instruction(count, seed, &result);
 	else if (strcmp(stage, "random") == 0 || strcmp(stage, "lease") == 0)
 		random_kills(count, seed, SL_DURABLE_LEASE, &result);
 	else if (strcmp(stage, "power") == 0)
 		random_kills(count, seed, SL_DURABLE_STRICT, &result);
 	else {
-		fprintf(stderr, "usage: %s random|every|power|lease COUNT SEED [--plant BUG]\n", argv[0]);
+		fprintf(stderr, "usage: %s random|every|step|power|lease COUNT SEED [--plant BUG]\n", argv[0]);
 		return 2;
 	}
 	printf("{\"stage\": \"%s\", \"kills\": %ld, \"attempts\": %ld, \"lost\": %ld, \"doubled\": %ld, "

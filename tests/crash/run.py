@@ -65,6 +65,8 @@ def main():
         ("random", args.kills, "killed at random moments"),
         ("every", 1 if args.thorough else 5, "killed at every %swrite or sync, and in recovery"
          % ("" if args.thorough else "fifth ")),
+        ("step", 160 if args.thorough else 1600, "killed at every %d instructions of attempts"
+         % (160 if args.thorough else 1600)),
         ("power", max(20, args.kills // 3), "power lost, strict: unsynced writes dropped"),
         ("lease", max(20, args.kills // 3), "power lost, leases: loss within the window"),
     ]
