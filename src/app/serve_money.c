@@ -121,7 +121,7 @@ sl_app_open_money(struct sl_app *app, struct sl_buf *reason)
 		sl_buf_printf(reason, "ledger: %s\n", why);
 		return false;
 	}
-	app->answers = sl_answers_new(app->store, options.now_wall_ms);
+	app->answers = sl_answers_new(app->store, app->money, options.now_wall_ms);
 	if (!app->answers) {
 		sl_buf_append_str(reason, "out of memory\n");
 		return false;
@@ -139,6 +139,7 @@ sl_app_open_money(struct sl_app *app, struct sl_buf *reason)
 void
 sl_app_close_money(struct sl_app *app)
 {
+	sl_answers_leave_money(app->answers);
 	/* Memory that nobody needs until the next start. */
 	if (app->money && sl_money_close(app->money))
 		(void)unlink(app->ring_path);

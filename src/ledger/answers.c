@@ -1,7 +1,9 @@
 /* answers.c - names, and the answers behind them.
  *
  * Of a name only a digest is kept, of the request as well. The store is written behind:
- * a crash may lose the last answers, never mix them up.
+ * a crash may lose the last answers, never mix them up, and their claims remain. A claim
+ * leaves the journal when its answer is in the store, so both may be there for a moment:
+ * the answer counts then.
  */
 #include "ledger/answers.h"
 
@@ -13,11 +15,14 @@
 
 #include "base/list.h"
 #include "base/sha256.h"
+#include "ledger/money.h"
 #include "store/store.h"
 
-enum { DIGEST_SIZE = 32, BUCKETS = 16384, TRIM_EVERY = 256, TYPE_SIZE = 128 };
+enum { DIGEST_SIZE = 32, BUCKETS = 16384, TRIM_EVERY = 256, TYPE_SIZE = 128,
+       BEGUN_SLACK_MS = 1000 };
 
-enum answer_state { CLAIMED, ANSWERED, LOST /* answered, not kept */ };
+enum answer_state { CLAIMED, ANSWERED, LOST /* answered, not kept */, CUT_OFF };
+_Static_assert((int)DIGEST_SIZE == (int)SL_CLAIM_DIGEST_SIZE, "digests of claims");
 
 struct sl_answer {
 	struct sl_answer   *next;  /* of the bucket */
@@ -25,8 +30,11 @@ struct sl_answer {
 	atomic_uint         refs;
 	bool                listed;
 	enum answer_state   state; /* under the lock until ANSWERED */
-	unsigned char       id[DIGEST_SIZE], request[DIGEST_SIZE];
-	int64_t             expires_wall_ms;
+	struct sl_answers  *answers;
+	struct sl_money_claim claim;
+	bool                recorded;  /* the claim, under this id of a request */
+	unsigned char       request_id[16];
+	int64_t             charged;   /* CUT_OFF */
 	int                 status;
 	char                type[TYPE_SIZE];
 	size_t              type_len;
@@ -38,6 +46,7 @@ struct sl_answer {
 struct sl_answers {
 	pthread_mutex_t   lock;
 	struct sl_store  *store;
+	struct sl_money  *money; /* NULL: none, or no more */
 	struct sl_answer *buckets[BUCKETS];
 	struct sl_list    order;
 	size_t            count, bytes;
@@ -82,7 +91,7 @@ find(struct sl_answers *answers, const unsigned char *id)
 {
 	struct sl_answer *at = *bucket_of(answers, id);
 
-	while (at && memcmp(at->id, id, DIGEST_SIZE) != 0)
+	while (at && memcmp(at->claim.name, id, DIGEST_SIZE) != 0)
 		at = at->next;
 	return at;
 }
@@ -90,7 +99,7 @@ find(struct sl_answers *answers, const unsigned char *id)
 static void
 list(struct sl_answers *answers, struct sl_answer *answer)
 {
-	struct sl_answer **bucket = bucket_of(answers, answer->id);
+	struct sl_answer **bucket = bucket_of(answers, answer->claim.name);
 
 	answer->next = *bucket;
 	*bucket = answer;
@@ -104,7 +113,7 @@ list(struct sl_answers *answers, struct sl_answer *answer)
 static void
 unlist(struct sl_answers *answers, struct sl_answer *answer)
 {
-	struct sl_answer **at = bucket_of(answers, answer->id);
+	struct sl_answer **at = bucket_of(answers, answer->claim.name);
 
 	while (*at != answer)
 		at = &(*at)->next;
@@ -129,19 +138,23 @@ make_room(struct sl_answers *answers, int64_t now_wall_ms)
 		if (at->state == CLAIMED)
 			continue;
 		if (answers->count < SL_ANSWERS_MAX && answers->bytes <= SL_ANSWERS_BYTES_MAX &&
-		    at->expires_wall_ms > now_wall_ms)
+		    at->claim.expires_wall_ms > now_wall_ms)
 			return;
 		unlist(answers, at);
 	}
 }
 
 static struct sl_answer *
-make(void)
+make(struct sl_answers *answers, const void *name, const void *request, int64_t expires_wall_ms)
 {
 	struct sl_answer *answer = calloc(1, sizeof(*answer));
 
 	if (!answer)
 		return NULL;
+	answer->answers = answers;
+	memcpy(answer->claim.name, name, DIGEST_SIZE);
+	memcpy(answer->claim.digest, request, DIGEST_SIZE);
+	answer->claim.expires_wall_ms = expires_wall_ms;
 	atomic_init(&answer->refs, 1);
 	sl_buf_init(&answer->body, SL_ANSWER_BYTES_MAX);
 	return answer;
@@ -154,24 +167,43 @@ run_put(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
 	struct sl_answer *answer = SL_CONTAINER(job, struct sl_answer, job);
 	const struct sl_answer_row row = {
-		.id = sl_slice_make((char *)answer->id, DIGEST_SIZE),
-		.request = sl_slice_make((char *)answer->request, DIGEST_SIZE),
+		.id = sl_slice_make((char *)answer->claim.name, DIGEST_SIZE),
+		.request = sl_slice_make((char *)answer->claim.digest, DIGEST_SIZE),
 		.content_type = sl_slice_make(answer->type, answer->type_len),
 		.body = sl_buf_slice(&answer->body),
 		.status = answer->status,
-		.expires_wall_ms = answer->expires_wall_ms,
+		.expires_wall_ms = answer->claim.expires_wall_ms,
 	};
+	int64_t over_wall_ms = answer->claim.expires_wall_ms - SL_ANSWER_TTL_MS;
 
 	job->err = ops->answer_put(conn, &row);
 	if (job->err == SL_OK && answer->trims)
-		job->err = ops->answer_trim(conn, answer->expires_wall_ms - SL_ANSWER_TTL_MS,
-		                            SL_ANSWERS_MAX);
+		job->err = ops->answer_trim(conn, over_wall_ms, SL_ANSWERS_MAX);
+	if (job->err == SL_OK && answer->trims && ops->money)
+		job->err = ops->money->claim_trim(conn, over_wall_ms);
+}
+
+static void
+unclaim(const struct sl_answer *answer)
+{
+	struct sl_answers *answers = answer->answers;
+
+	if (!answer->recorded)
+		return;
+	pthread_mutex_lock(&answers->lock);
+	if (answers->money)
+		sl_money_unclaim(answers->money, &answer->claim, answer->request_id);
+	pthread_mutex_unlock(&answers->lock);
 }
 
 static void
 put_done(struct sl_store_job *job)
 {
-	sl_answer_unref(SL_CONTAINER(job, struct sl_answer, job));
+	struct sl_answer *answer = SL_CONTAINER(job, struct sl_answer, job);
+
+	if (job->err == SL_OK)
+		unclaim(answer);
+	sl_answer_unref(answer);
 }
 
 static bool
@@ -183,17 +215,14 @@ load_one(void *context, const struct sl_answer_row *row)
 	if (row->id.len != DIGEST_SIZE || row->request.len != DIGEST_SIZE ||
 	    row->content_type.len > TYPE_SIZE)
 		return true;
-	answer = make();
+	answer = make(answers, row->id.ptr, row->request.ptr, row->expires_wall_ms);
 	if (!answer)
 		return false;
-	memcpy(answer->id, row->id.ptr, DIGEST_SIZE);
-	memcpy(answer->request, row->request.ptr, DIGEST_SIZE);
 	memcpy(answer->type, row->content_type.len ? row->content_type.ptr : "",
 	       row->content_type.len);
 	answer->type_len = row->content_type.len;
 	answer->status = row->status;
 	answer->state = row->status ? ANSWERED : LOST;
-	answer->expires_wall_ms = row->expires_wall_ms;
 	if (sl_buf_append(&answer->body, row->body) != SL_OK) {
 		sl_answer_unref(answer);
 		return true;
@@ -203,11 +232,94 @@ load_one(void *context, const struct sl_answer_row *row)
 	return true;
 }
 
+/* --- claims that a crash left --------------------------------------------------------- */
+
 struct load {
 	struct sl_store_job job;
 	struct sl_answers  *answers;
 	int64_t             now_wall_ms;
+	const struct sl_store_ops *ops;
+	void               *conn;
 };
+
+static bool
+load_claim(void *context, const struct sl_claim_row *row)
+{
+	struct sl_answers *answers = context;
+	struct sl_answer *answer;
+
+	if (find(answers, (const unsigned char *)row->name.ptr))
+		return true; /* it was answered */
+	answer = make(answers, row->name.ptr, row->digest.ptr, row->expires_wall_ms);
+	if (!answer)
+		return false;
+	answer->state = CUT_OFF;
+	memcpy(answer->request_id, row->request, sizeof(answer->request_id));
+	answer->charged = row->charged;
+	list(answers, answer);
+	return true;
+}
+
+struct bought {
+	int64_t charged;
+	bool    any;
+};
+
+static bool
+add_bought(void *context, const struct sl_attempt_row *row)
+{
+	struct bought *bought = context;
+
+	bought->any |= row->state != SL_ATTEMPT_RELEASED;
+	bought->charged += row->charged;
+	return true;
+}
+
+/* What the ledger says was bought under it, noted for later starts; nothing: it is free. */
+static enum sl_err
+judge_claim(struct load *load, struct sl_answer *answer)
+{
+	const struct sl_money_ops *ops = load->ops->money;
+	struct sl_slice name = sl_slice_make((char *)answer->claim.name, DIGEST_SIZE);
+	struct sl_claim_row row = {
+		.name = name, .digest = sl_slice_make((char *)answer->claim.digest, DIGEST_SIZE),
+		.expires_wall_ms = answer->claim.expires_wall_ms,
+	};
+	struct bought bought = { 0 };
+	int64_t begun_ms = sl_answer_begun_ms(answer);
+	enum sl_err err = ops->attempt_of(load->conn, answer->request_id, begun_ms - BEGUN_SLACK_MS,
+	                                  answer->claim.expires_wall_ms, add_bought, &bought);
+
+	if (err != SL_OK)
+		return err;
+	if (!bought.any) {
+		err = ops->claim_drop(load->conn, name, answer->request_id);
+		unlist(load->answers, answer);
+		return err;
+	}
+	row.charged = answer->charged = bought.charged;
+	memcpy(row.request, answer->request_id, sizeof(row.request));
+	return ops->claim_put(load->conn, &row);
+}
+
+static enum sl_err
+load_claims(struct load *load)
+{
+	struct sl_answers *answers = load->answers;
+	const struct sl_money_ops *ops = load->ops->money;
+	enum sl_err err = ops->claim_trim(load->conn, load->now_wall_ms);
+
+	if (err == SL_OK)
+		err = ops->claim_each(load->conn, load_claim, answers);
+	for (struct sl_list *node = answers->order.next; err == SL_OK && node != &answers->order;) {
+		struct sl_answer *at = SL_CONTAINER(node, struct sl_answer, node);
+
+		node = node->next;
+		if (at->state == CUT_OFF && at->charged < 0)
+			err = judge_claim(load, at);
+	}
+	return err;
+}
 
 static void
 run_load(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
@@ -217,12 +329,16 @@ run_load(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 	job->err = ops->answer_trim(conn, load->now_wall_ms, SL_ANSWERS_MAX);
 	if (job->err == SL_OK)
 		job->err = ops->answer_each(conn, load_one, load->answers);
+	load->ops = ops;
+	load->conn = conn;
+	if (job->err == SL_OK && ops->money)
+		job->err = load_claims(load);
 }
 
 /* --- life --------------------------------------------------------------------------------- */
 
 struct sl_answers *
-sl_answers_new(struct sl_store *store, int64_t now_wall_ms)
+sl_answers_new(struct sl_store *store, struct sl_money *money, int64_t now_wall_ms)
 {
 	struct sl_answers *answers = calloc(1, sizeof(*answers));
 	struct load load = { .job.run = run_load, .answers = answers,
@@ -233,9 +349,20 @@ sl_answers_new(struct sl_store *store, int64_t now_wall_ms)
 	pthread_mutex_init(&answers->lock, NULL);
 	sl_list_init(&answers->order);
 	answers->store = store;
+	answers->money = money;
 	/* Without them requests are served all the same. */
 	(void)sl_store_run(store, &load.job);
 	return answers;
+}
+
+void
+sl_answers_leave_money(struct sl_answers *answers)
+{
+	if (!answers)
+		return;
+	pthread_mutex_lock(&answers->lock);
+	answers->money = NULL;
+	pthread_mutex_unlock(&answers->lock);
 }
 
 void
@@ -254,7 +381,7 @@ sl_answers_free(struct sl_answers *answers)
 static enum sl_err
 claim_found(struct sl_answer *found, const unsigned char *request, struct sl_answer **out)
 {
-	if (memcmp(found->request, request, DIGEST_SIZE) != 0)
+	if (memcmp(found->claim.digest, request, DIGEST_SIZE) != 0)
 		return SL_EINVAL;
 	if (found->state == CLAIMED)
 		return SL_EBUSY;
@@ -262,7 +389,7 @@ claim_found(struct sl_answer *found, const unsigned char *request, struct sl_ans
 		return SL_ELIMIT;
 	atomic_fetch_add(&found->refs, 1);
 	*out = found;
-	return SL_EEXIST;
+	return found->state == CUT_OFF ? SL_ECLOSED : SL_EEXIST;
 }
 
 static enum sl_err
@@ -274,12 +401,9 @@ claim_new(struct sl_answers *answers, const unsigned char *id, const unsigned ch
 	make_room(answers, now_wall_ms);
 	if (answers->count >= SL_ANSWERS_MAX)
 		return SL_EFULL;
-	answer = make();
+	answer = make(answers, id, request, now_wall_ms + SL_ANSWER_TTL_MS);
 	if (!answer)
 		return SL_ENOMEM;
-	memcpy(answer->id, id, DIGEST_SIZE);
-	memcpy(answer->request, request, DIGEST_SIZE);
-	answer->expires_wall_ms = now_wall_ms + SL_ANSWER_TTL_MS;
 	list(answers, answer);
 	atomic_fetch_add(&answer->refs, 1);
 	*out = answer;
@@ -299,7 +423,7 @@ sl_answers_claim(struct sl_answers *answers, const struct sl_answer_query *query
 	digest((struct sl_slice[]){ query->path, query->query, query->body }, 3, request);
 	pthread_mutex_lock(&answers->lock);
 	found = find(answers, id);
-	if (found && found->state != CLAIMED && found->expires_wall_ms <= query->now_wall_ms) {
+	if (found && found->state != CLAIMED && found->claim.expires_wall_ms <= query->now_wall_ms) {
 		unlist(answers, found);
 		found = NULL;
 	}
@@ -343,7 +467,39 @@ sl_answers_drop(struct sl_answers *answers, struct sl_answer *claim_take)
 	assert(claim_take->listed && claim_take->state == CLAIMED);
 	unlist(answers, claim_take);
 	pthread_mutex_unlock(&answers->lock);
+	unclaim(claim_take);
 	sl_answer_unref(claim_take);
+}
+
+const struct sl_money_claim *
+sl_answer_claim(const struct sl_answer *claim)
+{
+	return &claim->claim;
+}
+
+void
+sl_answer_recorded(struct sl_answer *claim, const unsigned char request_id[16])
+{
+	memcpy(claim->request_id, request_id, sizeof(claim->request_id));
+	claim->recorded = true;
+}
+
+int64_t
+sl_answer_charged(const struct sl_answer *answer)
+{
+	return answer->charged;
+}
+
+const unsigned char *
+sl_answer_request(const struct sl_answer *answer)
+{
+	return answer->request_id;
+}
+
+int64_t
+sl_answer_begun_ms(const struct sl_answer *answer)
+{
+	return answer->claim.expires_wall_ms - SL_ANSWER_TTL_MS;
 }
 
 int

@@ -169,7 +169,7 @@ void sl_money_standing(struct sl_money *money, enum sl_scope_kind kind, struct s
                        struct sl_money_standing *out);
 struct sl_money_totals {
 	int64_t  open_holds, held, overrun;
-	uint64_t appended, folded; /* journal records */
+	uint64_t appended, folded; /* journal records, and ends that will become some */
 };
 void sl_money_totals(struct sl_money *money, struct sl_money_totals *out);
 

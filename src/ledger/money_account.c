@@ -261,7 +261,7 @@ sl_money_totals(struct sl_money *money, struct sl_money_totals *out)
 	pthread_mutex_lock(&money->lock);
 	*out = (struct sl_money_totals){
 		.open_holds = money->open_holds, .held = money->held, .overrun = money->overrun,
-		.appended = sl_journal_appended(money->journal),
+		.appended = sl_journal_appended(money->journal) + money->slips.unrecorded,
 		.folded = atomic_load(&money->folded),
 	};
 	pthread_mutex_unlock(&money->lock);

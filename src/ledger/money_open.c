@@ -2,8 +2,8 @@
  *
  * Recovery, in this order: the epoch of this process becomes durable; the journal is
  * replayed into the store in batches, each with the sequence it reached; what is still
- * open, and what slips tell, is resolved in one transaction; memory is read from the store; the journal
- * starts anew. A crash anywhere in it is met by doing it again.
+ * open, and what slips tell, is resolved in one transaction; memory is read from the
+ * store; the journal starts anew. A crash anywhere in it is met by doing it again.
  *
  * Afterwards the log thread submits a fold when records are written that are not in
  * the store. One is under way at a time. One that fails (a full disk) is tried again

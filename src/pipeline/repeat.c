@@ -1,8 +1,11 @@
 /* repeat.c - claims, and answers from the shelf. */
 #include "pipeline/repeat.h"
 
+#include "base/rand.h"
+#include "base/timestamp.h"
 #include "ledger/answers.h"
 #include "pipeline/ask.h"
+#include "pipeline/spend.h"
 
 static void
 refuse(struct sl_ask *ask, enum sl_fault_kind kind, int status, const char *code,
@@ -14,6 +17,7 @@ refuse(struct sl_ask *ask, enum sl_fault_kind kind, int status, const char *code
 	fault.status = status;
 	fault.code = sl_slice_str(code);
 	fault.retry_after_s = retry_after_s;
+	fault.no_retry = retry_after_s == 0;
 	sl_ask_refuse(ask, &fault);
 }
 
@@ -25,6 +29,30 @@ send_kept(struct sl_ask *ask, struct sl_answer *answer)
 	sl_ask_answer_with(ask, sl_answer_status(answer), sl_answer_content_type(answer),
 	                   sl_answer_body(answer), &replayed);
 	sl_answer_unref(answer);
+}
+
+/* Nobody knows what became of it; what is known is said. */
+static void
+explain_cut_off(struct sl_ask *ask, struct sl_answer *answer)
+{
+	char id[SL_ULID_LEN + 1], begun[SL_TIMESTAMP_LEN + 1] = "";
+	struct sl_fault fault;
+
+	sl_ulid_text(sl_answer_request(answer), id);
+	sl_timestamp_format(sl_answer_begun_ms(answer), begun);
+	sl_fault_set(&fault, SL_FAULT_CONFLICT,
+	             sl_arena_printf(&ask->exchange->arena,
+	                             "The request with this Idempotency-Key (req_%s, %s) was sent to a "
+	                             "provider, and the gateway was stopped before its answer was kept. "
+	                             "%.*s US dollars were charged for it; it is not bought again. Use a "
+	                             "new key to buy it anew.", id, begun,
+	                             SL_ARG(sl_spend_usd(&ask->exchange->arena,
+	                                                 sl_answer_charged(answer)))));
+	fault.status = 409;
+	fault.code = SL_SLICE("idempotency_outcome_unknown");
+	fault.no_retry = true;
+	sl_answer_unref(answer);
+	sl_ask_refuse(ask, &fault);
 }
 
 /* Why the name cannot be had; answered. */
@@ -85,6 +113,8 @@ sl_repeat_begin(struct sl_ask *ask)
 	}
 	if (err == SL_EEXIST)
 		send_kept(ask, found);
+	else if (err == SL_ECLOSED)
+		explain_cut_off(ask, found);
 	else
 		explain(ask, err);
 	return false;

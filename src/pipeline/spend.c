@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "base/timestamp.h"
+#include "ledger/answers.h"
 #include "ledger/money_bound.h"
 #include "ledger/scopes.h"
 #include "pipeline/alerts.h"
@@ -125,9 +126,8 @@ sl_spend_explain_store(struct sl_fault *fault)
 	fault->retry_after_s = 2;
 }
 
-/* "1.25": all digits that say something. */
-static struct sl_slice
-usd(struct sl_arena *arena, int64_t nanousd)
+struct sl_slice
+sl_spend_usd(struct sl_arena *arena, int64_t nanousd)
 {
 	uint64_t amount = nanousd < 0 ? 0 - (uint64_t)nanousd : (uint64_t)nanousd;
 	struct sl_slice text = sl_arena_printf(arena, "%s%llu.%09llu", nanousd < 0 ? "-" : "",
@@ -144,7 +144,7 @@ explain_budget(struct sl_arena *arena, const struct sl_money_scope *scope,
                const struct sl_money_refusal *why, bool soon)
 {
 	const char *kind = sl_scope_kind_name(scope->kind);
-	struct sl_slice needed = usd(arena, why->needed), limit = usd(arena, why->limit);
+	struct sl_slice needed = sl_spend_usd(arena, why->needed), limit = sl_spend_usd(arena, why->limit);
 	char moment[SL_TIMESTAMP_LEN + 1] = "";
 	struct sl_slice when = SL_SLICE_NONE;
 
@@ -152,7 +152,7 @@ explain_budget(struct sl_arena *arena, const struct sl_money_scope *scope,
 		return sl_arena_printf(arena, "The balance of %s '%.*s' is %.*s US dollars of which %.*s "
 		                       "must stay, and this request may cost up to %.*s. Add credit, or "
 		                       "lower max_tokens.", kind, SL_ARG(scope->name),
-		                       SL_ARG(usd(arena, why->used)), SL_ARG(limit), SL_ARG(needed));
+		                       SL_ARG(sl_spend_usd(arena, why->used)), SL_ARG(limit), SL_ARG(needed));
 	if (why->by == SL_REFUSED_PER_REQUEST)
 		return sl_arena_printf(arena, "This request may cost up to %.*s US dollars; %s '%.*s' "
 		                       "allows %.*s for one request. Lower max_tokens, or send less.",
@@ -165,7 +165,8 @@ explain_budget(struct sl_arena *arena, const struct sl_money_scope *scope,
 	                       "%.*s is held by requests in flight, and this one may cost up to "
 	                       "%.*s.%.*s Lower max_tokens, or have the budget raised.",
 	                       sl_refused_by_name(why->by), kind, SL_ARG(scope->name), SL_ARG(limit),
-	                       SL_ARG(usd(arena, why->used - why->held)), SL_ARG(usd(arena, why->held)),
+	                       SL_ARG(sl_spend_usd(arena, why->used - why->held)),
+	                       SL_ARG(sl_spend_usd(arena, why->held)),
 	                       SL_ARG(needed), SL_ARG(when));
 }
 
@@ -272,6 +273,8 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 		request.amount = unlimited_amount(ask, target->card);
 	else if (!find_amount(ask, target, &request.amount, fault))
 		return SL_EUNSUPPORTED;
+	if (ask->repeat.claim)
+		request.claim = sl_answer_claim(ask->repeat.claim);
 	memcpy(request.scopes, scopes.scope, sizeof(scopes.scope));
 	request.scope_count = scopes.count;
 	(void)sl_ulid_bytes(sl_slice_make(ask->request_id + 4, SL_ULID_LEN), request.request_id);
@@ -279,6 +282,8 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	err = sl_money_hold(money, &request, &spend->hold, &why);
 	if (err != SL_OK && err != SL_AGAIN)
 		explain(ask, &scopes, &why, fault);
+	else if (request.claim)
+		sl_answer_recorded(ask->repeat.claim, request.request_id);
 	return err;
 }
 

@@ -25,6 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "model/fault.h"
 
@@ -60,6 +61,8 @@ void sl_spend_count_input(struct sl_ask *ask);
 /* The attempt is over, or its usage is final: settles, or releases. Sets the ask's
  * usage to what was charged for. Nothing when no attempt is under way. */
 void sl_spend_end(struct sl_ask *ask);
+/* "1.25": all digits that say something. */
+struct sl_slice sl_spend_usd(struct sl_arena *arena, int64_t nanousd);
 /* A wait for the hold ended in an error. */
 void sl_spend_explain_store(struct sl_fault *fault);
 

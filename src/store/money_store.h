@@ -148,6 +148,7 @@ struct sl_money_ops {
 	enum sl_err (*claim_drop)(void *conn, struct sl_slice name, const unsigned char request[16]);
 	enum sl_err (*claim_each)(void *conn, bool (*each)(void *, const struct sl_claim_row *),
 	                          void *context);
+	enum sl_err (*claim_trim)(void *conn, int64_t now_wall_ms); /* removes those that ended */
 	/* Makes the order of id: the next event's number. */
 	enum sl_err (*event_next)(void *conn, int64_t *event);
 };

@@ -60,6 +60,7 @@
 	X(CLAIM_PUT, "INSERT OR REPLACE INTO claims VALUES (?1, ?2, ?3, ?4, ?5)")          \
 	X(CLAIM_DROP, "DELETE FROM claims WHERE name = ?1 AND request = ?2")               \
 	X(CLAIM_EACH, "SELECT name, digest, request, expires_wall_ms, charged FROM claims")\
+	X(CLAIM_TRIM, "DELETE FROM claims WHERE expires_wall_ms <= ?1")                    \
 	X(EVENT_NEXT, "SELECT ifnull(max(id), 0) + 1 FROM money_entries")
 
 enum statement {
@@ -608,6 +609,17 @@ claim_drop(void *conn, struct sl_slice name, const unsigned char request[16])
 	return run_once(stmt);
 }
 
+static enum sl_err
+claim_trim(void *conn, int64_t now_wall_ms)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_CLAIM_TRIM);
+
+	if (!stmt)
+		return unprepared(conn);
+	sqlite3_bind_int64(stmt, 1, now_wall_ms);
+	return run_once(stmt);
+}
+
 static bool
 claim_row(sqlite3_stmt *stmt, struct sl_claim_row *row)
 {
@@ -680,5 +692,6 @@ const struct sl_money_ops sl_sqlite_money_ops = {
 	.claim_put = claim_put,
 	.claim_drop = claim_drop,
 	.claim_each = claim_each,
+	.claim_trim = claim_trim,
 	.event_next = event_next,
 };

@@ -6,8 +6,10 @@ usage: gateway.py [--kills N] [--seed S]      (SLUICE_BIN names another binary)
 What callers were told and what the providers served is noted here, outside; after each
 start the store must say the same: every answer that a caller got whole is settled with
 the cost it named, every request that a provider saw has exactly one row in an end state,
-no budget and no balance is overspent, and all invariants hold. Prints one line of JSON;
-exit status 1 when anything was wrong.
+no budget and no balance is overspent, and all invariants hold. Of a key that nothing limits
+many requests share a row without a name: in number and cost just those that a provider
+billed and that have no row of their own. Prints one line of JSON; exit status 1 when
+anything was wrong.
 """
 import argparse
 import json
@@ -21,8 +23,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.integration.books import NANO, attempts, settled, told_cost, verify  # noqa: E402
-from tests.integration.gateway import Gateway  # noqa: E402
+from tests.integration.books import NANO, bill_of, settled, told_cost, verify  # noqa: E402
+from tests.integration.gateway import PRICES, Gateway  # noqa: E402
 from tests.integration.rawhttp import Broken, Connection  # noqa: E402
 from tests.integration.shapes import SHAPES  # noqa: E402
 from tests.upstream.fleet import Fleet  # noqa: E402
@@ -67,7 +69,10 @@ class Traffic:
             chance.randrange(1, 900), chance.randrange(1, 40), chance.randrange(1, 12),
             chance.choice((0, 0, 0.002, 0.01)))
         with Connection(self.gateway.connect(2)) as connection:
-            connection.send(shape.ask(chance.choice(self.keys), prompt=prompt, stream=stream,
+            key = chance.choice(self.keys)
+            if key == self.keys[0]:
+                prompt += " " + UNLIMITED.decode()
+            connection.send(shape.ask(key, prompt=prompt, stream=stream,
                                       extra=LIMITS.get(shape.name)))
             if chance.random() < 0.1:
                 time.sleep(chance.random() * 0.02)
@@ -83,6 +88,8 @@ class Traffic:
             thread.join(10)
 
 
+UNLIMITED = b"nothing limits this"     # in the prompt
+PRICE_OF = {name.partition("/")[0]: price for name, price in PRICES.items()}
 LIMITS = {"chat": {"max_tokens": 64}, "responses": {"max_output_tokens": 64},
           "messages": {"max_tokens": 64}, "gemini": {"generationConfig": {"maxOutputTokens": 64}}}
 
@@ -92,8 +99,8 @@ class Judge:
         self.gateway = gateway
         self.fleet = fleet
         self.topped_up = topped_up
-        self.found = dict(kills=0, attempts=0, lost=0, doubled=0, overspend=0, wrong=0, in_window=0,
-                          slowest_recovery_us=0, text="")
+        self.found = dict(kills=0, attempts=0, unlimited=0, resolved=0, lost=0, doubled=0,
+                          overspend=0, wrong=0, in_window=0, slowest_recovery_us=0, text="")
 
     def note(self, what, text, amount=1):
         self.found[what] += amount
@@ -106,29 +113,67 @@ class Judge:
         except AssertionError as err:
             self.note("wrong", str(err)[:200])
             return
-        self.found["attempts"] = len(rows)
-        by_request = {}
+        by_request, shared = {}, []
         for row in rows:
-            if row["request"] in by_request:
+            if row["request"] == bytes(16):
+                shared.append(row)
+            elif row["request"] in by_request:
                 self.note("doubled", "two rows of one request")
-            by_request[row["request"]] = row
+            else:
+                by_request[row["request"]] = row
+        billed = self.billed_unlimited()
+        for request_id in set(told) & set(billed):
+            row = by_request.get(bytes_of(request_id))
+            if billed[request_id] != told[request_id]:
+                self.note("wrong", "%s: billed %d, told %d" % (request_id, billed[request_id],
+                                                               told[request_id]))
+            elif row and (row["state"] != "settled" or row["charged"] != told[request_id]):
+                self.note("lost", "%s was answered and is %s" % (request_id, row["state"]))
+        self.judge_shared(billed, by_request, shared)
+        self.found["attempts"] = len(by_request) + sum(row["attempt_no"] for row in shared)
+        self.found["resolved"] = sum(row["state"] == "settled_by_policy" for row in rows)
         for request_id, cost in told.items():
+            if request_id in billed:
+                continue
             row = by_request.get(bytes_of(request_id))
             if row is None or row["state"] != "settled":
                 self.note("lost", "%s was answered and is %s" % (request_id, row and row["state"]))
             elif row["charged"] + row["overrun"] != cost:
                 self.note("wrong", "%s: told %d, charged %d" % (request_id, cost, row["charged"]))
         for entry in self.fleet.journal.entries():
+            if entry.header("x-request-id") in billed:
+                continue
             row = by_request.get(bytes_of(entry.header("x-request-id")))
             if row is None or row["state"] == "released":
                 self.note("lost", "a provider served %s" % entry.header("x-request-id"))
-        charged = sum(row["charged"] for row in rows)
+        charged = sum(row["charged"] for row in rows if row["prepaid"])
         if charged > self.topped_up:
             self.note("overspend", "the balance", charged - self.topped_up)
         try:
             verify(self.gateway)
         except AssertionError as err:
             self.note("wrong", str(err)[:200])
+
+    def billed_unlimited(self):
+        """Request id -> cost, of what providers served to keys without limits."""
+        return {entry.header("x-request-id"): bill_of(entry, PRICE_OF[entry.provider])
+                for entry in self.fleet.journal.entries() if UNLIMITED in entry.body}
+
+    def judge_shared(self, billed, by_request, shared):
+        without = [cost for request_id, cost in billed.items()
+                   if bytes_of(request_id) not in by_request]
+        missing = len(without) - sum(row["attempt_no"] for row in shared)
+        self.found["unlimited"] = len(billed)
+        if missing:
+            self.note("lost" if missing > 0 else "doubled", "%d of those without limits are in no "
+                      "row" % missing, abs(missing))
+        elif sum(without) != sum(row["charged"] for row in shared):
+            self.note("wrong", "rows without a name: %d billed, %d charged" % (
+                sum(without), sum(row["charged"] for row in shared)))
+        for request_id in billed:
+            row = by_request.get(bytes_of(request_id))
+            if row and row["state"] == "released":
+                self.note("lost", "a provider served %s" % request_id)
 
     def recovered(self):
         for line in reversed(self.gateway.logs().splitlines()):
@@ -149,8 +194,9 @@ def run(kills, seed, judge_every=10):
     topped_up = kills * NANO // 4 + 5 * NANO
     assert gateway.request("POST", "/admin/workspaces/paid/credits", {
         "amount_usd": topped_up / NANO, "external_id": "first", "note": ""}).status == 201
-    keys = [gateway.new_key(workspace="paid", total_budget_usd=50 + kills)["key"]
-            for _ in range(3)]
+    keys = [gateway.new_key()["key"]]     # the first one is without limits
+    keys += [gateway.new_key(workspace="paid", total_budget_usd=50 + kills)["key"]
+             for _ in range(2)]
     judge = Judge(gateway, fleet, topped_up)
     told = {}
     try:

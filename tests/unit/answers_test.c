@@ -1,4 +1,5 @@
-/* answers_test.c - names claimed, kept, dropped, forgotten, and read back from a store. */
+/* answers_test.c - names claimed, kept, dropped, forgotten, read back from a store, and
+ * left behind by a crash. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,8 +10,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../money_harness.h"
 #include "ledger/answers.h"
-#include "store/store.h"
 
 #define NOW INT64_C(1700000000000)
 
@@ -25,7 +26,7 @@ open_all(int64_t now_ms)
 
 	store = sl_store_new(sl_slice_str(url), &reason);
 	assert_non_null(store);
-	answers = sl_answers_new(store, now_ms);
+	answers = sl_answers_new(store, NULL, now_ms);
 	assert_non_null(answers);
 }
 
@@ -87,15 +88,21 @@ keep(struct sl_answer *claimed, const char *text, size_t padding)
 }
 
 static void
-assert_kept(const char *name, const char *text)
+assert_kept_at(const char *name, const char *text, int64_t now_ms)
 {
 	struct sl_answer *found;
 
-	assert_int_equal(claim("k", name, "b", NOW, &found), SL_EEXIST);
+	assert_int_equal(claim("k", name, "b", now_ms, &found), SL_EEXIST);
 	assert_int_equal(sl_answer_status(found), 200);
 	assert_true(sl_slice_is(sl_answer_content_type(found), "application/json"));
 	assert_true(sl_slice_is(sl_answer_body(found), text));
 	sl_answer_unref(found);
+}
+
+static void
+assert_kept(const char *name, const char *text)
+{
+	assert_kept_at(name, text, NOW);
 }
 
 static void
@@ -206,6 +213,109 @@ kept_answers_are_read_back(void **state)
 	sl_answers_drop(answers, first);
 }
 
+/* --- with a ledger ------------------------------------------------------------------- */
+
+static struct till till;
+
+static void
+open_till(int64_t now_ms)
+{
+	till.options.now_wall_ms = now_ms;
+	assert_true(till_reopen(&till));
+	answers = sl_answers_new(till.store, till.money, now_ms);
+	assert_non_null(answers);
+}
+
+static void
+shut_till(void)
+{
+	sl_answers_leave_money(answers);
+	till_shut(&till);
+	sl_answers_free(answers);
+}
+
+/* A name and an attempt under it. */
+static struct sl_hold *
+buy(const char *name, struct sl_answer **claimed)
+{
+	struct sl_money_request request = till_request(&till, "k", "t", "w", &sl_money_unlimited, 0);
+	struct sl_money_refusal why;
+	struct sl_hold *hold = NULL;
+
+	request.unlimited = true;
+	memcpy(request.request_id, name, strlen(name));
+	assert_int_equal(claim("k", name, "b", WALL_MS, claimed), SL_OK);
+	request.claim = sl_answer_claim(*claimed);
+	assert_int_equal(till_hold(&till, &request, &hold, &why), SL_OK);
+	sl_answer_recorded(*claimed, request.request_id);
+	return hold;
+}
+
+static void
+assert_cut_off(const char *name, int64_t charged)
+{
+	struct sl_answer *found;
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(claim("k", name, "b", WALL_MS, &found), SL_ECLOSED);
+		assert_int_equal(sl_answer_charged(found), charged);
+		assert_int_equal(sl_answer_begun_ms(found), WALL_MS);
+		assert_memory_equal(sl_answer_request(found), name, strlen(name));
+		sl_answer_unref(found);
+	}
+	assert_int_equal(claim("k", name, "c", WALL_MS, &found), SL_EINVAL);
+}
+
+static void
+assert_free(const char *name, int64_t now_ms)
+{
+	struct sl_answer *found;
+
+	assert_int_equal(claim("k", name, "c", now_ms, &found), SL_OK);
+	sl_answers_drop(answers, found);
+}
+
+static void
+a_crash_leaves_names_of_what_was_bought(void **state)
+{
+	static const struct sl_money_settlement end = { .cost = 900, .now_wall_ms = WALL_MS };
+	struct sl_answer *claimed, *left[3];
+	struct sl_hold *hold;
+
+	(void)state;
+	assert_true(till_open(&till, SL_DURABLE_LEASE));
+	answers = sl_answers_new(till.store, till.money, WALL_MS);
+	sl_money_dispatched(buy("sent", &left[0]), 70);
+	buy("not sent", &left[1]);
+	hold = buy("settled", &left[2]);
+	sl_money_dispatched(hold, 70);
+	sl_money_settle(hold, &end);
+	hold = buy("kept", &claimed);
+	sl_money_dispatched(hold, 70);
+	sl_money_settle(hold, &end);
+	keep(claimed, "said", 0);
+	hold = buy("failed", &claimed);
+	sl_money_dispatched(hold, 70);
+	sl_money_release(hold, WALL_MS);
+	sl_answers_drop(answers, claimed);
+	shut_till();
+	for (size_t i = 0; i < 3; i++)
+		sl_answer_unref(left[i]);
+	for (int i = 0; i < 2; i++) {
+		open_till(WALL_MS);
+		assert_cut_off("sent", 70);
+		assert_cut_off("settled", 900);
+		assert_kept_at("kept", "said", WALL_MS);
+		assert_free("not sent", WALL_MS);
+		assert_free("failed", WALL_MS);
+		shut_till();
+	}
+	open_till(WALL_MS + SL_ANSWER_TTL_MS);
+	assert_free("sent", WALL_MS + SL_ANSWER_TTL_MS);
+	shut_till();
+	till_remove(&till);
+}
+
 int
 main(void)
 {
@@ -216,6 +326,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_oldest_make_room, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(names_in_flight_are_bounded, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(kept_answers_are_read_back, set_up, tear_down),
+		cmocka_unit_test(a_crash_leaves_names_of_what_was_bought),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

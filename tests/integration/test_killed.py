@@ -1,0 +1,147 @@
+"""kill -9: what was under way is resolved once, and an Idempotency-Key is not bought twice."""
+import json
+import sqlite3
+
+import pytest
+
+from tests.integration.books import attempts, settled, told_cost, verify, wait_for
+from tests.integration.gateway import PRICES, Gateway
+from tests.integration.rawhttp import Connection, request_bytes
+from tests.integration.shapes import SHAPES
+
+PROMPT = "x @in=100 @out=10"
+
+
+@pytest.fixture
+def own(binary, fleet, tmp_path):
+    """A gateway that may be killed."""
+    fleet.journal.reset()
+    gateway = Gateway(tmp_path, fleet).start()
+    yield gateway
+    gateway.stop()
+
+
+def kill(gateway):
+    gateway.process.kill()
+    gateway.process.wait()
+
+
+def restart(gateway):
+    kill(gateway)
+    gateway.start()
+
+
+def send_and_hang(gateway, fleet, key, shape, stream=False, name=None):
+    """Sent, seen by the provider and not answered. The connection."""
+    seen = len(fleet.journal.entries())
+    connection = Connection(gateway.connect())
+    fleet.providers[shape.provider].plan.add("hang")
+    headers = shape.headers(key) + ([("Idempotency-Key", name)] if name else [])
+    connection.send(request_bytes(shape.path(shape.model, stream),
+                                  shape.body(shape.model, PROMPT, stream), headers))
+    wait_for(lambda: len(fleet.journal.entries()) > seen, what="request at the provider")
+    return connection
+
+
+def again(gateway, key, shape, stream, name, prompt=PROMPT):
+    return gateway.request("POST", shape.path(shape.model, stream),
+                           shape.body(shape.model, prompt, stream), key=key,
+                           headers={"Idempotency-Key": name})
+
+
+LIMITS = {"limited": {"total_budget_usd": 100}, "unlimited": {}}
+
+
+@pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_was_cut_off_is_not_bought_again(own, fleet, name, limits):
+    shape, stream = SHAPES[name], name in ("chat", "gemini")
+    key = own.new_key(**limits)["key"]
+    with send_and_hang(own, fleet, key, shape, stream, "order-7"):
+        restart(own)
+    rows = settled(own)
+    assert [row["state"] for row in rows] == ["settled_by_policy"]
+    assert rows[0]["charged"] > 0
+    bought = len(fleet.journal.entries())
+    for _ in range(2):
+        told = again(own, key, shape, stream, "order-7")
+        assert told.status == 409 and told.headers["x-should-retry"] == "false"
+        assert "retry-after" not in told.headers
+        error = told.json()["error"]
+        assert ("%.9f" % (rows[0]["charged"] / 1e9)).rstrip("0") in error["message"]
+        assert "Use a new key" in error["message"]
+        assert again(own, key, shape, stream, "order-7", "another").status == 422
+        restart(own)
+    assert len(fleet.journal.entries()) == bought and len(attempts(own)) == 1
+    assert again(own, key, shape, stream, "order-8", "x @in=10 @out=1").status == 200
+    verify(own)
+
+
+def test_what_was_answered_is_given_again_after_a_kill(own, fleet):
+    """Kept, or said to be charged for; never bought again."""
+    shape, key = SHAPES["chat"], own.new_key()["key"]
+    for number in range(5):
+        name, prompt = "order-%d" % number, "x @in=100 @out=10 number %d" % number
+        first = again(own, key, shape, False, name, prompt)
+        assert first.status == 200
+        bought = len(fleet.journal.entries())
+        restart(own)
+        second = again(own, key, shape, False, name, prompt)
+        assert second.status in (200, 409)
+        if second.status == 200:
+            assert second.body == first.body
+            assert second.headers["idempotent-replayed"] == "true"
+        else:
+            assert second.json()["error"]["code"] == "idempotency_outcome_unknown"
+        assert len(fleet.journal.entries()) == bought
+    assert len(settled(own)) == 5
+    verify(own)
+
+
+def test_what_was_kept_or_failed_leaves_no_claim(own, fleet):
+    shape, key = SHAPES["chat"], own.new_key()["key"]
+    assert again(own, key, shape, False, "kept", "x @in=1 @out=1").status == 200
+    fleet.providers["openai"].plan.add("500")
+    assert again(own, key, shape, False, "failed", "x @in=2 @out=1").status >= 500
+
+    def no_claims():
+        store = sqlite3.connect("file:%s/sluice.db?mode=ro" % own.directory, uri=True)
+        try:
+            return store.execute("SELECT count(*) FROM claims").fetchone() == (0,)
+        finally:
+            store.close()
+    settled(own)
+    wait_for(no_claims, what="end of the claims")
+    restart(own)
+    assert again(own, key, shape, False, "failed", "x @in=2 @out=1").status == 200
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_in_flight_without_limits_is_charged_for_its_input(own, fleet, name, stream):
+    shape, key = SHAPES[name], own.new_key()["key"]
+    with send_and_hang(own, fleet, key, shape, stream):
+        restart(own)
+    row, = settled(own)
+    body = len(json.dumps(shape.body(shape.model, PROMPT, stream)))
+    price = PRICES["%s/%s" % (shape.provider, shape.model)][0]
+    assert row["state"] == "settled_by_policy" and row["usage_source"] == "partial"
+    assert row["charged"] == body // 4 * price * 1000
+    restart(own)
+    assert attempts(own) == [row]
+    verify(own)
+
+
+def test_what_ended_without_limits_is_charged_whole(own, fleet):
+    """The cost of each answer that reached its caller, whenever the process was killed."""
+    key, told = own.new_key()["key"], 0
+    for count in (1, 7, 30):
+        for number in range(count):
+            with Connection(own.connect()) as connection:
+                connection.send(SHAPES["chat"].ask(key, prompt="x @in=%d @out=3" % (number + 1)))
+                answer = connection.read()
+            told += told_cost(answer)
+        restart(own)
+        assert sum(row["charged"] for row in settled(own)) == told
+        assert not [row for row in attempts(own) if row["state"] != "settled"]
+    verify(own)
