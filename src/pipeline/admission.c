@@ -18,14 +18,14 @@ sl_admission_open(struct sl_ask *ask)
 static void
 tell(struct sl_ask *ask, const struct sl_allowances *left)
 {
-	struct sl_decision *decision = &ask->decision;
+	struct sl_standing *standing = &ask->head->standing;
 
-	decision->rpm_limit = left->requests.limit;
-	decision->rpm_remaining = left->requests.remaining;
-	decision->rpm_reset_s = left->requests.reset_s;
-	decision->tpm_limit = left->tokens.limit;
-	decision->tpm_remaining = left->tokens.remaining;
-	decision->tpm_reset_s = left->tokens.reset_s;
+	standing->rpm_limit = left->requests.limit;
+	standing->rpm_remaining = left->requests.remaining;
+	standing->rpm_reset_s = left->requests.reset_s;
+	standing->tpm_limit = left->tokens.limit;
+	standing->tpm_remaining = left->tokens.remaining;
+	standing->tpm_reset_s = left->tokens.reset_s;
 }
 
 bool
@@ -69,9 +69,9 @@ expected_tokens(const struct sl_ask *ask)
 bool
 sl_admission_body(struct sl_ask *ask)
 {
-	const struct sl_decision *decision = &ask->decision;
+	const struct sl_standing *standing = &ask->head->standing;
 	struct sl_allowances left = {
-		.requests = { decision->rpm_limit, decision->rpm_remaining, decision->rpm_reset_s },
+		.requests = { standing->rpm_limit, standing->rpm_remaining, standing->rpm_reset_s },
 	};
 	struct sl_fault fault;
 	bool admitted;

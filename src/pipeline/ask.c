@@ -93,6 +93,7 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	sl_rand_ulid(ask->request_id + 4, sl_loop_wall_ms(gateway->loop));
 	ask->decision.request_id = sl_slice_make(ask->request_id, 4 + SL_ULID_LEN);
 	ask->decision.public_id = ask->decision.request_id;
+	ask->decision.standing = &ask->head->standing;
 	ask->head->selection.path = exchange->request.path;
 	ask->decision.bucket = SL_SLICE("direct");
 	ask->decision.wall_s = sl_loop_wall_ms(gateway->loop) / 1000;
@@ -159,6 +160,7 @@ sl_ask_forget_head(struct sl_ask *ask)
 	keep(ask, &ask->record.tag);
 	keep(ask, &ask->decision.public_id);
 	keep(ask, &ask->decision.provider_requested);
+	ask->decision.standing = NULL;
 	ask->head = NULL;
 	sl_exchange_forget_head(ask->exchange);
 }

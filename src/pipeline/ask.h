@@ -104,6 +104,7 @@ struct sl_ask_head {
 	struct sl_slice       credential; /* as presented */
 	struct sl_selection   selection;  /* what the caller chose besides the message */
 	struct sl_shape_input input;      /* its body until the front is closed */
+	struct sl_standing    standing;   /* what the decision says of the key's limits */
 };
 
 struct sl_response_find;

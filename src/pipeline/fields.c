@@ -227,7 +227,8 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 	struct sl_arena *arena = sl_ask_arena(ask);
 	struct sl_header *fields = SL_ARENA_ARRAY(arena, struct sl_header, reply->count + 1);
 	struct sl_slice connection = sl_headers_get(reply, "connection");
-	bool own_limits = ask->decision.rpm_limit > 0 || ask->decision.tpm_limit > 0;
+	const struct sl_standing *standing = ask->decision.standing;
+	bool own_limits = standing->rpm_limit > 0 || standing->tpm_limit > 0;
 	size_t count = 0;
 
 	for (size_t i = 0; fields && i < reply->count && count < SL_ANSWER_FIELDS_MAX / 2; i++) {

@@ -37,8 +37,8 @@ sl_quota_note(struct sl_ask *ask)
 		return;
 	sl_money_standing(money, SL_SCOPE_KEY, sl_key_id(ask->key), limits->zone,
 	                  sl_loop_wall_ms(ask->gateway->loop), &standing);
-	ask->decision.has_quota = true;
-	ask->decision.quota_window = window_names[window];
-	ask->decision.quota_limit_nanousd = limits->window[window];
-	ask->decision.quota_used_nanousd = standing.spent[window];
+	ask->head->standing.has_quota = true;
+	ask->head->standing.quota_window = window_names[window];
+	ask->head->standing.quota_limit_nanousd = limits->window[window];
+	ask->head->standing.quota_used_nanousd = standing.spent[window];
 }

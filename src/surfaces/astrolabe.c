@@ -262,17 +262,17 @@ static void
 put_limits(const struct sl_decision *decision, struct sl_arena *arena,
            struct sl_surface_headers *out)
 {
-	bool limited = decision->rpm_limit > 0;
+	bool limited = decision->standing->rpm_limit > 0;
 
 	sl_surface_put(out, SL_SLICE("x-ratelimit-limit"),
 	               sl_arena_printf(arena, "%" PRId64,
-	                               limited ? decision->rpm_limit : INT32_MAX));
+	                               limited ? decision->standing->rpm_limit : INT32_MAX));
 	sl_surface_put(out, SL_SLICE("x-ratelimit-remaining"),
 	               sl_arena_printf(arena, "%" PRId64,
-	                               limited ? decision->rpm_remaining : INT32_MAX));
+	                               limited ? decision->standing->rpm_remaining : INT32_MAX));
 	sl_surface_put(out, SL_SLICE("x-ratelimit-reset"),
 	               sl_arena_printf(arena, "%" PRId64,
-	                               decision->wall_s + decision->rpm_reset_s));
+	                               decision->wall_s + decision->standing->rpm_reset_s));
 }
 
 static void

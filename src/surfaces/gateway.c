@@ -94,6 +94,8 @@ static void
 headers(const struct sl_decision *decision, struct sl_arena *arena,
         struct sl_surface_headers *out)
 {
+	const struct sl_standing *standing = decision->standing;
+
 	if (decision->provider.len > 0) {
 		sl_surface_put(out, SL_SLICE("x-gateway-decision"),
 		    sl_arena_join(arena, (struct sl_slice[]){ decision->provider, SL_SLICE("/"),
@@ -113,10 +115,10 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	put_choice(decision, arena, out);
 	put_cost(decision, arena, out);
 	sl_surface_put(out, SL_SLICE("x-gateway-request-id"), decision->request_id);
-	put_limit(out, arena, &request_fields, decision->rpm_limit, decision->rpm_remaining,
-	          decision->rpm_reset_s);
-	put_limit(out, arena, &token_fields, decision->tpm_limit, decision->tpm_remaining,
-	          decision->tpm_reset_s);
+	put_limit(out, arena, &request_fields, standing->rpm_limit, standing->rpm_remaining,
+	          standing->rpm_reset_s);
+	put_limit(out, arena, &token_fields, standing->tpm_limit, standing->tpm_remaining,
+	          standing->tpm_reset_s);
 }
 
 static struct sl_slice

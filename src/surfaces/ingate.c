@@ -213,8 +213,8 @@ put_budget(const struct sl_surface_view *view, struct sl_json_writer *w)
 	sl_json_str(w, "scope_id", view->decision->key_id);
 	sl_json_key(w, "soft_limit_usd");
 	sl_json_put_null(w);
-	sl_json_usd(w, "hard_limit_usd", view->decision->quota_limit_nanousd);
-	sl_json_str(w, "period_type", sl_slice_str(view->decision->quota_window));
+	sl_json_usd(w, "hard_limit_usd", view->decision->standing->quota_limit_nanousd);
+	sl_json_str(w, "period_type", sl_slice_str(view->decision->standing->quota_window));
 	sl_json_obj_end(w);
 }
 
@@ -226,7 +226,7 @@ write_budgets(const struct sl_surface_view *view, struct sl_json_writer *w,
 	sl_json_obj(w);
 	sl_json_key(w, "data");
 	sl_json_arr(w);
-	if (view->decision->has_quota)
+	if (view->decision->standing->has_quota)
 		put_budget(view, w);
 	sl_json_arr_end(w);
 	sl_json_obj_end(w);
@@ -236,7 +236,7 @@ write_budgets(const struct sl_surface_view *view, struct sl_json_writer *w,
 static bool
 write_status(const struct sl_surface_view *view, struct sl_json_writer *w)
 {
-	const struct sl_decision *key = view->decision;
+	const struct sl_standing *key = view->decision->standing;
 	int64_t left = key->quota_limit_nanousd - key->quota_used_nanousd;
 	double share = key->quota_limit_nanousd > 0
 	                   ? (double)key->quota_used_nanousd / (double)key->quota_limit_nanousd
@@ -260,7 +260,7 @@ write_budget(const struct sl_surface_view *view, struct sl_json_writer *w, struc
 	struct sl_slice rest = sl_slice_from(view->path, sizeof("/api/v1/budgets/") - 1);
 	struct sl_slice id = sl_slice_cut(&rest, '/');
 
-	if (view->decision->has_quota && sl_slice_eq(id, budget_id(view))) {
+	if (view->decision->standing->has_quota && sl_slice_eq(id, budget_id(view))) {
 		if (sl_slice_is(rest, "status"))
 			return write_status(view, w);
 		if (rest.len == 0) {

@@ -130,14 +130,14 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	sl_surface_put(out, SL_SLICE("x-nexus-via"), SL_SLICE("ai-gateway"));
 	sl_surface_put(out, SL_SLICE("x-nexus-hook"), SL_SLICE("none"));
 	sl_surface_put(out, SL_SLICE("x-nexus-mode"), SL_SLICE(""));
-	if (decision->rpm_limit > 0)
+	if (decision->standing->rpm_limit > 0)
 		sl_surface_put(out, SL_SLICE("x-ratelimit-limit"),
-		               sl_arena_printf(arena, "%" PRId64, decision->rpm_limit));
-	if (decision->has_quota) {
+		               sl_arena_printf(arena, "%" PRId64, decision->standing->rpm_limit));
+	if (decision->standing->has_quota) {
 		sl_surface_put(out, SL_SLICE("x-nexus-quota-used"),
-		               sl_surface_usd(decision->quota_used_nanousd, 2, arena));
+		               sl_surface_usd(decision->standing->quota_used_nanousd, 2, arena));
 		sl_surface_put(out, SL_SLICE("x-nexus-quota-limit"),
-		               sl_surface_usd(decision->quota_limit_nanousd, 2, arena));
+		               sl_surface_usd(decision->standing->quota_limit_nanousd, 2, arena));
 	}
 	if (decision->provider.len == 0)
 		return;
@@ -195,7 +195,7 @@ put_usd_or_null(struct sl_json_writer *w, const char *name, bool known, int64_t 
 static void
 put_quota(const struct sl_surface_view *view, struct sl_json_writer *w)
 {
-	const struct sl_decision *key = view->decision;
+	const struct sl_standing *key = view->decision->standing;
 	int64_t left = key->quota_limit_nanousd - key->quota_used_nanousd;
 
 	sl_json_key(w, "quota");

@@ -73,6 +73,15 @@ enum sl_recall_outcome {
 	SL_RECALL_HIT,
 };
 
+/* How far the caller's key is from its limits. */
+struct sl_standing {
+	int64_t     rpm_limit, rpm_remaining, rpm_reset_s; /* limit 0: none */
+	int64_t     tpm_limit, tpm_remaining, tpm_reset_s;
+	bool        has_quota;    /* the key has a budget of its own: */
+	const char *quota_window; /* "monthly", ... */
+	int64_t     quota_limit_nanousd, quota_used_nanousd;
+};
+
 /* What was decided and what came of it: the one record that headers print. */
 struct sl_decision {
 	struct sl_slice request_id;
@@ -113,11 +122,7 @@ struct sl_decision {
 	bool            priced;
 	bool            cost_known; /* false while a stream is running */
 	int64_t         cost_nanousd;
-	int64_t         rpm_limit, rpm_remaining, rpm_reset_s; /* limit 0: none */
-	int64_t         tpm_limit, tpm_remaining, tpm_reset_s;
-	bool            has_quota;  /* the key has a budget of its own: */
-	const char     *quota_window; /* "monthly", ... */
-	int64_t         quota_limit_nanousd, quota_used_nanousd;
+	const struct sl_standing *standing; /* NULL once the head of the answer is sent */
 	/* Of a complete answer, in microseconds; 0 while it is running. */
 	uint64_t        gateway_us;       /* added here */
 	uint64_t        first_byte_us;    /* the provider's head, from sending */

@@ -43,12 +43,13 @@ check(const struct sl_surface_headers *out)
 static void
 answer(const struct sl_surface_ops *surface, struct sl_slice text, struct sl_arena *arena)
 {
+	const struct sl_standing standing = { .has_quota = true, .rpm_limit = 1 };
 	const struct sl_decision decision = {
 		.request_id = SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"), .public_id = text,
 		.key_id = text, .key_hint = text, .workspace = text, .model_requested = text,
 		.provider = text, .model = text, .bucket = text, .category = text, .stack = text,
-		.warnings = text, .verification = text, .attempts = 1, .has_quota = true,
-		.rpm_limit = 1, .upstream_us = 1,
+		.warnings = text, .verification = text, .attempts = 1, .standing = &standing,
+		.upstream_us = 1,
 	};
 	struct sl_surface_headers out = { .count = 0 };
 	struct sl_fault fault;

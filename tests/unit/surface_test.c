@@ -83,6 +83,7 @@ values_forge_nothing(void **state)
 				.request_id = SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
 				.public_id = text, .key_id = text, .provider = text, .model = text,
 				.bucket = text, .attempts = 2,
+				.standing = &(struct sl_standing){ .rpm_limit = 1 },
 			};
 			struct sl_surface_headers out = { .count = 0 };
 
