@@ -30,7 +30,7 @@ LLHTTP  := $(patsubst %,$(BUILD)/obj/llhttp/%.o,llhttp api http)
 TEST_SRC:= $(sort $(wildcard tests/unit/*_test.c))
 TESTS   := $(TEST_SRC:tests/unit/%.c=$(BUILD)/unit/%)
 
-.PHONY: all run test unit unit-build lint fuzz fuzz-build crash bench bench-quick bench-json docs install clean help
+.PHONY: all run test unit unit-build lint fuzz fuzz-build crash bench bench-quick bench-json bench-failover docs install clean help
 all: $(BUILD)/sluice
 
 help:
@@ -42,6 +42,7 @@ help:
 	@echo "make crash      kill the ledger at every write, at random and with power loss"
 	@echo "make bench      CPU, latency and memory against nginx and HAProxy (8 minutes)"
 	@echo "make bench-quick  the same, rougher, in about a minute"
+	@echo "make bench-failover  how long a request takes to the next target when one fails"
 	@echo "make lint       layers, banned functions, file length, docs up to date"
 	@echo "make docs       write docs/configuration.md from the option table"
 	@echo "make install    into PREFIX (/usr/local), below DESTDIR if set"
@@ -208,6 +209,9 @@ crash: $(BUILD)/crash/crash-driver $(BUILD)/crash/sluice
 		--gateway $(abspath $(BUILD)/crash/sluice) --gateway-kills $(CRASH_GATEWAY_KILLS) $(CRASH_FLAGS)
 
 # Microbenchmark of the JSON scanner.
+bench-failover: $(BUILD)/sluice
+	@bench/failover
+
 bench-json: $(BUILD)/bench/json_bench
 	$<
 
