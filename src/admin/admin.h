@@ -14,6 +14,7 @@
 
 struct sl_agent_book;
 struct sl_board;
+struct sl_queue;
 struct sl_config;
 struct sl_keyring;
 struct sl_money;
@@ -30,6 +31,7 @@ struct sl_admin_services {
 	struct sl_tenants   *tenants;
 	struct sl_telemetry *telemetry;
 	struct sl_board     *board;
+	struct sl_queue     *queue;
 	struct sl_stacks    *stacks;
 	struct sl_agent_book *agents; /* NULL: all are newcomers */
 	struct sl_money     *money;

@@ -9,6 +9,7 @@
 #include "ledger/key.h"
 #include "model/config.h"
 #include "pipeline/board.h"
+#include "pipeline/queue.h"
 
 enum { METRICS_MAX = 16 << 20 };
 
@@ -94,6 +95,26 @@ put_hedges(struct sl_buf *out, const struct sl_board *board)
 }
 
 static void
+put_queue(struct sl_buf *out, const struct sl_queue *queue)
+{
+	static const char *const names[SL_QUEUE_END_COUNT] = {
+#define NAME(id, name) name,
+		SL_QUEUE_ENDS(NAME)
+#undef NAME
+	};
+
+	sl_buf_printf(out, "# HELP sluice_waiting Requests that wait for room.\n"
+	                   "# TYPE sluice_waiting gauge\n"
+	                   "sluice_waiting %zu\n"
+	                   "# HELP sluice_waits_total Requests that waited for room, or found no "
+	                   "place to wait, by how that ended.\n"
+	                   "# TYPE sluice_waits_total counter\n", sl_queue_count(queue));
+	for (size_t i = 0; i < SL_QUEUE_END_COUNT; i++)
+		sl_buf_printf(out, "sluice_waits_total{end=\"%s\"} %" PRIu64 "\n", names[i],
+		              sl_queue_ends(queue, (enum sl_queue_end)i));
+}
+
+static void
 put_board(struct admin_call *call, struct sl_buf *out)
 {
 	const struct sl_admin_services *services = &call->admin->services;
@@ -126,6 +147,8 @@ put_board(struct admin_call *call, struct sl_buf *out)
 	                   "sluice_retries_refused_total %" PRIu64 "\n",
 	              sl_board_retries_refused(services->board));
 	put_hedges(out, services->board);
+	if (services->queue)
+		put_queue(out, services->queue);
 }
 
 void

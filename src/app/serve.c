@@ -34,6 +34,7 @@
 #include "ledger/tenants.h"
 #include "pipeline/agent_book.h"
 #include "pipeline/alerts.h"
+#include "pipeline/queue.h"
 #include "pipeline/shelf.h"
 #include "pipeline/sticky.h"
 #include "routing/stack.h"
@@ -270,7 +271,8 @@ open_stacks(struct sl_app *app, const struct sl_config *config, struct sl_buf *r
 	app->stacks = sl_stacks_new();
 	app->sticky = sl_sticky_new();
 	app->shelf = sl_shelf_new();
-	err = app->stacks && app->sticky && app->shelf
+	app->queue = sl_queue_new();
+	err = app->stacks && app->sticky && app->shelf && app->queue
 	          ? sl_admin_load_stacks(app->stacks, app->store)
 	          : SL_ENOMEM;
 	if (err != SL_OK)
@@ -488,6 +490,7 @@ stop(struct sl_app *app)
 	/* Last: the store posts the end of its jobs to them. */
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_release(&app->workers[i]);
+	sl_queue_free(app->queue);
 	sl_alerts_free(app->alerts);
 	free(app->workers);
 	if (app->mock)

@@ -84,6 +84,7 @@ struct sl_app {
 	struct sl_token_memory *corrections; /* of token estimates */
 	struct sl_sticky       *sticky;
 	struct sl_shelf        *shelf;
+	struct sl_queue        *queue;
 	struct sl_agent_book   *agents;
 	struct sl_mock_thread  *mock;
 	uint16_t                mock_port;

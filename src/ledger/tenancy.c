@@ -350,8 +350,10 @@ sl_tenancy_admit(struct sl_tenancy *tenancy, uint64_t now_mono_ms, int64_t now_w
 			return refuse_policy(tenancy, &tenancy->levels[level], policy->disabled,
 			                     policy->expires_wall_ms, arena, fault);
 	}
-	if (!take(tenancy, &taking, left, &refusal))
+	if (!take(tenancy, &taking, left, &refusal)) {
+		tenancy->full = refusal.level->meter;
 		return refuse(tenancy, &refusal, arena, fault);
+	}
 	tenancy->admitted = true;
 	tenancy->taken_ms = now_mono_ms;
 	return true;
@@ -439,8 +441,10 @@ sl_tenancy_take_tokens(struct sl_tenancy *tenancy, struct sl_slice end_user, int
 	bool taken = add_end_user(tenancy, end_user, now_mono_ms, arena, fault);
 
 	taking.count = tenancy->count;
-	if (taken && !take(tenancy, &taking, left, &refusal))
+	if (taken && !take(tenancy, &taking, left, &refusal)) {
+		tenancy->full = refusal.level->meter;
 		taken = refuse(tenancy, &refusal, arena, fault);
+	}
 	if (taken) {
 		tenancy->tokens = tokens;
 		tenancy->tokens_ms = now_mono_ms;

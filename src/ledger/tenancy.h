@@ -35,6 +35,7 @@ struct sl_tenancy {
 	bool                admitted, tokens_taken;
 	uint64_t            taken_ms, tokens_ms; /* monotonic */
 	int64_t             tokens;              /* that are counted */
+	const struct sl_meter *full;             /* whose limit refused it last */
 };
 
 /* What is left of the tightest of a kind of limit. limit 0: none. */

@@ -130,6 +130,7 @@ struct sl_config_deployment {
 	struct sl_slice model;
 	uint64_t        weight;
 	int64_t         priority;
+	uint64_t        concurrency; /* 0: no limit */
 	struct sl_slice tier; /* simple, medium, complex or empty */
 };
 
@@ -243,6 +244,8 @@ struct sl_config {
 	struct sl_slice              router_baseline; /* what savings are told against */
 	uint64_t                     router_retries;
 	uint64_t                     router_probe_interval_ms; /* 0: no probes */
+	uint64_t                     queue_requests; /* 0: none waits */
+	uint64_t                     queue_wait_ms;
 	struct sl_config_hedge       hedge;
 	uint64_t                     hedge_budget_percent;
 	struct sl_slice              auction_payment;

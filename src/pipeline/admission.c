@@ -5,6 +5,7 @@
  * was made gives back what it took.
  */
 #include "pipeline/ask.h"
+#include "pipeline/estimate.h"
 #include "shapes/tally.h"
 
 enum { EXACT_BYTES_MAX = 256 * 1024 }; /* read by a tokenizer; a few milliseconds */
@@ -28,22 +29,32 @@ tell(struct sl_ask *ask, const struct sl_allowances *left)
 	standing->tpm_reset_s = left->tokens.reset_s;
 }
 
+static bool
+admit(struct sl_ask *ask, struct sl_fault *fault)
+{
+	struct sl_allowances left;
+	bool admitted = sl_tenancy_admit(&ask->tenancy, sl_loop_now_ms(ask->gateway->loop),
+	                                 sl_loop_wall_ms(ask->gateway->loop),
+	                                 &ask->exchange->arena, &left, fault);
+
+	tell(ask, &left);
+	ask->unadmitted = !admitted;
+	return admitted;
+}
+
 bool
 sl_admission_head(struct sl_ask *ask)
 {
-	struct sl_allowances left;
 	struct sl_fault fault;
-	bool admitted;
 
-	if (!ask->key)
+	if (!ask->key || admit(ask, &fault))
 		return true;
-	admitted = sl_tenancy_admit(&ask->tenancy, sl_loop_now_ms(ask->gateway->loop),
-	                            sl_loop_wall_ms(ask->gateway->loop), &ask->exchange->arena,
-	                            &left, &fault);
-	tell(ask, &left);
-	if (!admitted)
-		sl_ask_refuse(ask, &fault);
-	return admitted;
+	/* Its body can come while it waits; an estimate is not worth a wait. */
+	if (fault.kind == SL_FAULT_CONCURRENCY && sl_waiting_may(ask) &&
+	    ask->shape != &sl_shape_estimate)
+		return true;
+	sl_ask_refuse(ask, &fault);
+	return false;
 }
 
 /* What the request is expected to read. Where a limit asks for it: the text by the tokenizer
@@ -66,25 +77,59 @@ expected_tokens(const struct sl_ask *ask)
 	return sl_tally_total(&tally, family, SL_TOKEN_RATIO_ONE).tokens;
 }
 
-bool
-sl_admission_body(struct sl_ask *ask)
+static bool
+take_tokens(struct sl_ask *ask, struct sl_fault *fault)
 {
 	const struct sl_standing *standing = &ask->head->standing;
 	struct sl_allowances left = {
 		.requests = { standing->rpm_limit, standing->rpm_remaining, standing->rpm_reset_s },
 	};
+	bool taken = sl_tenancy_take_tokens(&ask->tenancy, ask->record.end_user,
+	                                    expected_tokens(ask),
+	                                    sl_loop_now_ms(ask->gateway->loop),
+	                                    &ask->exchange->arena, &left, fault);
+
+	tell(ask, &left);
+	return taken;
+}
+
+/* It is in flight no more, and whoever waits for that is told. */
+static void
+release(struct sl_ask *ask)
+{
+	const void *meters[SL_MONEY_SCOPES_MAX];
+	size_t count = ask->tenancy.admitted ? ask->tenancy.count : 0;
+
+	for (size_t i = 0; i < count; i++)
+		meters[i] = ask->tenancy.levels[i].meter;
+	sl_tenancy_close(&ask->tenancy);
+	for (size_t i = 0; i < count; i++)
+		sl_waiting_freed(ask, meters[i]);
+}
+
+bool
+sl_admission_body(struct sl_ask *ask)
+{
+	const struct sl_meter *full;
 	struct sl_fault fault;
-	bool admitted;
 
 	if (!ask->key)
 		return true;
-	admitted = sl_tenancy_take_tokens(&ask->tenancy, ask->record.end_user,
-	                                  expected_tokens(ask), sl_loop_now_ms(ask->gateway->loop),
-	                                  &ask->exchange->arena, &left, &fault);
-	tell(ask, &left);
-	if (!admitted)
-		sl_ask_refuse(ask, &fault);
-	return admitted;
+	if ((!ask->unadmitted || admit(ask, &fault)) && take_tokens(ask, &fault))
+		return true;
+	/* One that waits for its end user's limit is not in flight for its key. */
+	if (fault.kind == SL_FAULT_CONCURRENCY && sl_waiting_may(ask)) {
+		full = ask->tenancy.full;
+		release(ask);
+		sl_admission_open(ask);
+		ask->decision.workspace = sl_tenancy_workspace(&ask->tenancy);
+		ask->tenancy.full = full;
+		ask->unadmitted = true;
+		if (sl_waiting_for_limit(ask, &fault))
+			return false;
+	}
+	sl_ask_refuse(ask, &fault);
+	return false;
 }
 
 bool
@@ -107,5 +152,5 @@ sl_admission_close(struct sl_ask *ask)
 	else if (usage->present)
 		sl_tenancy_correct(&ask->tenancy, sl_usage_get(usage, SL_USAGE_INPUT) +
 		                                  sl_usage_get(usage, SL_USAGE_OUTPUT), now_ms);
-	sl_tenancy_close(&ask->tenancy);
+	release(ask);
 }

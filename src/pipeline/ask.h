@@ -33,6 +33,7 @@
 #include "pipeline/token.h"
 #include "pipeline/translate.h"
 #include "pipeline/verify.h"
+#include "pipeline/waiting.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
 #include "shapes/shape.h"
@@ -92,6 +93,7 @@ struct sl_ask_front {
 	struct sl_timer   backoff;
 	struct sl_timer   hedge_timer; /* until the running attempt counts as slow */
 	struct sl_hedge  *hedge;       /* NULL: there was none (hedge.h) */
+	struct sl_waiting waiting;     /* for room */
 	struct sl_token_waiter token_waiter;
 	struct sl_ask    *ask;
 	/* While the hold of an attempt waits for the disk (spend.h). */
@@ -181,6 +183,7 @@ struct sl_ask {
 	uint64_t                         attempt_ns;
 	uint64_t                         entered_ns;   /* the running reply callback began */
 	bool                             finished_upstream; /* the reply ended properly */
+	bool                             unadmitted; /* for want of room, so far */
 	bool                             rowless;  /* no room for its record: to be refused */
 	char                             request_id[4 + SL_ULID_LEN + 1];
 };
@@ -238,6 +241,10 @@ bool sl_attempt_may_go_on(const struct sl_ask *ask);
 bool sl_attempt_launch(struct sl_ask *ask, struct sl_fault *fault);
 /* The hold that the attempt waited for is there, or never will be. */
 void sl_attempt_held(struct sl_ask *ask, enum sl_err err);
+/* Its turn came: tries the plan anew. last: why an attempt failed before, or NULL. */
+void sl_attempt_again(struct sl_ask *ask, const struct sl_fault *last);
+/* Answers with the most useful reason. last NULL: no target had room. */
+void sl_attempt_give_up(struct sl_ask *ask, const struct sl_fault *last);
 /* Makes the target the one whose reply is handled, with nothing of it known yet. */
 void sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target);
 /* Makes what the attempt will send and tells its length. False: *fault says why it
@@ -312,6 +319,9 @@ void sl_quota_note(struct sl_ask *ask);
 /* route.c: puts the instructions of the endpoint that was named, if one was and has
  * any, into the request that was read. False: *fault. */
 bool sl_route_apply(struct sl_ask *ask, struct sl_fault *fault);
+
+/* gateway.c: the request is here, and its limits may have room. */
+void sl_gateway_admit(struct sl_ask *ask);
 
 /* admission.c: the limits of the key and of those it belongs to. Once the key is known: */
 void sl_admission_open(struct sl_ask *ask);

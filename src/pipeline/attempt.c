@@ -36,6 +36,7 @@ sl_attempt_content(struct sl_ask *ask)
 {
 	sl_hedge_decide(ask);
 	sl_board_content(&ask->ticket, now_us(ask));
+	sl_waiting_freed(ask, ask->ticket.target); /* where it had asked for quiet */
 	if (ask->conversation)
 		sl_sticky_put(ask->gateway->services.sticky, ask->conversation,
 		              ask->decision.provider, ask->decision.model, now_us(ask));
@@ -44,7 +45,10 @@ sl_attempt_content(struct sl_ask *ask)
 void
 sl_attempt_end(struct sl_ask *ask, enum sl_verdict verdict)
 {
+	const void *target = ask->ticket.target;
+
 	sl_board_end(&ask->ticket, verdict, ask->retry_after_ms, now_us(ask));
+	sl_waiting_freed(ask, target);
 }
 
 /* What an attempt that nobody waits for any longer has shown. */
@@ -61,6 +65,7 @@ void
 sl_attempt_drop(struct sl_ask *ask)
 {
 	sl_hedge_end(ask);
+	sl_waiting_cancel(ask);
 	if (ask->front) {
 		sl_timer_clear(&ask->front->backoff);
 		sl_token_waiter_cancel(&ask->front->token_waiter);
@@ -210,7 +215,8 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	ask->fetch = (struct sl_fetch){ .ops = &sl_relay_ops };
 	ask->attempt_ns = sl_loop_now_ns(ask->gateway->loop);
 	if (ask->record.attempts == 0)
-		ask->forward_ns = ask->attempt_ns - ask->exchange->body_end_ns;
+		ask->forward_ns = ask->attempt_ns - ask->exchange->body_end_ns -
+		                  front->waiting.waited_ns;
 	sl_spend_sent(ask);
 	err = sl_fetch_start(ask->gateway->client, &ask->upstream->origin, &ask->fetch, &request);
 	if (err == SL_OK) {
@@ -369,14 +375,19 @@ retry_after_s(const struct sl_ask *ask)
 	return wait_us < RETRY_AFTER_MAX_S ? (uint32_t)wait_us : RETRY_AFTER_MAX_S;
 }
 
-static void
-give_up(struct sl_ask *ask, const struct sl_fault *last)
+void
+sl_attempt_give_up(struct sl_ask *ask, const struct sl_fault *last)
 {
 	struct sl_fault fault;
 
-	if (sl_verify_fall_back(ask) || sl_bidding_next(ask, last))
+	if (sl_verify_fall_back(ask))
 		return;
-	fault = *last;
+	if (last)
+		fault = *last;
+	else
+		sl_waiting_explain(ask, &fault);
+	if (sl_bidding_next(ask, &fault) || sl_waiting_for_targets(ask, last))
+		return;
 	if (ask->front->kept.status > 0) {
 		send_kept(ask);
 		return;
@@ -459,7 +470,7 @@ sl_attempt_held(struct sl_ask *ask, enum sl_err err)
 	if (err != SL_OK) {
 		sl_attempt_drop(ask);
 		sl_spend_explain_store(&fault);
-		give_up(ask, &fault);
+		sl_attempt_give_up(ask, &fault);
 	} else if (!sl_attempt_launch(ask, &fault)) {
 		run(ask, &fault);
 	}
@@ -508,11 +519,13 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 			last = &fault;
 			continue;
 		}
-		if (!sl_board_begin(board, ask->world->config->providers[target->provider].name,
+		if (sl_waiting_skips(ask, target) ||
+		    !sl_board_begin(board, ask->world->config->providers[target->provider].name,
 		                    target->model, ask->stream,
 		                    front->next_target == front->plan.count, now_us(ask),
 		                    &ask->ticket))
 			continue;
+		sl_waiting_over(ask);
 		sl_attempt_begin(ask, target);
 		err = sl_spend_begin(ask, target, sl_attempt_held, &fault);
 		if (err == SL_AGAIN || (err == SL_OK && sl_attempt_launch(ask, &fault)))
@@ -525,7 +538,7 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 		if (err != SL_EUNSUPPORTED)
 			break;
 	}
-	give_up(ask, last);
+	sl_attempt_give_up(ask, last);
 }
 
 void
@@ -540,7 +553,14 @@ sl_attempt_next(struct sl_ask *ask, const struct sl_fault *last)
 	}
 	if (!sl_attempt_may_go_on(ask) ||
 	    (ask->sent && !sl_board_retry(ask->gateway->services.board, now_us(ask))))
-		give_up(ask, last);
+		sl_attempt_give_up(ask, last);
 	else if (!back_off(ask, last))
 		run(ask, last);
+}
+
+void
+sl_attempt_again(struct sl_ask *ask, const struct sl_fault *last)
+{
+	ask->front->next_target = 0;
+	run(ask, last);
 }

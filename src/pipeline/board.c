@@ -142,6 +142,31 @@ take(struct sl_board *board, struct sl_slice provider, struct sl_slice model, si
 	return target;
 }
 
+/* Of several deployments of one target the lowest holds. */
+static void
+limit_target(struct sl_board_target *target, uint64_t concurrency, bool first)
+{
+	uint32_t limit = (uint32_t)concurrency;
+
+	pthread_mutex_lock(&target->lock);
+	if (first || target->health.max_in_flight == 0 ||
+	    (limit > 0 && limit < target->health.max_in_flight))
+		target->health.max_in_flight = limit;
+	pthread_mutex_unlock(&target->lock);
+}
+
+/* What no configuration names any more has no limit. */
+static void
+unlimit_others(struct sl_board *board, unsigned registration)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		struct sl_board_target *target = atomic_load(&board->slots[i]);
+
+		if (target && atomic_load(&target->deployed) != registration)
+			limit_target(target, 0, true);
+	}
+}
+
 void
 sl_board_register(struct sl_board *board, const struct sl_config *config)
 {
@@ -155,9 +180,13 @@ sl_board_register(struct sl_board *board, const struct sl_config *config)
 			                                      deployment->model,
 			                                      SL_BOARD_TARGETS_MAX);
 
-			if (target)
-				atomic_store(&target->deployed, registration);
+			if (!target)
+				continue;
+			limit_target(target, deployment->concurrency,
+			             atomic_load(&target->deployed) != registration);
+			atomic_store(&target->deployed, registration);
 		}
+	unlimit_others(board, registration);
 }
 
 /* --- attempts ------------------------------------------------------------------- */
@@ -176,6 +205,14 @@ sl_board_figures(struct sl_board *board, struct sl_slice provider, struct sl_sli
 	pthread_mutex_lock(&target->lock);
 	sl_health_figures(&target->health, stream, now_us, out);
 	pthread_mutex_unlock(&target->lock);
+}
+
+const void *
+sl_board_thing(struct sl_board *board, struct sl_slice provider, struct sl_slice model)
+{
+	size_t slot;
+
+	return find(board, hash_of(provider, model), provider, model, &slot);
 }
 
 bool

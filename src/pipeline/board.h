@@ -49,6 +49,9 @@ struct sl_board_ticket {
 
 void sl_board_figures(struct sl_board *board, struct sl_slice provider, struct sl_slice model,
                       bool stream, uint64_t now_us, struct sl_health_figures *out);
+/* What a ticket's target is known by; NULL: it was never seen. */
+const void *sl_board_thing(struct sl_board *board, struct sl_slice provider,
+                           struct sl_slice model);
 /* False: not this target now, take another. */
 bool sl_board_begin(struct sl_board *board, struct sl_slice provider, struct sl_slice model,
                     bool stream, bool last, uint64_t now_us, struct sl_board_ticket *ticket);

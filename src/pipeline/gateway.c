@@ -308,8 +308,19 @@ sl_ask_go_on(struct sl_ask *ask)
 	                                    : ask->front->steer.end_user);
 	if (ask->record.end_user.len == 0 && ask->key)
 		ask->record.end_user = sl_key_policy(ask->key)->user;
-	if (!sl_repeat_begin(ask) || !sl_admission_body(ask) || !make_plan(ask) ||
-	    !sl_recall_answer(ask))
+	if (sl_repeat_begin(ask))
+		sl_gateway_admit(ask);
+}
+
+void
+sl_gateway_admit(struct sl_ask *ask)
+{
+	struct sl_gateway *gateway = ask->gateway;
+
+	if (!sl_admission_body(ask))
+		return;
+	sl_waiting_over(ask);
+	if (!make_plan(ask) || !sl_recall_answer(ask))
 		return;
 	sl_ask_set_state(ask, SL_ASK_PLANNED);
 	sl_board_request(gateway->services.board, sl_loop_now_ns(gateway->loop) / 1000);

@@ -21,6 +21,7 @@ struct sl_board;
 struct sl_shelf;
 struct sl_keyring;
 struct sl_money;
+struct sl_queue;
 struct sl_stacks;
 struct sl_store;
 struct sl_sticky;
@@ -58,6 +59,7 @@ struct sl_services {
 	struct sl_stacks    *stacks;
 	struct sl_sticky    *sticky;
 	struct sl_shelf     *shelf;
+	struct sl_queue     *queue;
 	struct sl_money     *money;
 	struct sl_store     *store;
 	struct sl_answers   *answers;

@@ -6,6 +6,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "pipeline/ask.h"
+#include "pipeline/queue.h"
 #include "shapes/extent.h"
 
 /* What belongs to one attempt, by its place in the ask. The fetch is moved apart from
@@ -237,12 +238,18 @@ on_held(struct sl_ask *ask, enum sl_err err)
 		launch(hedge);
 }
 
-/* Whether nothing must be fetched for the body first. */
+/* Whether nothing must be fetched for the body first, and nobody waits for the target. */
 static bool
 is_ready(struct sl_ask *ask, const struct sl_plan_target *target)
 {
+	struct sl_queue *queue = ask->gateway->services.queue;
+	struct sl_slice provider = ask->world->config->providers[target->provider].name;
 	struct sl_fault fault;
-	enum sl_err err = sl_attach_start(ask, target, NULL, &fault);
+	enum sl_err err;
+
+	if (queue && sl_queue_any(queue, sl_board_thing(board_of(ask), provider, target->model)))
+		return false;
+	err = sl_attach_start(ask, target, NULL, &fault);
 
 	if (err == SL_AGAIN)
 		sl_attach_cancel(ask);
@@ -290,7 +297,7 @@ on_due(struct sl_timer *timer)
 		sl_board_hedge_count(board, SL_HEDGE_NO_TARGET);
 		return;
 	}
-	if (ask->repeat.claim || sl_fields_callers_account(ask, ask->upstream) ||
+	if (ask->repeat.claim || front->bidding || sl_fields_callers_account(ask, ask->upstream) ||
 	    !sl_hedge_may_double(ask->shape, &front->steer)) {
 		sl_board_hedge_count(board, SL_HEDGE_NOT_TWICE);
 		return;

@@ -87,6 +87,8 @@ sl_health_figures(const struct sl_health *health, bool stream, uint64_t now_us,
 	*out = (struct sl_health_figures){
 		.breaker = health->breaker,
 		.ejected = !is_due(health, now_us),
+		.full = health->max_in_flight > 0 && health->in_flight >= health->max_in_flight,
+		.cooling = health->breaker == SL_BREAKER_CLOSED && now_us < health->cool_until_us,
 		.in_flight = health->in_flight,
 		.latency_us = known ? (uint64_t)faded(health, stream, now_us) + 1 : 0,
 		.error_rate = health->error_rate,
@@ -165,7 +167,8 @@ sl_health_begin(struct sl_health *health, bool stream, bool last, uint64_t now_u
 {
 	bool due = is_due(health, now_us);
 
-	if (!due && !last)
+	if ((!due && !last) ||
+	    (health->max_in_flight > 0 && health->in_flight >= health->max_in_flight))
 		return false;
 	*ticket = (struct sl_health_ticket){
 		.begin_us = now_us,

@@ -45,6 +45,7 @@ struct sl_health {
 	uint64_t        open_until_us;
 	uint64_t        cool_until_us; /* the provider asked for quiet until then */
 	uint32_t        in_flight;
+	uint32_t        max_in_flight; /* 0: no limit; set by whoever knows it */
 	/* Results of the last seconds, bucket s % SL_HEALTH_WINDOW_S. */
 	struct {
 		uint64_t second;
@@ -71,6 +72,8 @@ struct sl_health_figures {
 	enum sl_breaker breaker;
 	bool            ejected;     /* not to be used while there is another */
 	uint64_t        due_us;      /* when it may be used again; 0: now */
+	bool            full;        /* as many are in flight as may be */
+	bool            cooling;     /* it asked for quiet, and is well else */
 	uint32_t        in_flight;
 	uint64_t        latency_us;  /* time to first content; 0: unknown */
 	double          error_rate;  /* 0 to 1 */
@@ -80,8 +83,8 @@ struct sl_health_figures {
 void sl_health_figures(const struct sl_health *health, bool stream, uint64_t now_us,
                        struct sl_health_figures *out);
 
-/* Whether an attempt may go there; `last`: there is no other target, so it may in
- * any case. True: it is in flight and *ticket is due to sl_health_end. When the
+/* Whether an attempt may go there; `last`: there is no other target, so it may unless
+ * max_in_flight are there. True: it is in flight and *ticket is due to sl_health_end. When the
  * cool-down of an open breaker is over, the one attempt that asks first is the
  * probe, and the breaker half-open until that one is told. */
 bool sl_health_begin(struct sl_health *health, bool stream, bool last, uint64_t now_us,
