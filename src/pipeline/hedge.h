@@ -11,8 +11,9 @@
  *
  * Allowed: a target that is well, router.retries, the retry budget, the hedge budget, room
  * for the second hold. Never for what must not be made twice: a request with an
- * Idempotency-Key, one of an auction, one that the caller pays for itself, one that lets the provider run
- * tools, one that it stores or continues, and anything but text and embeddings.
+ * Idempotency-Key, one of an auction, one that the caller pays for itself, one that lets
+ * the provider run tools, one that it stores or continues, and anything but text and
+ * embeddings.
  *
  * While two run, one stands in the ask's own members and the other is parked; they change
  * places when the other's reply has something to say. Whatever handles a reply therefore
