@@ -49,9 +49,9 @@ sl_admission_head(struct sl_ask *ask)
 
 	if (!ask->key || admit(ask, &fault))
 		return true;
-	/* Its body can come while it waits; an estimate is not worth a wait. */
+	/* Its body can come while it waits; what is answered here is not worth a wait. */
 	if (fault.kind == SL_FAULT_CONCURRENCY && sl_waiting_may(ask) &&
-	    ask->shape != &sl_shape_estimate)
+	    ask->shape != &sl_shape_estimate && ask->stored_page == SL_STORED_NONE)
 		return true;
 	sl_ask_refuse(ask, &fault);
 	return false;

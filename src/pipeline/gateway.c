@@ -274,7 +274,6 @@ read_members(struct sl_ask *ask, struct sl_fault *fault)
 void
 sl_ask_go_on(struct sl_ask *ask)
 {
-	struct sl_gateway *gateway = ask->gateway;
 	struct sl_exchange *exchange = ask->exchange;
 	struct sl_fault fault;
 
