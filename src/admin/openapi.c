@@ -98,7 +98,11 @@ static const struct { const char *name, *type, *text; } headers[] = {
 	{ "X-Gateway-Decision", "text", "Provider and model that answered" },
 	{ "X-Gateway-Route-Bucket", "text", "How hard the request was found" },
 	{ "X-Gateway-Route-Score", "text", "The same from 0 to 1" },
-	{ "X-Gateway-Cost-Usd", "text", "What it cost; a trailer where it streams" },
+	{ "X-Gateway-Cost-Usd", "text", "What it cost, six decimals; empty where its price is not known; a "
+	  "trailer where it streams" },
+	{ "X-Gateway-Cost-Exact-Usd", "text", "The same, nine decimals, where six round" },
+	{ "X-Gateway-Cache", "text", "HIT: it had been given before and cost nothing; else MISS. Where "
+	  "surfaces.gateway.cache_s keeps answers" },
 	{ "X-Gateway-Retries", "text", "Attempts before the one that succeeded" },
 };
 
