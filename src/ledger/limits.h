@@ -31,6 +31,15 @@ void sl_meter_release(struct sl_meter *meter);
 /* No limit at all. */
 extern const struct sl_limits sl_limits_none;
 
+/* Without a product that could overflow. */
+static inline int64_t
+sl_percent_of(int64_t amount, uint64_t percent)
+{
+	int64_t share = (int64_t)percent;
+
+	return amount / 100 * share + amount % 100 * share / 100;
+}
+
 /* Whether any limit of money is set. */
 static inline bool
 sl_money_limits_set(const struct sl_money_limits *limits)

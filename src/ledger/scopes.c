@@ -17,15 +17,6 @@ sl_scopes_of_tenancy(const struct sl_tenancy *tenancy, struct sl_scopes *out)
 	}
 }
 
-/* Without a product that could overflow. */
-static int64_t
-percent_of(int64_t amount, uint64_t percent)
-{
-	int64_t share = (int64_t)percent;
-
-	return amount / 100 * share + amount % 100 * share / 100;
-}
-
 void
 sl_scopes_add_stack(struct sl_scopes *scopes, struct sl_slice slug,
                     const struct sl_config_budget *budget, struct sl_money_limits *limits)
@@ -34,10 +25,10 @@ sl_scopes_add_stack(struct sl_scopes *scopes, struct sl_slice slug,
 		return;
 	*limits = sl_money_unlimited;
 	if (budget->stop_percent > 0 && budget->daily_nanousd > 0)
-		limits->window[SL_WINDOW_DAY] = percent_of(budget->daily_nanousd, budget->stop_percent);
+		limits->window[SL_WINDOW_DAY] = sl_percent_of(budget->daily_nanousd, budget->stop_percent);
 	if (budget->stop_percent > 0 && budget->monthly_nanousd > 0)
 		limits->window[SL_WINDOW_MONTH] =
-		    percent_of(budget->monthly_nanousd, budget->stop_percent);
+		    sl_percent_of(budget->monthly_nanousd, budget->stop_percent);
 	scopes->scope[scopes->count++] =
 	    (struct sl_money_scope){ .kind = SL_SCOPE_STACK, .name = slug, .limits = limits };
 }

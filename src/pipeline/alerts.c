@@ -425,13 +425,6 @@ cross(struct sl_alerts *alerts, const struct reading *reading, unsigned percent)
 		free_post(post);
 }
 
-/* Without a product that could overflow. */
-static int64_t
-percent_of(int64_t amount, unsigned percent)
-{
-	return amount / 100 * percent + amount % 100 * percent / 100;
-}
-
 /* What is spent of a level's budgets, with its thresholds. */
 static void
 compare(struct sl_alerts *alerts, enum sl_scope_kind kind, struct sl_slice name,
@@ -448,7 +441,7 @@ compare(struct sl_alerts *alerts, enum sl_scope_kind kind, struct sl_slice name,
 			                         standing.spent[w], now_wall_ms };
 
 		for (size_t i = 0; i < count && limits->window[w] > 0; i++)
-			if (standing.spent[w] >= percent_of(limits->window[w], percents[i]))
+			if (standing.spent[w] >= sl_percent_of(limits->window[w], percents[i]))
 				cross(alerts, &reading, percents[i]);
 	}
 }

@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration import books
 from tests.integration.books import NANO
+from tests.integration.gateway import Gateway
 from tests.integration.test_tenants import Receiver
 
 # 100 tokens of output at 2 dollars a million are what a request may cost beside its input.
@@ -152,3 +153,18 @@ def test_budgets_outlive_a_restart(gateway):
     assert spent(gateway, "daily")[0] == used > 0
     assert ask(gateway, "daily", gateway.new_key()["key"], max_tokens=2000).status == 429
     books.verify(gateway)
+
+
+def test_without_keys(fleet, tmp_path):
+    """Where nobody has a key the stack's budget holds all the same."""
+    gateway = Gateway(tmp_path, fleet, extra=STACKS + "keys: off\n").start()
+    try:
+        for _ in range(200):
+            answer = ask(gateway, "daily", None)
+            if answer.status != 200:
+                break
+        assert answer.status == 429 and "stack 'daily'" in answer.json()["error"]["message"]
+        assert 0 < spent(gateway, "daily")[0] <= 0.0025 * NANO
+        books.verify(gateway)
+    finally:
+        gateway.stop()
