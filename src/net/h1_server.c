@@ -83,7 +83,8 @@ begin_exchange(struct h1 *h1)
 	h1->exchange->h1 = h1;
 	h1->exchange->base.begin_ns = h1->begin_ns;
 	h1->exchange->base.request.http_major = 1;
-	h1->started = h1->finished = h1->chunked = h1->bodiless = h1->limited = false;
+	h1->started = h1->finished = h1->chunked = h1->bodiless = false;
+	h1->corked = h1->limited = false;
 	return true;
 }
 
@@ -551,6 +552,13 @@ on_task(struct sl_conn *conn)
 {
 	struct h1 *h1 = conn->state;
 
+	if (h1->corked) {
+		/* What follows from the answer waits until the turn's others are out, too. */
+		h1->corked = false;
+		sl_conn_send(conn, NULL, 0);
+		sl_conn_defer(conn);
+		return;
+	}
 	if (h1->exchange && h1->finished && sl_conn_unsent(conn) == 0)
 		end_answer(h1);
 	if (!conn->server->draining || h1->state != H1_IDLE || conn->phase != SL_CONN_OPEN)

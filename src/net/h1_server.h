@@ -40,6 +40,7 @@ struct h1 {
 	bool http10;
 	bool expecting;   /* the client waits for 100 Continue */
 	bool started, finished, chunked, bodiless; /* the answer */
+	bool corked;      /* the whole answer stands in conn->out, to leave in the task */
 	bool limited;     /* the backlog was over half of its limit; on_drain is owed */
 };
 

@@ -67,14 +67,14 @@ static void resume_accepting(struct sl_server *server);
 static void
 release_out(struct sl_conn *conn)
 {
-	struct sl_buf *spare = &conn->server->spare_out;
+	struct sl_server *server = conn->server;
 
 	conn->out_sent = 0;
-	if (spare->ptr || !conn->out.ptr || conn->out.cap > SL_SPARE_MAX) {
+	if (!conn->out.ptr || server->spare_count == SL_SPARES || conn->out.cap > SL_SPARE_MAX) {
 		sl_buf_release(&conn->out);
 		return;
 	}
-	*spare = conn->out;
+	server->spare_out[server->spare_count++] = conn->out;
 	sl_buf_init(&conn->out, SL_OUT_MAX);
 }
 
@@ -171,12 +171,11 @@ sl_conn_read(struct sl_conn *conn, char *into, size_t size, bool *ended)
 struct sl_buf *
 sl_conn_out(struct sl_conn *conn)
 {
-	struct sl_buf *spare = &conn->server->spare_out;
+	struct sl_server *server = conn->server;
 
-	if (!conn->out.ptr && spare->ptr) {
-		conn->out = *spare;
+	if (!conn->out.ptr && server->spare_count > 0) {
+		conn->out = server->spare_out[--server->spare_count];
 		sl_buf_clear(&conn->out);
-		sl_buf_init(spare, SL_OUT_MAX);
 	}
 	/* A slow peer must not make the buffer's sent front grow for ever. */
 	if (conn->out_sent && conn->out_sent >= conn->out.len / 2) {
@@ -720,7 +719,6 @@ sl_server_new(struct sl_loop *loop, const struct sl_server_limits *limits,
 	server->handler = *handler;
 	server->accept_timer.on_due = on_accept_timer;
 	server->date_s = -1;
-	sl_buf_init(&server->spare_out, SL_OUT_MAX);
 	sl_list_init(&server->listeners);
 	sl_list_init(&server->conns);
 	return server;
@@ -767,7 +765,8 @@ sl_server_free(struct sl_server *server)
 		free_conn(conn);
 	}
 	sl_h1_head_free(server->spare_head);
-	sl_buf_release(&server->spare_out);
+	while (server->spare_count > 0)
+		sl_buf_release(&server->spare_out[--server->spare_count]);
 	free(server);
 }
 

@@ -25,6 +25,7 @@ enum {
 	SL_BODY_FIRST = 1024 * 1024,     /* bytes allocated on a declaration's word */
 	SL_OUT_MAX = 256 * 1024 * 1024,  /* hard end for one complete answer */
 	SL_SPARE_MAX = 16 * 1024,        /* larger buffers are not kept for reuse */
+	SL_SPARES = 32,                  /* answers of a turn, of which each has a buffer */
 	SL_ARENA_FIRST = 1632,           /* first chunk of an exchange's arena, where the
 	                                  * handler does not say */
 	SL_ARENA_MAX = 256 * 1024 * 1024,
@@ -96,8 +97,9 @@ struct sl_server {
 	size_t                     exchange_count;
 	struct sl_timer            accept_timer; /* set while accepting is paused */
 	bool                       draining;
-	struct sl_h1_head         *spare_head;   /* one of each kept for the next request */
-	struct sl_buf              spare_out;
+	struct sl_h1_head         *spare_head;   /* kept for the next request */
+	struct sl_buf              spare_out[SL_SPARES];
+	size_t                     spare_count;
 	int64_t                    date_s;       /* second that `date` shows */
 	char                       date[32];
 };
