@@ -156,6 +156,7 @@ throughput(size_t threads)
 int
 main(int argc, char **argv)
 {
+	static const size_t sizes[] = { 512, 8192, 32768, 131072 };
 	size_t threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 2;
 	struct sl_money_audit audit;
 
@@ -166,8 +167,8 @@ main(int argc, char **argv)
 	nanoseconds = malloc((per_thread > BOUNDS ? per_thread : BOUNDS) * sizeof(*nanoseconds));
 	if (!nanoseconds || !till_open(&till, SL_DURABLE_LEASE))
 		return 1;
-	for (size_t bytes = 512; bytes <= 131072; bytes *= 16)
-		bound(bytes);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		bound(sizes[i]);
 	till_shut(&till);
 	till.options.ring_slots = 1 << 19;
 	till.options.segment_records = 1 << 20;

@@ -198,6 +198,33 @@ struct sl_json_iter {
 struct sl_json_iter sl_json_iter(struct sl_json value);
 bool sl_json_next(struct sl_json_iter *it);
 
+/* One pass over a document, for which no value is looked at twice, as it is when an
+ * iteration first finds a container's end and then another goes through it:
+ *
+ *   struct sl_json_walk walk = sl_json_walk(document);
+ *   if (sl_json_walk_type(&walk) == SL_JSON_OBJECT)
+ *       for (sl_json_walk_enter(&walk); sl_json_walk_member(&walk, &key);)
+ *           enter a container and go through it to its end, or sl_json_walk_skip(&walk);
+ *
+ * Arrays go by sl_json_walk_next. Every value must be left behind before the next one is
+ * asked for. */
+struct sl_json_walk {
+	const uint8_t *at; /* the first byte of a value */
+	const uint8_t *end;
+};
+struct sl_json_walk sl_json_walk(struct sl_slice validated);
+enum sl_json_type sl_json_walk_type(const struct sl_json_walk *walk);
+/* Leaves the value behind and returns its bytes. */
+struct sl_slice sl_json_walk_skip(struct sl_json_walk *walk);
+/* Into the object or array that the value is. */
+void sl_json_walk_enter(struct sl_json_walk *walk);
+/* To the next element. False: the container has ended and is left behind. */
+bool sl_json_walk_next(struct sl_json_walk *walk);
+/* The same in an object; the key is raw. */
+bool sl_json_walk_member(struct sl_json_walk *walk, struct sl_slice *key);
+/* Whether a raw key, unescaped, is the name, which holds no backslash. */
+bool sl_json_key_is(struct sl_slice raw, struct sl_slice name);
+
 /* Member by name (compared with the unescaped key), SL_JSON_NONE when absent
  * or when value is no object; the last one wins among duplicates. */
 struct sl_json sl_json_get(struct sl_json value, const char *name);

@@ -93,6 +93,42 @@ sl_json_load(const uint8_t *p)
 }
 #endif
 
+/* The first byte from p on that ends or breaks a run inside a string, or end. Text beyond
+ * ASCII is a run like any other. */
+static inline const uint8_t *
+sl_json_skip_text(const uint8_t *p, const uint8_t *end)
+{
+#ifdef __SSE2__
+	if (end - p >= 16) {
+		int mask = _mm_movemask_epi8(sl_json_special(sl_json_load(p)));
+
+		if (mask)
+			return p + __builtin_ctz((unsigned)mask);
+		p += 16;
+	}
+	while (end - p >= 64) {
+		__m128i a = sl_json_special(sl_json_load(p));
+		__m128i b = sl_json_special(sl_json_load(p + 16));
+		__m128i c = sl_json_special(sl_json_load(p + 32));
+		__m128i d = sl_json_special(sl_json_load(p + 48));
+
+		if (_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))))
+			break;
+		p += 64;
+	}
+	while (end - p >= 16) {
+		int mask = _mm_movemask_epi8(sl_json_special(sl_json_load(p)));
+
+		if (mask)
+			return p + __builtin_ctz((unsigned)mask);
+		p += 16;
+	}
+#endif
+	while (p < end && *p >= 0x20 && *p != '"' && *p != '\\')
+		p++;
+	return p;
+}
+
 /* The first byte from p on that is not plain, or end. */
 static inline const uint8_t *
 sl_json_skip_plain(const uint8_t *p, const uint8_t *end)

@@ -73,7 +73,7 @@ static const uint8_t *
 find_quote(const uint8_t *p, const uint8_t *end)
 {
 	for (;;) {
-		p = sl_json_skip_plain(p, end);
+		p = sl_json_skip_text(p, end);
 		if (p == end || *p == '"')
 			return p;
 		if (*p == '\\' && end - p >= 2)
@@ -172,6 +172,74 @@ sl_json_next(struct sl_json_iter *it)
 	it->rest = sl_slice_make(p, (size_t)(end - p));
 	it->index++;
 	return true;
+}
+
+/* --- one pass --------------------------------------------------------------- */
+
+struct sl_json_walk
+sl_json_walk(struct sl_slice validated)
+{
+	const uint8_t *p = (const uint8_t *)validated.ptr, *end = p + validated.len;
+
+	return (struct sl_json_walk){ p ? sl_json_skip_space(p, end) : p, end };
+}
+
+enum sl_json_type
+sl_json_walk_type(const struct sl_json_walk *walk)
+{
+	return walk->at < walk->end ? type_of(*walk->at) : SL_JSON_NONE;
+}
+
+struct sl_slice
+sl_json_walk_skip(struct sl_json_walk *walk)
+{
+	const uint8_t *start = walk->at;
+
+	if (start < walk->end)
+		walk->at = skip_value(start, walk->end);
+	return sl_slice_make(start, (size_t)(walk->at - start));
+}
+
+void
+sl_json_walk_enter(struct sl_json_walk *walk)
+{
+	walk->at += walk->at < walk->end;
+}
+
+bool
+sl_json_walk_next(struct sl_json_walk *walk)
+{
+	const uint8_t *p = walk->at, *end = walk->end;
+
+	while (p < end && (sl_json_is_space(*p) || *p == ','))
+		p++;
+	/* A bracket that closes is passed. */
+	walk->at = p < end && (*p == ']' || *p == '}') ? p + 1 : p;
+	return walk->at == p && p < end;
+}
+
+bool
+sl_json_walk_member(struct sl_json_walk *walk, struct sl_slice *key)
+{
+	const uint8_t *start, *p, *end = walk->end;
+
+	if (!sl_json_walk_next(walk))
+		return false;
+	start = walk->at + 1;
+	p = find_quote(start, end);
+	*key = sl_slice_make(start, (size_t)(p - start));
+	p += p < end;
+	p = sl_json_skip_space(p, end);
+	p += p < end && *p == ':';
+	walk->at = sl_json_skip_space(p, end);
+	return walk->at < end;
+}
+
+bool
+sl_json_key_is(struct sl_slice raw, struct sl_slice name)
+{
+	return sl_slice_eq(raw, name) ||
+	       (raw.len > name.len && memchr(raw.ptr, '\\', raw.len) && sl_json_text_is(raw, name));
 }
 
 static struct sl_json

@@ -38,6 +38,34 @@ read_all(struct sl_json value, struct sl_arena *arena, unsigned depth)
 	}
 }
 
+/* What it holds, by either way of going through it. */
+static size_t
+count_values(struct sl_json value)
+{
+	size_t count = 1;
+
+	for (struct sl_json_iter it = sl_json_iter(value); sl_json_next(&it);)
+		count += count_values(it.value);
+	return count;
+}
+
+static size_t
+walk_values(struct sl_json_walk *walk, unsigned depth)
+{
+	const enum sl_json_type type = sl_json_walk_type(walk);
+	struct sl_slice key;
+	size_t count = 1;
+
+	if (depth == READ_DEPTH || (type != SL_JSON_OBJECT && type != SL_JSON_ARRAY)) {
+		sl_json_walk_skip(walk);
+		return count;
+	}
+	sl_json_walk_enter(walk);
+	while (type == SL_JSON_OBJECT ? sl_json_walk_member(walk, &key) : sl_json_walk_next(walk))
+		count += walk_values(walk, depth + 1);
+	return count;
+}
+
 static void
 edit(struct sl_slice doc, uint8_t choice, const struct sl_json_found *found,
      const struct sl_json_found *top)
@@ -75,9 +103,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct sl_json_found found[WANTS], top;
 	struct sl_json_error error;
+	struct sl_json_walk walk;
 	struct sl_arena arena;
 	struct sl_slice doc;
 	enum sl_err err;
+	size_t walked;
 
 	if (size == 0)
 		return 0;
@@ -90,6 +120,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	/* What scans, validates. */
 	if (err == SL_OK && sl_json_validate(doc, NULL, NULL) != SL_OK)
+		abort();
+	/* Both ways through it see the same; on what is no document the walk must end. */
+	walk = sl_json_walk(doc);
+	walked = walk_values(&walk, 0);
+	if (err == SL_OK && walked != count_values(sl_json_parse(doc)))
 		abort();
 	/* The reader must keep its bounds on anything. */
 	read_all(sl_json_parse(doc), &arena, 0);

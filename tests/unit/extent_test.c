@@ -75,6 +75,13 @@ what_is_not_known_is_media(void **state)
 		  "\"user\",\"content\":[{\"type\":\"tool_result\",\"content\":[{\"type\":\"image\","
 		  "\"source\":{}}]}]}]}" },
 		{ &sl_shape_openai_responses, "{\"model\":\"m\",\"input\":[{\"type\":\"input_file\"}]}" },
+		/* What it is may be said behind what it holds. */
+		{ &sl_shape_anthropic_messages, "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":"
+		  "\"user\",\"content\":[{\"content\":[{\"source\":{},\"type\":\"image\"}],\"type\":"
+		  "\"tool_result\"}]}]}" },
+		{ &sl_shape_anthropic_messages, "{\"model\":\"m\",\"max_tokens\":5,\"messages\":[{\"role\":"
+		  "\"user\",\"content\":[{\"c\\u006fntent\":[{\"type\":\"image\",\"source\":{}}],"
+		  "\"type\":\"tool_result\"}]}]}" },
 		{ &sl_shape_gemini_generate, "{\"contents\":[{\"parts\":[{\"inlineData\":{\"data\":\"AA\"}}]"
 		  "}]}" },
 		{ &sl_shape_gemini_generate, "{\"contents\":{\"parts\":{\"file\\u0044ata\":{}}}}" },

@@ -326,6 +326,63 @@ documents_are_walked(void **state)
 	assert_false(sl_json_next(&it));
 }
 
+/* Everything of a value in the order of the document, as key=value. */
+static void
+walk_all(struct sl_json_walk *walk, struct sl_buf *out)
+{
+	struct sl_slice key;
+
+	switch (sl_json_walk_type(walk)) {
+	case SL_JSON_OBJECT:
+		sl_buf_append_char(out, '{');
+		for (sl_json_walk_enter(walk); sl_json_walk_member(walk, &key);) {
+			sl_buf_append(out, key);
+			sl_buf_append_char(out, '=');
+			walk_all(walk, out);
+		}
+		sl_buf_append_char(out, '}');
+		break;
+	case SL_JSON_ARRAY:
+		sl_buf_append_char(out, '[');
+		for (sl_json_walk_enter(walk); sl_json_walk_next(walk);)
+			walk_all(walk, out);
+		sl_buf_append_char(out, ']');
+		break;
+	default:
+		sl_buf_append(out, sl_json_walk_skip(walk));
+		sl_buf_append_char(out, ' ');
+	}
+}
+
+static void
+documents_are_walked_in_one_pass(void **state)
+{
+	static const char text[] = " { \"a\" : [ 1 ,\"x]\\\"\" , { } ,[], null ] ,\"b\\n\":{\"c\":\n"
+	                           "{\"d\":true}},\"e\":{},\"f\":-7.5e1 } ";
+	struct sl_json_walk walk = sl_json_walk(sl_slice_str(text));
+	struct sl_slice key;
+	struct sl_buf out;
+
+	(void)state;
+	sl_buf_init(&out, 4096);
+	walk_all(&walk, &out);
+	assert_true(sl_slice_is(sl_buf_slice(&out), "{a=[1 \"x]\\\"\" {}[]null ]b\\n={c={d=true }}"
+	                                            "e={}f=-7.5e1 }"));
+	sl_buf_release(&out);
+	/* A container that is not gone through is left behind whole. */
+	walk = sl_json_walk(sl_slice_str(text));
+	sl_json_walk_enter(&walk);
+	assert_true(sl_json_walk_member(&walk, &key));
+	assert_true(sl_json_key_is(key, SL_SLICE("a")));
+	assert_true(sl_slice_ends(sl_json_walk_skip(&walk), SL_SLICE("null ]")));
+	assert_true(sl_json_walk_member(&walk, &key));
+	assert_true(sl_json_key_is(key, SL_SLICE("b\n")));
+	assert_false(sl_json_key_is(key, SL_SLICE("b")));
+	walk = sl_json_walk(SL_SLICE_NONE);
+	assert_int_equal(sl_json_walk_type(&walk), SL_JSON_NONE);
+	assert_int_equal(sl_json_walk_skip(&walk).len, 0);
+}
+
 static void
 strings_are_unescaped(void **state)
 {
@@ -629,6 +686,7 @@ main(void)
 		cmocka_unit_test(top_level_must_be_an_object),
 		cmocka_unit_test(paths_beyond_the_limits_are_an_error),
 		cmocka_unit_test(documents_are_walked),
+		cmocka_unit_test(documents_are_walked_in_one_pass),
 		cmocka_unit_test(strings_are_unescaped),
 		cmocka_unit_test(integers_are_exact_and_bounded),
 		cmocka_unit_test(dollars_are_exact),
