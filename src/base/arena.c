@@ -23,7 +23,7 @@ enum { CHUNK_MAX = 64 * 1024, ALIGNMENT = _Alignof(max_align_t) };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SPARE_SIZE = 0, SPARE_STEP = 64, SPARE_KEPT = 0 };
 #else
-enum { SPARE_SIZE = 8 * 1024, SPARE_STEP = 64, SPARE_KEPT = 32 };
+enum { SPARE_SIZE = 16 * 1024, SPARE_STEP = 64, SPARE_KEPT = 32 };
 #endif
 
 static _Thread_local struct {

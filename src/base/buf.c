@@ -62,18 +62,6 @@ sl_buf_reserve(struct sl_buf *buf, size_t size)
 }
 
 enum sl_err
-sl_buf_append(struct sl_buf *buf, struct sl_slice bytes)
-{
-	enum sl_err err = sl_buf_reserve(buf, bytes.len);
-
-	if (err == SL_OK && bytes.len) {
-		memcpy(buf->ptr + buf->len, bytes.ptr, bytes.len);
-		buf->len += bytes.len;
-	}
-	return err;
-}
-
-enum sl_err
 sl_buf_append_str(struct sl_buf *buf, const char *text)
 {
 	return sl_buf_append(buf, sl_slice_str(text));

@@ -30,13 +30,28 @@ void sl_buf_clear(struct sl_buf *buf);
 
 /* Makes room for `size` more bytes at ptr + len. SL_ELIMIT or SL_ENOMEM. */
 enum sl_err sl_buf_reserve(struct sl_buf *buf, size_t size);
-enum sl_err sl_buf_append(struct sl_buf *buf, struct sl_slice bytes);
 enum sl_err sl_buf_append_str(struct sl_buf *buf, const char *text);
 enum sl_err sl_buf_append_char(struct sl_buf *buf, char c);
 enum sl_err sl_buf_printf(struct sl_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Drops the first `size` bytes. */
 void sl_buf_consume(struct sl_buf *buf, size_t size);
+
+static inline enum sl_err
+sl_buf_append(struct sl_buf *buf, struct sl_slice bytes)
+{
+	enum sl_err err;
+
+	if (buf->failed || bytes.len > buf->cap - buf->len) {
+		err = sl_buf_reserve(buf, bytes.len);
+		if (err != SL_OK)
+			return err;
+	}
+	if (bytes.len)
+		memcpy(buf->ptr + buf->len, bytes.ptr, bytes.len);
+	buf->len += bytes.len;
+	return SL_OK;
+}
 
 static inline struct sl_slice
 sl_buf_slice(const struct sl_buf *buf)

@@ -3,6 +3,10 @@
 
 #include <stdint.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 const struct sl_header *
 sl_headers_find(const struct sl_headers *headers, const char *name, size_t len)
 {
@@ -73,7 +77,7 @@ is_plain_name(uint64_t word)
 }
 
 /* Words of a run, the last one overlapping the one before. */
-static bool
+static inline __attribute__((always_inline)) bool
 all_words(struct sl_slice run, bool (*good)(uint64_t word))
 {
 	size_t step = run.len >= 8 ? 8 : 4;
@@ -84,6 +88,36 @@ all_words(struct sl_slice run, bool (*good)(uint64_t word))
 	return good(load(run.ptr + run.len - step, run.len));
 }
 
+#ifdef __SSE2__
+/* Blocks of 16, likewise; the run is 16 bytes or longer. */
+static inline __attribute__((always_inline)) bool
+all_blocks(struct sl_slice run, bool (*good)(__m128i block))
+{
+	for (size_t at = 0; at + 16 < run.len; at += 16)
+		if (!good(_mm_loadu_si128((const __m128i *)(const void *)(run.ptr + at))))
+			return false;
+	return good(_mm_loadu_si128((const __m128i *)(const void *)(run.ptr + run.len - 16)));
+}
+
+/* All bits of each byte that is at most `span` above `first`. */
+static inline __m128i
+within(__m128i block, char first, char span)
+{
+	__m128i above = _mm_sub_epi8(block, _mm_set1_epi8(first));
+
+	return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(span)), above);
+}
+
+static bool
+is_plain_name_16(__m128i block)
+{
+	__m128i letters = _mm_or_si128(within(block, 'a', 'z' - 'a'), within(block, '0', 9));
+	__m128i dashes = _mm_cmpeq_epi8(block, _mm_set1_epi8('-'));
+
+	return _mm_movemask_epi8(_mm_or_si128(letters, dashes)) == 0xffff;
+}
+#endif
+
 /* tchar of RFC 9110 5.6.2 without upper case, one bit for each byte:
  * !#$%&'*+-.^_`|~ digits a-z. Every field of a request passes here three times. */
 static bool
@@ -92,6 +126,10 @@ is_name(struct sl_slice name)
 	static const uint64_t allowed[4] = { 0x03ff6cfa00000000, 0x57ffffffc0000000, 0, 0 };
 	uint64_t all = name.len > 0;
 
+#ifdef __SSE2__
+	if (name.len >= 16 && all_blocks(name, is_plain_name_16))
+		return true;
+#endif
 	if (name.len >= 4 && all_words(name, is_plain_name))
 		return true;
 	for (size_t i = 0; i < name.len; i++) {
@@ -119,9 +157,24 @@ is_plain_value(uint64_t word)
 	return ((((word - ONES * ' ') & ~word) | ((del - ONES) & ~del)) & HIGH) == 0;
 }
 
+#ifdef __SSE2__
+static bool
+is_plain_value_16(__m128i block)
+{
+	__m128i control = within(block, 0, ' ' - 1);
+	__m128i del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f));
+
+	return _mm_movemask_epi8(_mm_or_si128(control, del)) == 0;
+}
+#endif
+
 static bool
 is_value(struct sl_slice value)
 {
+#ifdef __SSE2__
+	if (value.len >= 16 && all_blocks(value, is_plain_value_16))
+		return true;
+#endif
 	if (value.len >= 4 && all_words(value, is_plain_value))
 		return true;
 	for (size_t i = 0; i < value.len; i++)
@@ -138,4 +191,23 @@ sl_header_is_valid(struct sl_slice name, struct sl_slice value)
 	return value.len == 0 || (value.ptr[0] != ' ' && value.ptr[0] != '\t' &&
 	                          value.ptr[value.len - 1] != ' ' &&
 	                          value.ptr[value.len - 1] != '\t');
+}
+
+void
+sl_header_lower(char *name, size_t len)
+{
+	size_t at = 0;
+
+	for (; at + 8 <= len; at += 8) {
+		uint64_t word, low, upper;
+
+		memcpy(&word, name + at, sizeof(word));
+		low = word & ~HIGH;
+		upper = (low + ONES * (0x80 - 'A')) & ~(low + ONES * (0x80 - 'Z' - 1)) & ~word & HIGH;
+		word |= upper >> 2;
+		memcpy(name + at, &word, sizeof(word));
+	}
+	for (; at < len; at++)
+		if (name[at] >= 'A' && name[at] <= 'Z')
+			name[at] = (char)(name[at] | 0x20);
 }

@@ -47,5 +47,7 @@ bool sl_header_is_hop_by_hop(struct sl_slice name);
 /* Whether name and value may be sent as a field; used on everything that did
  * not come from our own literals, so no value can forge or split a header. */
 bool sl_header_is_valid(struct sl_slice name, struct sl_slice value);
+/* A-Z of a name become a-z, in place. */
+void sl_header_lower(char *name, size_t len);
 
 #endif

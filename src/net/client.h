@@ -98,7 +98,8 @@ struct sl_fetch_request {
 	size_t                  body_count;
 };
 
-/* Embedded in its owner (an attempt). Times are monotonic ns, 0 when not reached. */
+/* Embedded in its owner (an attempt). Times are monotonic ns of the loop's turn,
+ * 0 when not reached. */
 struct sl_fetch {
 	const struct sl_fetch_ops *ops;
 	uint64_t start_ns, connected_ns, sent_ns, head_ns;

@@ -1,6 +1,7 @@
 /* exchange.c - an exchange, whichever protocol carries it. */
 #include <stdlib.h>
 
+#include "base/compiler.h"
 #include "net/server_internal.h"
 
 /* An arena that is on itself. */
@@ -43,12 +44,12 @@ void *
 sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops *ops,
                 size_t head_size)
 {
-	/* calloc would pass glibc's cache of small blocks by. */
-	struct sl_exchange *exchange = malloc(size);
+	struct sl_exchange *exchange = malloc(size); /* not calloc: compiler.h */
 	const struct sl_server_handler *handler = &conn->server->handler;
 
 	if (!exchange)
 		return NULL;
+	SL_LAUNDER(exchange);
 	memset(exchange, 0, size);
 	exchange->head = new_head(head_size + handler->head_size);
 	if (!exchange->head) {

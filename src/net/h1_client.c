@@ -199,15 +199,33 @@ begin_head(struct sl_upstream *up)
 	h1->line_len = h1->line_count = 0;
 }
 
+/* Bytes before the first CR, LF or NUL. */
+static size_t
+plain_run(const char *at, size_t size)
+{
+	static const char ends[] = { '\r', '\n', '\0' };
+
+	for (size_t i = 0; i < sizeof(ends) && size > 0; i++) {
+		const char *end = memchr(at, ends[i], size);
+
+		size = end ? (size_t)(end - at) : size;
+	}
+	return size;
+}
+
 /* Bytes of data that belong to the head; sets err when its lines are not as
  * they must be. */
 static size_t
 scan_head(struct sl_h1 *h1, const char *data, size_t size)
 {
-	for (size_t i = 0; i < size; i++) {
+	for (size_t i = 0, run; i < size; i += run) {
 		char c = data[i];
 
-		if (++h1->head_bytes > SL_REPLY_HEAD_MAX) {
+		run = h1->last_cr ? 0 : plain_run(data + i, size - i);
+		if (run == 0)
+			run = 1;
+		h1->head_bytes += (uint32_t)run;
+		if (h1->head_bytes > SL_REPLY_HEAD_MAX) {
 			stop(h1, SL_ELIMIT, "the reply head is larger than 64 KiB");
 			return i;
 		}
@@ -230,10 +248,11 @@ scan_head(struct sl_h1 *h1, const char *data, size_t size)
 		h1->last_cr = c == '\r';
 		if (h1->last_cr)
 			continue;
-		if (h1->line_len++ == 0 && h1->line_count > 0 && (c == ' ' || c == '\t')) {
+		if (h1->line_len == 0 && h1->line_count > 0 && (c == ' ' || c == '\t')) {
 			stop(h1, SL_EPROTO, "folded line in the reply head");
 			return i;
 		}
+		h1->line_len += (uint32_t)run;
 	}
 	return size;
 }

@@ -111,7 +111,6 @@ on_field(llhttp_t *parser, const char *at, size_t len)
 {
 	struct sl_h1_head *head = head_of(parser);
 	struct sl_h1_field *field = open_field(head);
-	char *name;
 
 	if (!field || keep(head, at, len))
 		return HPE_USER;
@@ -120,10 +119,7 @@ on_field(llhttp_t *parser, const char *at, size_t len)
 		*field = (struct sl_h1_field){ .name_at = (uint32_t)(head->text.len - len) };
 	}
 	field->name_len += (uint32_t)len;
-	name = head->text.ptr + head->text.len - len;
-	for (size_t i = 0; i < len; i++)
-		if (name[i] >= 'A' && name[i] <= 'Z')
-			name[i] = (char)(name[i] | 0x20);
+	sl_header_lower(head->text.ptr + head->text.len - len, len);
 	return 0;
 }
 

@@ -29,7 +29,7 @@ enum {
 struct sl_loop {
 	int                epoll_fd;
 	unsigned           index;
-	uint64_t           now_ms;
+	uint64_t           now_ns, now_ms;
 	int64_t            wall_ms;
 	uint64_t           tick;         /* last tick that was swept */
 	struct sl_list     wheel[WHEEL_SLOTS];
@@ -50,7 +50,8 @@ struct sl_loop {
 static void
 read_clocks(struct sl_loop *loop)
 {
-	loop->now_ms = sl_clock_mono_ns() / 1000000u;
+	loop->now_ns = sl_clock_mono_ns();
+	loop->now_ms = loop->now_ns / 1000000u;
 	loop->wall_ms = sl_clock_wall_ms();
 }
 
@@ -133,6 +134,12 @@ uint64_t
 sl_loop_now_ms(const struct sl_loop *loop)
 {
 	return loop->now_ms;
+}
+
+uint64_t
+sl_loop_turn_ns(const struct sl_loop *loop)
+{
+	return loop->now_ns;
 }
 
 uint64_t

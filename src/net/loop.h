@@ -50,6 +50,8 @@ unsigned sl_loop_index(const struct sl_loop *loop);
 
 /* Time of the current turn. */
 uint64_t sl_loop_now_ms(const struct sl_loop *loop);
+/* The same in nanoseconds: for what decides by time. What measures needs it exactly. */
+uint64_t sl_loop_turn_ns(const struct sl_loop *loop);
 /* Monotonic time now, exactly. */
 uint64_t sl_loop_now_ns(const struct sl_loop *loop);
 /* Wall time, milliseconds since the epoch, of the current turn. */

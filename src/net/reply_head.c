@@ -47,9 +47,7 @@ sl_reply_head_name(struct sl_reply_head *head, struct sl_slice piece, bool begin
 	}
 	if (sl_buf_append(&head->text, piece) != SL_OK)
 		return SL_ELIMIT;
-	for (; at < head->text.len; at++)
-		if (head->text.ptr[at] >= 'A' && head->text.ptr[at] <= 'Z')
-			head->text.ptr[at] = (char)(head->text.ptr[at] | 0x20);
+	sl_header_lower(head->text.ptr + at, head->text.len - at);
 	head->fields[head->count - 1].name_len += (uint32_t)piece.len;
 	head->fields[head->count - 1].value_at = (uint32_t)head->text.len;
 	return SL_OK;

@@ -288,7 +288,7 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.selection = &ask->head->selection,
 		.model = ask->record.model_requested,
 		.turn = ask->gateway->turn++,
-		.now_us = sl_loop_now_ns(ask->gateway->loop) / 1000,
+		.now_us = sl_loop_turn_ns(ask->gateway->loop) / 1000,
 		.explain = ask->head->selection.wish.explain == SL_YES,
 		.arena = &front->arena,
 	};

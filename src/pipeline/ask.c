@@ -107,16 +107,30 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	return ask;
 }
 
+/* The room for targets and slices, 7 KB of 9, is read up to its counts. */
+static void
+clear_front(struct sl_ask_front *front)
+{
+	const size_t from = offsetof(struct sl_ask_front, forward) + sizeof(front->forward);
+
+	front->steer = (struct sl_steer){ 0 };
+	sl_plan_clear(&front->plan);
+	sl_forward_clear(&front->forward);
+	memset((char *)front + from, 0, sizeof(*front) - from);
+}
+
 bool
 sl_ask_open_front(struct sl_ask *ask)
 {
 	struct sl_arena arena;
 
 	sl_arena_init(&arena, sizeof(*ask->front) + FRONT_CHUNK, 0);
-	ask->front = SL_ARENA_NEW(&arena, struct sl_ask_front);
-	if (ask->front)
-		ask->front->arena = arena;
-	return ask->front != NULL;
+	ask->front = sl_arena_alloc(&arena, sizeof(*ask->front));
+	if (!ask->front)
+		return false;
+	clear_front(ask->front);
+	ask->front->arena = arena;
+	return true;
 }
 
 struct sl_arena *

@@ -25,10 +25,11 @@ enum {
 	RETRY_AFTER_MAX_S = 30,
 };
 
+/* Good enough to judge a target by: a turn is short. */
 static uint64_t
 now_us(const struct sl_ask *ask)
 {
-	return sl_loop_now_ns(ask->gateway->loop) / 1000;
+	return sl_loop_turn_ns(ask->gateway->loop) / 1000;
 }
 
 void
@@ -142,7 +143,7 @@ make_body(struct sl_ask *ask, const struct sl_plan_target *target)
 	};
 	enum sl_err err;
 
-	front->forward = (struct sl_forward){ .body_count = 0 };
+	sl_forward_clear(&front->forward);
 	front->refused.kind = SL_FAULT_NONE;
 	err = sl_lane_choose(ask, target);
 	if (err != SL_OK)

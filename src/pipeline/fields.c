@@ -10,29 +10,38 @@
 #include "pipeline/ask.h"
 #include "shapes/codec.h"
 
-/* The list ends with an empty name. Lengths are compared first, and stand in the
- * table: this runs for every field of every request and reply. */
+/* Names below 64 bytes, and a bit for each length among them: this runs for every field of
+ * every request and reply, and most have a length that no name of the list has. */
+struct names {
+	uint64_t        lengths;
+	struct sl_slice list[16]; /* ends with an empty name */
+};
+
+#define NAME(literal)   SL_SLICE_INIT(literal),
+#define LENGTH(literal) | UINT64_C(1) << (sizeof(literal) - 1)
+#define NAMES(names)    { 0 names(LENGTH), { names(NAME) } }
+
 static bool
-in_list(struct sl_slice name, const struct sl_slice *list)
+in_list(struct sl_slice name, const struct names *names)
 {
-	for (; list->len; list++)
-		if (sl_slice_eq(name, *list))
+	if (name.len > 63 || !(names->lengths >> name.len & 1))
+		return false;
+	for (const struct sl_slice *at = names->list; at->len; at++)
+		if (sl_slice_eq(name, *at))
 			return true;
 	return false;
 }
 
-#define NAME(literal) SL_SLICE_INIT(literal)
-#define END           SL_SLICE_INIT("")
+#define CREDENTIALS(X)                                                              \
+	X("authorization") X("x-api-key") X("api-key") X("x-goog-api-key")          \
+	X("x-amz-date") X("x-amz-security-token") X("x-amz-content-sha256")
 
 static bool
 is_credential(struct sl_slice name)
 {
-	static const struct sl_slice names[] = { NAME("authorization"), NAME("x-api-key"),
-		                                 NAME("api-key"), NAME("x-goog-api-key"),
-		                                 NAME("x-amz-date"), NAME("x-amz-security-token"),
-		                                 NAME("x-amz-content-sha256"), END };
+	static const struct names credentials = NAMES(CREDENTIALS);
 
-	return in_list(name, names);
+	return in_list(name, &credentials);
 }
 
 /* Named by a Connection field, hence hop-by-hop as well. RFC 9110 7.6.1 */
@@ -47,19 +56,19 @@ is_nominated(struct sl_slice connection, struct sl_slice name)
 	return false;
 }
 
+/* accept-encoding: replies must be readable for usage, so identity is asked for by
+ * saying nothing. */
+#define CALLERS(X)                                                                  \
+	X("host") X("content-length") X("accept-encoding") X("content-encoding")    \
+	X("expect") X("cookie") X("forwarded") X("x-real-ip") X("via") X("origin")  \
+	X("traceparent") X("x-request-id") X("idempotency-key")
+
 static bool
 stays_here(struct sl_slice connection, struct sl_slice name)
 {
-	/* accept-encoding: replies must be readable for usage, so identity is asked
-	 * for by saying nothing. */
-	static const struct sl_slice names[] = {
-		NAME("host"), NAME("content-length"), NAME("accept-encoding"),
-		NAME("content-encoding"), NAME("expect"), NAME("cookie"), NAME("forwarded"),
-		NAME("x-real-ip"), NAME("via"), NAME("origin"), NAME("traceparent"),
-		NAME("x-request-id"), NAME("idempotency-key"), END
-	};
+	static const struct names callers = NAMES(CALLERS);
 
-	return in_list(name, names) || sl_header_is_hop_by_hop(name) ||
+	return in_list(name, &callers) || sl_header_is_hop_by_hop(name) ||
 	       sl_slice_starts(name, SL_SLICE("x-forwarded-")) ||
 	       sl_slice_starts(name, SL_SLICE("sec-")) ||
 	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
@@ -205,17 +214,18 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 	return add(out, count, max, SL_SLICE("x-request-id"), ask->record.client_request_id);
 }
 
+#define PROVIDERS(X)                                                                \
+	X("content-length") X("date") X("server") X("set-cookie") X("alt-svc")      \
+	X("x-request-id") X("strict-transport-security")                            \
+	X("content-security-policy") X("x-powered-by") X("traceparent") X("via")    \
+	X("vary")
+
 static bool
 stays_upstream(struct sl_slice connection, struct sl_slice name)
 {
-	static const struct sl_slice names[] = {
-		NAME("content-length"), NAME("date"), NAME("server"), NAME("set-cookie"),
-		NAME("alt-svc"), NAME("x-request-id"), NAME("strict-transport-security"),
-		NAME("content-security-policy"), NAME("x-powered-by"), NAME("traceparent"),
-		NAME("via"), NAME("vary"), END
-	};
+	static const struct names providers = NAMES(PROVIDERS);
 
-	return in_list(name, names) || sl_header_is_hop_by_hop(name) ||
+	return in_list(name, &providers) || sl_header_is_hop_by_hop(name) ||
 	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
 	       sl_surface_owns_header(name) || is_nominated(connection, name);
 }

@@ -666,7 +666,7 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 {
 	bool ranked;
 
-	memset(plan, 0, sizeof(*plan));
+	sl_plan_clear(plan);
 	plan->requested = query->model;
 	if (!gather(query, arena, plan, fault))
 		return false;

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/arena.h"
 #include "base/slice.h"
@@ -89,6 +90,14 @@ struct sl_plan {
 	const struct sl_model_card *baseline_card; /* NULL: nothing to compare with */
 	struct sl_cost        baseline;
 };
+
+/* Empty. The targets and drops, 5 KB, are read up to their counts and stay as they are. */
+static inline void
+sl_plan_clear(struct sl_plan *plan)
+{
+	plan->count = 0;
+	memset(&plan->drop_count, 0, sizeof(*plan) - offsetof(struct sl_plan, drop_count));
+}
 
 /* What limits the choice; answers come from the pipeline. */
 struct sl_plan_query {

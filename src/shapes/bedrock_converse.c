@@ -74,7 +74,7 @@ forward(const struct sl_steer *steer, const struct sl_shape_target *target,
 	struct sl_json_splice splice;
 	enum sl_err err = sl_steer_splice(steer, &inner, arena, &splice);
 
-	*out = (struct sl_forward){ 0 };
+	sl_forward_clear(out);
 	if (err == SL_OK && target->max_output_tokens > 0)
 		err = put_limit(steer, target, arena, &splice);
 	return err == SL_OK ? sl_steer_finish(&splice, out) : err;

@@ -39,7 +39,7 @@ forward(const struct sl_steer *steer, const struct sl_shape_target *target,
 	struct sl_slice named;
 	enum sl_err err = sl_gemini_splice(steer, target, arena, &splice, &named);
 
-	*out = (struct sl_forward){ 0 };
+	sl_forward_clear(out);
 	for (size_t i = INNER_MODEL; err == SL_OK && named.len && i < WANTS; i++)
 		if (steer->found[i].type == SL_JSON_STRING)
 			err = sl_json_splice_replace(&splice, &steer->found[i], named);

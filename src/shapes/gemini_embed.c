@@ -70,7 +70,7 @@ forward(const struct sl_steer *steer, const struct sl_shape_target *target,
 	struct sl_slice named, requests;
 	enum sl_err err = sl_gemini_splice(steer, target, arena, &splice, &named);
 
-	*out = (struct sl_forward){ 0 };
+	sl_forward_clear(out);
 	if (err == SL_OK && named.len && found->type == SL_JSON_ARRAY) {
 		err = rename_requests(sl_json_parse(sl_json_found_raw(steer->input.body, found)),
 		                      named, arena, &requests);

@@ -13,6 +13,8 @@
  */
 #include "shapes/openai.h"
 
+#include "base/compiler.h"
+
 struct usage_row {
 	enum sl_usage_class class_;
 	struct sl_slice     object; /* the member of usage that holds it; empty: usage itself */
@@ -342,10 +344,10 @@ sl_openai_forward_chunks(const struct sl_steer *steer, const struct sl_shape_tar
                          const struct sl_openai_stream_wants *wants, struct sl_arena *arena,
                          struct sl_forward *out)
 {
-	struct sl_json_splice splice;
+	SL_UNINIT struct sl_json_splice splice; /* read up to its counts */
 	enum sl_err err;
 
-	*out = (struct sl_forward){ 0 };
+	sl_forward_clear(out);
 	err = sl_steer_splice(steer, target, arena, &splice);
 	if (err == SL_OK)
 		err = sl_steer_put_limit(steer, target,

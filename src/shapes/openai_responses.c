@@ -43,7 +43,7 @@ forward(const struct sl_steer *steer, const struct sl_shape_target *target,
 	struct sl_json_splice splice;
 	enum sl_err err = sl_steer_splice(steer, target, arena, &splice);
 
-	*out = (struct sl_forward){ 0 };
+	sl_forward_clear(out);
 	if (err == SL_OK)
 		err = sl_steer_put_limit(steer, target, "max_output_tokens", arena, &splice);
 	return err == SL_OK ? sl_steer_finish(&splice, out) : err;

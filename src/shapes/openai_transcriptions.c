@@ -118,7 +118,7 @@ forward(const struct sl_steer *steer, const struct sl_shape_target *target,
 	size_t before;
 
 	(void)arena;
-	*out = (struct sl_forward){ 0 };
+	sl_forward_clear(out);
 	if (!part.ptr || sl_slice_eq(part, target->model)) {
 		out->body[out->body_count++] = body;
 		return SL_OK;

@@ -98,6 +98,14 @@ struct sl_forward {
 	                                 * frames that exist only for that are hidden */
 };
 
+/* Nothing to send; the slices are read up to their count and stay as they are. */
+static inline void
+sl_forward_clear(struct sl_forward *forward)
+{
+	forward->body_count = 0;
+	forward->usage_injected = false;
+}
+
 /* What was learnt of a reply. */
 struct sl_reply_facts {
 	struct sl_usage usage;

@@ -2,6 +2,7 @@
 #include "shapes/steer.h"
 
 #include "base/buf.h"
+#include "base/compiler.h"
 
 enum { CHOICES_MAX = 1024, QUOTED_MAX_SIZE = 64 * 1024 };
 
@@ -348,9 +349,9 @@ enum sl_err
 sl_steer_forward(const struct sl_steer *steer, const struct sl_shape_target *target,
                  struct sl_arena *arena, struct sl_forward *out)
 {
-	struct sl_json_splice splice;
+	SL_UNINIT struct sl_json_splice splice; /* read up to its counts */
 	enum sl_err err = sl_steer_splice(steer, target, arena, &splice);
 
-	*out = (struct sl_forward){ 0 };
+	sl_forward_clear(out);
 	return err == SL_OK ? sl_steer_finish(&splice, out) : err;
 }

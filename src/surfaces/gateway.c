@@ -237,7 +237,7 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 static bool
 owns_header(struct sl_slice name)
 {
-	return sl_slice_istarts(name, SL_SLICE("x-gateway-"));
+	return sl_slice_starts(name, SL_SLICE("x-gateway-"));
 }
 
 const struct sl_surface_ops sl_surface_gateway = {

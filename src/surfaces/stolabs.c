@@ -213,8 +213,8 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 static bool
 owns_header(struct sl_slice name)
 {
-	return sl_slice_istarts(name, SL_SLICE("x-stolabs-")) ||
-	       sl_slice_ieq(name, SL_SLICE("x-provider-authorization"));
+	return sl_slice_starts(name, SL_SLICE("x-stolabs-")) ||
+	       sl_slice_eq(name, SL_SLICE("x-provider-authorization"));
 }
 
 const struct sl_surface_ops sl_surface_stolabs = {
