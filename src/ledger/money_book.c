@@ -13,6 +13,7 @@
 
 struct money_book {
 	struct money_book *next;
+	struct money_book *next_changed;
 	struct sl_book_row row;
 	bool               changed;
 };
@@ -68,6 +69,7 @@ sl_money_chain(unsigned char chain[SL_CHAIN_SIZE], const struct sl_entry_row *en
 void
 money_books_forget(struct money_books *books)
 {
+	books->changed = NULL;
 	for (size_t i = 0; i < MONEY_BOOK_BUCKETS; i++) {
 		while (books->buckets[i]) {
 			struct money_book *gone = books->buckets[i];
@@ -122,7 +124,11 @@ money_post(struct money_books *books, int64_t number, int64_t amount, const char
 		return SL_ELIMIT;
 	entry.balance = book->row.balance;
 	book->row.entries++;
-	book->changed = true;
+	if (!book->changed) {
+		book->changed = true;
+		book->next_changed = books->changed;
+		books->changed = book;
+	}
 	sl_money_chain(book->row.chain, &entry);
 	memcpy(entry.chain, book->row.chain, sizeof(entry.chain));
 	books->next_entry++;
@@ -144,12 +150,9 @@ money_books_flush(struct money_books *books)
 {
 	enum sl_err err = SL_OK;
 
-	for (size_t i = 0; i < MONEY_BOOK_BUCKETS; i++) {
-		for (struct money_book *b = books->buckets[i]; b && err == SL_OK; b = b->next) {
-			if (b->changed)
-				err = books->ops->money->book_put(books->conn, &b->row);
-			b->changed = false;
-		}
+	for (; books->changed && err == SL_OK; books->changed = books->changed->next_changed) {
+		err = books->ops->money->book_put(books->conn, &books->changed->row);
+		books->changed->changed = false;
 	}
 	return err;
 }

@@ -12,6 +12,7 @@ enum { MONEY_BOOK_BUCKETS = 4096 };
 struct money_book;
 struct money_books {
 	struct money_book         *buckets[MONEY_BOOK_BUCKETS];
+	struct money_book         *changed;    /* those that the batch posted to */
 	int64_t                    event;      /* of the entries that are posted */
 	int64_t                    next_entry; /* id the store will give the next one */
 	const struct sl_store_ops *ops;  /* of the running call */

@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "ledger/money_book.h"
 #include "ledger/money_record.h"
@@ -37,9 +38,9 @@ enum { BUCKETS = 8192, SUM_BUCKETS = 256, NAME_SIZE = SL_SCOPE_NAME_MAX };
 
 struct open_attempt {
 	struct open_attempt  *next;
+	struct sl_list        changed; /* in the fold's, when this batch changed it */
 	struct sl_attempt_row row;
 	bool                  stored; /* has a row and entries */
-	bool                  changed;
 };
 /* What attempts of this batch cost a payer who never saw them open. */
 struct settled {
@@ -50,13 +51,16 @@ struct settled {
 };
 struct spent {
 	struct spent       *next;
+	struct spent       *after; /* in the fold's list of them */
 	struct sl_spent_row row;
 };
 
 struct sl_money_fold {
 	struct open_attempt *attempts[BUCKETS];
+	struct sl_list       changed; /* those of them that the batch began or changed */
 	struct open_attempt *sums[SUM_BUCKETS]; /* of attempts that nothing limits; this batch's */
-	struct spent        *spent[BUCKETS];
+	struct spent        *spent[SUM_BUCKETS]; /* this batch's, by what they are of */
+	struct spent        *first_spent;
 	struct settled      *settled[SUM_BUCKETS];
 	struct money_books   books;
 	bool                 loaded;   /* open attempts are those of the store */
@@ -68,12 +72,31 @@ struct sl_money_fold {
 struct sl_money_fold *
 sl_money_fold_new(void)
 {
-	return calloc(1, sizeof(struct sl_money_fold));
+	struct sl_money_fold *fold = calloc(1, sizeof(*fold));
+
+	if (fold)
+		sl_list_init(&fold->changed);
+	return fold;
+}
+
+/* The sums of the batch are written, or it failed. */
+static void
+forget_spent(struct sl_money_fold *fold)
+{
+	while (fold->first_spent) {
+		struct spent *gone = fold->first_spent;
+
+		fold->first_spent = gone->after;
+		free(gone);
+	}
+	memset(fold->spent, 0, sizeof(fold->spent));
 }
 
 void
 sl_money_fold_forget(struct sl_money_fold *fold)
 {
+	sl_list_init(&fold->changed);
+	forget_spent(fold);
 	for (size_t i = 0; i < BUCKETS; i++) {
 		while (fold->attempts[i]) {
 			struct open_attempt *gone = fold->attempts[i];
@@ -91,12 +114,6 @@ sl_money_fold_forget(struct sl_money_fold *fold)
 			struct settled *gone = fold->settled[i];
 
 			fold->settled[i] = gone->next;
-			free(gone);
-		}
-		while (fold->spent[i]) {
-			struct spent *gone = fold->spent[i];
-
-			fold->spent[i] = gone->next;
 			free(gone);
 		}
 	}
@@ -146,7 +163,7 @@ add_spent(struct sl_money_fold *fold, const struct sl_attempt_row *row, int64_t 
 		sl_money_spent_of(row, s, amount, rows);
 		for (int w = 0; w < SL_WINDOW_COUNT; w++) {
 			size_t hash = (rows[w].owner * 31u + (uint32_t)rows[w].period) * 4u + (uint32_t)w;
-			struct spent **bucket = &fold->spent[hash % BUCKETS], *at = *bucket;
+			struct spent **bucket = &fold->spent[hash % SUM_BUCKETS], *at = *bucket;
 
 			while (at && (at->row.owner != rows[w].owner || at->row.window != w ||
 			              at->row.period != rows[w].period))
@@ -158,8 +175,8 @@ add_spent(struct sl_money_fold *fold, const struct sl_attempt_row *row, int64_t 
 			at = malloc(sizeof(*at));
 			if (!at)
 				return SL_ENOMEM;
-			*at = (struct spent){ *bucket, rows[w] };
-			*bucket = at;
+			*at = (struct spent){ *bucket, fold->first_spent, rows[w] };
+			*bucket = fold->first_spent = at;
 		}
 	}
 	return SL_OK;
@@ -191,6 +208,7 @@ load_open(void *context, const struct sl_attempt_row *row)
 	fold->loaded = attempt != NULL;
 	if (!attempt)
 		return false;
+	sl_list_init(&attempt->changed);
 	attempt->row = *row;
 	attempt->stored = true;
 	*slot = attempt;
@@ -342,6 +360,7 @@ end_attempt(struct sl_money_fold *fold, struct open_attempt **slot, enum sl_atte
 		err = add_spent(fold, row, row->charged);
 	if (err == SL_OK) {
 		*slot = attempt->next;
+		sl_list_remove(&attempt->changed);
 		free(attempt);
 	}
 	return err;
@@ -366,6 +385,7 @@ new_attempt(const struct money_hold *hold, uint8_t scope_count)
 
 	if (!attempt)
 		return NULL;
+	sl_list_init(&attempt->changed);
 	row = &attempt->row;
 	memcpy(row->id, hold->id, sizeof(row->id));
 	memcpy(row->request, hold->request, sizeof(row->request));
@@ -397,7 +417,7 @@ begin_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record
 	row->prepaid = (record->small[2] & HOLD_PREPAID) != 0;
 	/* In strict mode the first byte may go out as soon as the hold is on the disk. */
 	row->state = record->small[2] & HOLD_STRICT ? SL_ATTEMPT_DISPATCHED : SL_ATTEMPT_HELD;
-	attempt->changed = true;
+	sl_list_push_back(&fold->changed, &attempt->changed);
 	*slot = attempt;
 	return SL_OK;
 }
@@ -417,7 +437,8 @@ mark_attempt(struct sl_money_fold *fold, const struct sl_journal_record *record)
 	(*slot)->row.state = SL_ATTEMPT_DISPATCHED;
 	if (mark.cost > (*slot)->row.progress)
 		(*slot)->row.progress = mark.cost;
-	(*slot)->changed = true;
+	sl_list_remove(&(*slot)->changed);
+	sl_list_push_back(&fold->changed, &(*slot)->changed);
 	return SL_OK;
 }
 
@@ -464,6 +485,7 @@ add_to_sum(struct sl_money_fold *fold, const struct sl_journal_record *record)
 		at = calloc(1, sizeof(*at));
 		if (!at)
 			return SL_ENOMEM;
+		sl_list_init(&at->changed);
 		row = &at->row;
 		memcpy(row->id, spent.id, sizeof(row->id));
 		put_scopes(row, spent.owner, spent.day, &spent.fifth);
@@ -573,9 +595,7 @@ store_open(struct sl_money_fold *fold, struct open_attempt *attempt)
 	struct sl_attempt_row *row = &attempt->row;
 	enum sl_err err;
 
-	if (!attempt->changed)
-		return SL_OK;
-	attempt->changed = false;
+	sl_list_remove(&attempt->changed);
 	if (attempt->stored)
 		return fold->books.ops->money->attempt_update(fold->books.conn, row);
 	attempt->stored = true;
@@ -608,20 +628,13 @@ flush(struct sl_money_fold *fold)
 			free(gone);
 		}
 	}
-	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++)
-		for (struct open_attempt *a = fold->attempts[i]; a && err == SL_OK; a = a->next)
-			err = store_open(fold, a);
+	while (!sl_list_empty(&fold->changed) && err == SL_OK)
+		err = store_open(fold, SL_CONTAINER(fold->changed.next, struct open_attempt, changed));
 	if (err == SL_OK)
 		err = money_books_flush(&fold->books);
-	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++) {
-		while (fold->spent[i] && err == SL_OK) {
-			struct spent *gone = fold->spent[i];
-
-			err = fold->books.ops->money->spent_add(fold->books.conn, &gone->row);
-			fold->spent[i] = gone->next;
-			free(gone);
-		}
-	}
+	for (struct spent *at = fold->first_spent; at && err == SL_OK; at = at->after)
+		err = fold->books.ops->money->spent_add(fold->books.conn, &at->row);
+	forget_spent(fold);
 	return err;
 }
 
