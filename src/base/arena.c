@@ -66,6 +66,22 @@ give_chunk(struct sl_arena_chunk *chunk)
 	spares[at].count++;
 }
 
+void *
+sl_block_alloc(size_t size)
+{
+	struct sl_arena_chunk *chunk = size < SIZE_MAX / 2 ? take_chunk(size) : NULL;
+
+	return chunk ? chunk->bytes : NULL;
+}
+
+void
+sl_block_free(void *block)
+{
+	if (block)
+		give_chunk((struct sl_arena_chunk *)(void *)
+		           ((char *)block - offsetof(struct sl_arena_chunk, bytes)));
+}
+
 void
 sl_arena_init(struct sl_arena *arena, size_t first_chunk_size, size_t max_size)
 {

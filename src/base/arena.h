@@ -41,6 +41,12 @@ struct sl_slice sl_arena_u64(struct sl_arena *arena, uint64_t value);
 struct sl_slice sl_arena_printf(struct sl_arena *arena, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A block alone, for a short life: from those that the thread keeps of released chunks, which
+ * glibc's own cache does not where many come and go together. Free it with sl_block_free;
+ * NULL is free already. */
+void *sl_block_alloc(size_t size);
+void sl_block_free(void *block);
+
 #define SL_ARENA_NEW(arena, type) ((type *)sl_arena_zalloc((arena), 1, sizeof(type)))
 #define SL_ARENA_ARRAY(arena, type, count)                                    \
 	((type *)sl_arena_zalloc((arena), (count), sizeof(type)))

@@ -7,8 +7,4 @@
  * written is read opts out; whoever adds this says by what count it is read. */
 #define SL_UNINIT __attribute__((uninitialized))
 
-/* What is known of a pointer is forgotten: the compiler makes one calloc of a malloc and the
- * memset behind it, and glibc's calloc passes its cache of small blocks by. */
-#define SL_LAUNDER(ptr) __asm__("" : "+r"(ptr))
-
 #endif

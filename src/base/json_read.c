@@ -179,9 +179,11 @@ sl_json_next(struct sl_json_iter *it)
 struct sl_json_walk
 sl_json_walk(struct sl_slice validated)
 {
-	const uint8_t *p = (const uint8_t *)validated.ptr, *end = p + validated.len;
+	const uint8_t *p = (const uint8_t *)validated.ptr;
 
-	return (struct sl_json_walk){ p ? sl_json_skip_space(p, end) : p, end };
+	if (!p)
+		return (struct sl_json_walk){ NULL, NULL };
+	return (struct sl_json_walk){ sl_json_skip_space(p, p + validated.len), p + validated.len };
 }
 
 enum sl_json_type

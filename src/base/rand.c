@@ -76,8 +76,12 @@ sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms)
 bool
 sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE])
 {
-	static const signed char letters[26] = { 10, 11, 12, 13, 14, 15, 16, 17, -1, 18, 19, -1, 20,
-		                                 21, -1, 22, 23, 24, 25, 26, -1, 27, 28, 29, 30, 31 };
+	/* Plus one, so that what is no digit is 0. */
+	static const unsigned char digits[256] = {
+		['0'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+		['A'] = 11, 12, 13, 14, 15, 16, 17, 18, ['J'] = 19, 20, ['M'] = 21, 22,
+		['P'] = 23, 24, 25, 26, 27, ['V'] = 28, 29, 30, 31, 32,
+	};
 	unsigned bits = 0, value = 0;
 	size_t at = 0;
 
@@ -85,12 +89,11 @@ sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE])
 	if (text.len != SL_ULID_LEN || text.ptr[0] > '7')
 		return false;
 	for (size_t i = 0; i < SL_ULID_LEN; i++) {
-		unsigned char c = (unsigned char)text.ptr[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'Z' ? letters[c - 'A'] : -1;
+		unsigned digit = digits[(unsigned char)text.ptr[i]];
 
-		if (digit < 0)
+		if (digit == 0)
 			return false;
-		value = (value << 5 | (unsigned)digit) & 0xfff;
+		value = (value << 5 | (digit - 1)) & 0xfff;
 		bits += i == 0 ? 3 : 5;
 		if (bits >= 8) {
 			bits -= 8;

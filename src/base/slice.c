@@ -1,6 +1,10 @@
 /* slice.c - questions about borrowed bytes. */
 #include "base/slice.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 static char
 lower(char c)
 {
@@ -19,7 +23,7 @@ sl_slice_ieq(struct sl_slice a, struct sl_slice b)
 	if (a.len != b.len)
 		return false;
 	for (size_t i = 0; i < a.len; i++)
-		if (lower(a.ptr[i]) != lower(b.ptr[i]))
+		if (a.ptr[i] != b.ptr[i] && lower(a.ptr[i]) != lower(b.ptr[i]))
 			return false;
 	return true;
 }
@@ -39,12 +43,50 @@ sl_slice_find(struct sl_slice a, char c)
 	return at ? at - a.ptr : -1;
 }
 
+#ifdef __SSE2__
+/* Where the needle is, or where a search byte by byte goes on: places where its first and
+ * its last byte are right, sixteen looked at together, are few in any text. */
+static size_t
+search_blocks(struct sl_slice a, struct sl_slice needle, bool *found)
+{
+	const __m128i first = _mm_set1_epi8(needle.ptr[0]);
+	const __m128i last = _mm_set1_epi8(needle.ptr[needle.len - 1]);
+	size_t i = 0;
+
+	for (; i + needle.len + 15 <= a.len; i += 16) {
+		const char *at = a.ptr + i;
+		__m128i begins = _mm_loadu_si128((const __m128i *)(const void *)at);
+		__m128i ends = _mm_loadu_si128((const __m128i *)(const void *)(at + needle.len - 1));
+		int mask = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(begins, first),
+		                                           _mm_cmpeq_epi8(ends, last)));
+
+		for (; mask; mask &= mask - 1) {
+			size_t place = i + (size_t)__builtin_ctz((unsigned)mask);
+
+			if (memcmp(a.ptr + place, needle.ptr, needle.len) == 0) {
+				*found = true;
+				return place;
+			}
+		}
+	}
+	return i;
+}
+#endif
+
 ptrdiff_t
 sl_slice_search(struct sl_slice a, struct sl_slice needle)
 {
+	size_t from = 0;
+	bool found = false;
+
 	if (needle.len == 0)
 		return 0;
-	for (size_t i = 0; i + needle.len <= a.len; i++) {
+#ifdef __SSE2__
+	from = search_blocks(a, needle, &found);
+	if (found)
+		return (ptrdiff_t)from;
+#endif
+	for (size_t i = from; i + needle.len <= a.len; i++) {
 		const char *at = memchr(a.ptr + i, needle.ptr[0], a.len - needle.len - i + 1);
 
 		if (!at)

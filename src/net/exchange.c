@@ -1,7 +1,6 @@
 /* exchange.c - an exchange, whichever protocol carries it. */
 #include <stdlib.h>
 
-#include "base/compiler.h"
 #include "net/server_internal.h"
 
 /* An arena that is on itself. */
@@ -44,16 +43,15 @@ void *
 sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops *ops,
                 size_t head_size)
 {
-	struct sl_exchange *exchange = malloc(size); /* not calloc: compiler.h */
+	struct sl_exchange *exchange = sl_block_alloc(size);
 	const struct sl_server_handler *handler = &conn->server->handler;
 
 	if (!exchange)
 		return NULL;
-	SL_LAUNDER(exchange);
 	memset(exchange, 0, size);
 	exchange->head = new_head(head_size + handler->head_size);
 	if (!exchange->head) {
-		free(exchange);
+		sl_block_free(exchange);
 		return NULL;
 	}
 	exchange->ops = ops;
@@ -78,7 +76,7 @@ sl_exchange_free(struct sl_conn *conn, struct sl_exchange *exchange, enum sl_gon
 	sl_buf_release(&exchange->body);
 	free_head(exchange);
 	sl_arena_release(&exchange->arena);
-	free(exchange);
+	sl_block_free(exchange);
 }
 
 enum sl_err

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
-#include "base/compiler.h"
 #include "base/text.h"
 #include "net/client_internal.h"
 #include "net/http.h"
@@ -267,7 +266,7 @@ build_request(struct sl_flight *flight, const struct sl_origin *origin,
 		flight->body_len += request->body[i].len;
 	copied = flight->body_len > 0 && flight->body_len <= BODY_COPIED;
 	parts_size = ((copied ? 1 : request->body_count) + 1) * sizeof(*flight->parts);
-	flight->parts = malloc(parts_size + size + (copied ? flight->body_len : 0));
+	flight->parts = sl_block_alloc(parts_size + size + (copied ? flight->body_len : 0));
 	if (!flight->parts)
 		return SL_ENOMEM;
 	flight->part_count = 1;
@@ -288,7 +287,7 @@ build_request(struct sl_flight *flight, const struct sl_origin *origin,
 void
 sl_flight_free_request(struct sl_flight *flight)
 {
-	free(flight->parts);
+	sl_block_free(flight->parts);
 	free(flight->copied_body);
 	flight->parts = NULL;
 	flight->copied_body = NULL;
@@ -444,17 +443,16 @@ sl_fetch_start(struct sl_client *client, const struct sl_origin *origin,
 	if (err != SL_OK || origin->identity.len == 0)
 		return SL_EINVAL;
 	pool = sl_client_pool(client, origin);
-	flight = malloc(sizeof(*flight)); /* not calloc: compiler.h */
+	flight = sl_block_alloc(sizeof(*flight));
 	if (!pool || !flight) {
-		free(flight);
+		sl_block_free(flight);
 		return SL_ENOMEM;
 	}
-	SL_LAUNDER(flight);
 	memset(flight, 0, sizeof(*flight));
 	err = pool->waiting_count < WAITING_MAX ? build_request(flight, origin, request)
 	                                        : SL_ELIMIT;
 	if (err != SL_OK) {
-		free(flight);
+		sl_block_free(flight);
 		return err;
 	}
 	flight->fetch = fetch;
@@ -495,7 +493,7 @@ sl_flight_free(struct sl_flight *flight)
 	sl_client_return_head(flight->client, flight->head);
 	flight->fetch->internal = NULL;
 	free(flight->error);
-	free(flight);
+	sl_block_free(flight);
 }
 
 void

@@ -50,10 +50,8 @@ sl_lane_reaches(const struct sl_provider_kind *kind, const struct sl_shape_ops *
 static bool
 carries_seal(const struct sl_ask *ask)
 {
-	struct sl_slice body = ask->front->steer.input.body;
-
-	return sl_codec_can(ask->shape, ask->shape) && body.len > sizeof(SL_SEAL_MARK) &&
-	       memmem(body.ptr, body.len, SL_SEAL_MARK, sizeof(SL_SEAL_MARK) - 1);
+	return sl_codec_can(ask->shape, ask->shape) &&
+	       sl_slice_search(ask->front->steer.input.body, SL_SLICE(SL_SEAL_MARK)) >= 0;
 }
 
 static void

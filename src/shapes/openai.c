@@ -111,30 +111,6 @@ sl_openai_usage(struct sl_json usage, struct sl_usage *out)
 	return sl_usage_has(out, SL_USAGE_INPUT) || sl_usage_has(out, SL_USAGE_OUTPUT);
 }
 
-/* The members of a choice that say something here. */
-struct choice {
-	struct sl_json reason, piece, text, usage;
-};
-
-/* One walk, because this runs for every frame of every stream. */
-static struct choice
-read_choice(struct sl_json value)
-{
-	struct choice choice = { .piece = { .type = SL_JSON_NONE } };
-
-	for (struct sl_json_iter it = sl_json_iter(value); sl_json_next(&it);) {
-		if (sl_slice_is(it.key, "finish_reason"))
-			choice.reason = it.value;
-		else if (sl_slice_is(it.key, "delta") || sl_slice_is(it.key, "message"))
-			choice.piece = it.value;
-		else if (sl_slice_is(it.key, "text"))
-			choice.text = it.value;
-		else if (sl_slice_is(it.key, "usage"))
-			choice.usage = it.value;
-	}
-	return choice;
-}
-
 static void
 note_content(struct sl_json value, struct sl_reply_facts *facts)
 {
@@ -144,9 +120,17 @@ note_content(struct sl_json value, struct sl_reply_facts *facts)
 	facts->text_bytes += (int64_t)value.raw.len - 2;
 }
 
-/* Everything that an answer may consist of. */
+static struct sl_json
+take_value(struct sl_json_walk *walk)
+{
+	enum sl_json_type type = sl_json_walk_type(walk);
+
+	return (struct sl_json){ type, sl_json_walk_skip(walk) };
+}
+
+/* The message or delta of a choice: everything that an answer may consist of. */
 static void
-read_pieces(const struct choice *choice, struct sl_reply_facts *facts)
+read_piece(struct sl_json_walk *walk, struct sl_reply_facts *facts)
 {
 	static const struct sl_slice pieces[] = {
 		SL_SLICE_INIT("content"), SL_SLICE_INIT("tool_calls"),
@@ -154,31 +138,65 @@ read_pieces(const struct choice *choice, struct sl_reply_facts *facts)
 		SL_SLICE_INIT("thinking"), SL_SLICE_INIT("reasoning_details"),
 		SL_SLICE_INIT("refusal"), SL_SLICE_INIT("function_call"), SL_SLICE_INIT("audio"),
 	};
+	struct sl_slice key;
 
-	for (struct sl_json_iter it = sl_json_iter(choice->piece); sl_json_next(&it);)
+	if (sl_json_walk_type(walk) != SL_JSON_OBJECT) {
+		sl_json_walk_skip(walk);
+		return;
+	}
+	for (sl_json_walk_enter(walk); sl_json_walk_member(walk, &key);) {
+		struct sl_json value = take_value(walk);
+
 		for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++)
-			if (sl_slice_eq(it.key, pieces[i]))
-				note_content(it.value, facts);
-	note_content(choice->text, facts);
+			if (sl_slice_eq(key, pieces[i]))
+				note_content(value, facts);
+	}
 }
 
-/* Returns usage that rides on a choice (Moonshot), if any. */
+/* What a choice says that matters here. Returns usage that rides on it, if any. */
+static struct sl_json
+read_choice(struct sl_json_walk *walk, struct sl_reply_facts *facts, bool *stop_seen)
+{
+	struct sl_json usage = { 0 }, reason = { 0 };
+	struct sl_slice key;
+
+	for (sl_json_walk_enter(walk); sl_json_walk_member(walk, &key);) {
+		if (sl_slice_is(key, "delta") || sl_slice_is(key, "message"))
+			read_piece(walk, facts);
+		else if (sl_slice_is(key, "finish_reason"))
+			reason = take_value(walk);
+		else if (sl_slice_is(key, "usage"))
+			usage = take_value(walk);
+		else if (sl_slice_is(key, "text"))
+			note_content(take_value(walk), facts);
+		else
+			sl_json_walk_skip(walk);
+	}
+	if (reason.type == SL_JSON_STRING && reason.raw.len > 2) {
+		*stop_seen = true;
+		if (sl_json_is(reason, "content_filter"))
+			facts->content_filter = true;
+	}
+	return usage;
+}
+
+/* One pass, because this runs for every frame of every stream. Returns usage that rides on
+ * the last choice (Moonshot), if any. */
 static struct sl_json
 read_choices(struct sl_json choices, struct sl_reply_facts *facts, bool *stop_seen)
 {
-	struct sl_json_iter it = sl_json_iter(choices);
+	struct sl_json_walk walk = sl_json_walk(choices.raw);
 	struct sl_json usage = { 0 };
 
-	while (choices.type == SL_JSON_ARRAY && sl_json_next(&it)) {
-		struct choice choice = read_choice(it.value);
-
-		if (choice.reason.type == SL_JSON_STRING && choice.reason.raw.len > 2) {
-			*stop_seen = true;
-			if (sl_json_is(choice.reason, "content_filter"))
-				facts->content_filter = true;
+	if (choices.type != SL_JSON_ARRAY)
+		return usage;
+	for (sl_json_walk_enter(&walk); sl_json_walk_next(&walk);) {
+		if (sl_json_walk_type(&walk) == SL_JSON_OBJECT) {
+			usage = read_choice(&walk, facts, stop_seen);
+		} else {
+			sl_json_walk_skip(&walk);
+			usage = (struct sl_json){ 0 };
 		}
-		read_pieces(&choice, facts);
-		usage = choice.usage;
 	}
 	return usage;
 }

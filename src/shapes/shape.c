@@ -122,8 +122,13 @@ sl_shape_path(struct sl_slice path, struct sl_arena *arena, struct sl_slice *mod
 	*model = SL_SLICE_NONE;
 	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
 		struct sl_slice meant = aliases[i].meant, raw, rest = SL_SLICE_NONE;
-		ptrdiff_t at = sl_slice_search(meant, SL_SLICE("{rest}"));
+		struct sl_slice written = aliases[i].written;
+		ptrdiff_t at;
 
+		/* Before its first segment of any text a path is told by comparing. */
+		if (!sl_slice_starts(path, sl_slice_cut(&written, '{')))
+			continue;
+		at = sl_slice_search(meant, SL_SLICE("{rest}"));
 		if (!fits(aliases[i].written, path, &raw, &rest) ||
 		    (raw.len > 0 && !decode_segment(raw, arena, model)))
 			continue;

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "telemetry/row.h"
 
 enum {
@@ -202,18 +203,21 @@ clean_label(struct sl_slice text, char *out)
 static struct lane *
 lane_of(struct sl_metrics_shard *shard, const struct sl_record *record)
 {
-	char text[LABELS][LABEL_MAX_SIZE];
+	SL_UNINIT char text[LABELS][LABEL_MAX_SIZE]; /* read up to the labels' lengths */
 	struct sl_slice label[LABELS] = {
-		[LABEL_SHAPE] = clean_label(record->shape, text[LABEL_SHAPE]),
-		[LABEL_OPERATION] = clean_label(record->operation, text[LABEL_OPERATION]),
-		[LABEL_PROVIDER] = clean_label(record->provider, text[LABEL_PROVIDER]),
-		[LABEL_MODEL] = clean_label(record->model_served, text[LABEL_MODEL]),
+		[LABEL_SHAPE] = record->shape,
+		[LABEL_OPERATION] = record->operation,
+		[LABEL_PROVIDER] = record->provider,
+		[LABEL_MODEL] = record->model_served,
 	};
 	bool known = record->upstream_status >= 200 && record->upstream_status < 300;
 	struct lane *lane = shard->last;
 
+	/* What equals a clean label is clean. */
 	if (lane && same_labels(lane->label, label))
 		return lane;
+	for (size_t i = 0; i < LABELS; i++)
+		label[i] = clean_label(label[i], text[i]);
 	lane = find_lane(shard, label, known || !label[LABEL_MODEL].len ? LANES_MODEL_MAX : 0);
 	if (lane) {
 		shard->last = lane;
