@@ -343,10 +343,18 @@ encode_body(struct sl_ask *ask, const struct sl_shape_target *shape_target, stru
 		/* The gateway keeps it itself, or has refused to (stored.h). */
 		.taken = lane->from == &sl_shape_openai_responses ? UINT64_C(1) << SL_PARAM_STORE : 0,
 	};
+	const struct sl_dialog *by_tool;
 	enum sl_err err;
 
 	lane->notes = translation->notes;
 	encode.dialog = without_hosted(ask, &translation->dialog);
+	by_tool = lane->from == lane->via
+	              ? NULL
+	              : sl_encode_schema_tool(encode.dialog, codec, &target, &lane->notes,
+	                                      &ask->front->arena);
+	lane->answer_tool = by_tool ? SL_SLICE(SL_SCHEMA_TOOL) : SL_SLICE_NONE;
+	if (by_tool)
+		encode.dialog = by_tool;
 	if (!sl_tool_names_make(&lane->names, encode.dialog, codec->target_names, &lane->notes,
 	                        &lane->arena))
 		return SL_ENOMEM;
@@ -374,6 +382,7 @@ open_flow(struct sl_ask *ask)
 		.issuer = sl_slice_str(codec->issuer ? codec->issuer : ask->upstream->kind->name),
 		.sealed = lane->from != lane->via,
 		.id_carries = from->id_carries,
+		.answer_tool = lane->answer_tool,
 	};
 
 	sl_flow_init(&lane->flow, &setup);

@@ -36,6 +36,7 @@ struct sl_lane {
 	struct sl_fold         fold;     /* of a reply that is not streamed */
 	struct sl_codec_caller caller;
 	struct sl_tool_names   names;
+	struct sl_slice        answer_tool; /* whose call is the answer (codec.h); empty: none */
 	struct sl_notes        notes;    /* their places are on the front */
 	/* Not the exchange's, which moves when its caller leaves (drain.h). */
 	struct sl_arena        arena;

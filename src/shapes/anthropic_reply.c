@@ -235,5 +235,6 @@ const struct sl_codec_ops sl_anthropic_codec = {
 	.stream_framing = SL_FRAMING_SSE,
 	.target_ids = &(const struct sl_id_rule){ .also = "_-" },
 	.target_names = &(const struct sl_name_rule){ .also = "_-", .max_len = 64 },
+	.schema_by_tool = true,
 	.issuer = "anthropic",
 };

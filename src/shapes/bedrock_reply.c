@@ -271,5 +271,6 @@ const struct sl_codec_ops sl_bedrock_codec = {
 	.stream_framing = SL_FRAMING_EVENTS,
 	.target_ids = &(const struct sl_id_rule){ .also = "_-.:", .max_len = 64 },
 	.target_names = &(const struct sl_name_rule){ .also = "_-", .max_len = 64 },
+	.schema_by_tool = true,
 	.no_urls = 1u << SL_PART_IMAGE | 1u << SL_PART_VIDEO | 1u << SL_PART_DOCUMENT,
 };

@@ -418,6 +418,52 @@ sl_encode_message(struct sl_json_writer *w, const char **open, const char *role)
 	sl_json_arr(w);
 }
 
+static bool
+has_calls(const struct sl_dialog *dialog)
+{
+	for (const struct sl_turn *turn = dialog->turns; turn; turn = turn->next)
+		if (turn->role == SL_ROLE_TOOL)
+			return true;
+	return false;
+}
+
+const struct sl_dialog *
+sl_encode_schema_tool(const struct sl_dialog *dialog, const struct sl_codec_ops *codec,
+                      const struct sl_codec_target *target, struct sl_notes *notes,
+                      struct sl_arena *arena)
+{
+	const struct sl_output *output = &dialog->output;
+	struct sl_dialog *copy;
+	struct sl_tool *tool;
+
+	/* A forced tool and reasoning exclude each other, and the caller's tools come first. */
+	if (!codec->schema_by_tool || (target->rules & SL_RULE_JSON_SCHEMA) ||
+	    output->format != SL_FORMAT_SCHEMA || dialog->tools || has_calls(dialog) ||
+	    dialog->reasoning.mode == SL_REASONING_ON ||
+	    dialog->reasoning.mode == SL_REASONING_ADAPTIVE ||
+	    sl_slice_search(target->model, SL_SLICE("claude")) < 0 ||
+	    !sl_json_is(sl_json_get(sl_json_parse(output->schema), "type"), "object"))
+		return NULL;
+	copy = SL_ARENA_NEW(arena, struct sl_dialog);
+	tool = SL_ARENA_NEW(arena, struct sl_tool);
+	if (!copy || !tool)
+		return NULL;
+	*copy = *dialog;
+	*tool = (struct sl_tool){ .kind = SL_TOOL_FUNCTION, .where = output->where,
+		                  .name = SL_SLICE(SL_SCHEMA_TOOL), .schema = output->schema };
+	tool->description = sl_text_empty(output->description)
+	                        ? sl_text_plain(SL_SLICE("Gives the answer."))
+	                        : output->description;
+	copy->tools = copy->tools_last = tool;
+	copy->choice = (struct sl_tool_choice){ .mode = SL_CHOICE_NAMED, .where = output->where,
+		                                .names = &tool->name, .name_count = 1 };
+	copy->output.format = SL_FORMAT_TEXT;
+	sl_note(notes, SL_NOTE_format_emulated, &output->where);
+	if (output->strict == SL_YES)
+		sl_note(notes, SL_NOTE_format_strict_dropped, &output->where);
+	return copy;
+}
+
 enum sl_err
 sl_encode_refuse(struct sl_encode *encode, const struct sl_where *where, const char *message)
 {

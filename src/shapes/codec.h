@@ -140,6 +140,8 @@ struct sl_codec_ops {
 	enum sl_framing stream_framing;
 	const struct sl_id_rule   *target_ids; /* NULL: any */
 	const struct sl_name_rule *target_names;
+	/* Claude before it knew schemas is held to one by a tool that it must call. */
+	bool     schema_by_tool;
 	/* Kinds of media (bit 1 << SL_PART_IMAGE ...) that it sends as data only, and which
 	 * URLs it sends all the same; NULL: none. */
 	unsigned no_urls;
@@ -230,6 +232,14 @@ struct sl_slice sl_encode_args(struct sl_encode *encode, const struct sl_part *c
 /* Fills *fault (UNSUPPORTED, param: the place) and returns SL_EUNSUPPORTED. */
 enum sl_err sl_encode_refuse(struct sl_encode *encode, const struct sl_where *where,
                              const char *message);
+/* The dialog for a model that can be held to a schema by a tool only: with the tool, and
+ * the choice of it. The answer is the call's arguments: the flow must know the name. NULL:
+ * it is not such a case, or tools and reasoning do not leave room for it. */
+#define SL_SCHEMA_TOOL "json_output"
+const struct sl_dialog *sl_encode_schema_tool(const struct sl_dialog *dialog,
+                                              const struct sl_codec_ops *codec,
+                                              const struct sl_codec_target *target,
+                                              struct sl_notes *notes, struct sl_arena *arena);
 /* Everything that was not taken: noted, or SL_EUNSUPPORTED. Called by the lane. */
 enum sl_err sl_encode_leftovers(struct sl_encode *encode);
 

@@ -43,6 +43,7 @@ struct sl_flow_choice {
 	int            next_number;
 	int            calls;
 	bool           used;
+	bool           answered; /* by a call of setup.answer_tool */
 	enum sl_stop   stop;
 	struct sl_text sequence; /* on the arena */
 };
@@ -282,6 +283,11 @@ tell_open(struct sl_flow *flow, struct sl_flow_block *block)
 	const struct sl_tool_name *back;
 	struct sl_arena scratch;
 
+	if (block->kind == SL_PART_TOOL_CALL && flow->setup.answer_tool.len &&
+	    sl_slice_eq(block->name, flow->setup.answer_tool)) {
+		event.block_kind = block->kind = SL_PART_TEXT;
+		flow->choices[block->choice].answered = true;
+	}
 	block->told = true;
 	event.block = block->number = flow->choices[block->choice].next_number++;
 	if (block->kind != SL_PART_TOOL_CALL) {
@@ -760,6 +766,8 @@ final_stop(const struct sl_flow_choice *choice)
 	if (choice->calls > 0 && (choice->stop == SL_STOP_NONE || choice->stop == SL_STOP_END ||
 	                      choice->stop == SL_STOP_UNKNOWN))
 		return SL_STOP_TOOL_CALLS;
+	if (choice->answered && choice->calls == 0 && choice->stop == SL_STOP_TOOL_CALLS)
+		return SL_STOP_END;
 	return choice->stop == SL_STOP_NONE ? SL_STOP_END : choice->stop;
 }
 

@@ -95,6 +95,7 @@ struct sl_flow_setup {
 	const struct sl_sealer     *sealer;  /* NULL: signatures are left out */
 	struct sl_slice             issuer;  /* provider kind that answers */
 	bool                        sealed;  /* signatures go out sealed: another shape's caller */
+	struct sl_slice             answer_tool; /* a call of it is the answer's text; empty: none */
 	bool                        id_carries; /* a call's signature also rides on its id */
 	uint64_t                    seed;    /* of minted ids; 0: random */
 };

@@ -146,3 +146,82 @@ def test_an_arn_needs_no_prefix(gateway, fleet, caller):
     assert entry.provider == "bedrock"
     assert entry.target.startswith("/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3A"
                                    "inference-profile%2F")
+
+
+# --- a schema at models that know none -----------------------------------------------------
+
+OLD = {"anthropic": "anthropic/claude-3-5-haiku-20241022",
+       "bedrock": "bedrock/us.anthropic.claude-3-5-haiku-20241022-v1:0"}
+PLACE = {"type": "object", "properties": {"location": {"type": "string"},
+                                          "count": {"type": "integer"}},
+         "required": ["location", "count"], "additionalProperties": False}
+FORMATS = {
+    "chat": {"response_format": {"type": "json_schema", "json_schema": {
+        "name": "place", "schema": PLACE}}},
+    "responses": {"text": {"format": {"type": "json_schema", "name": "place", "schema": PLACE}}},
+    "gemini": {"generationConfig": {"responseMimeType": "application/json",
+                                    "responseJsonSchema": PLACE}},
+}
+
+
+def said(caller, answer):
+    """The answer's text, why it ended, and how many calls are in it."""
+    body = answer.json()
+    if caller == "chat":
+        message = body["choices"][0]["message"]
+        return (message["content"], body["choices"][0]["finish_reason"],
+                len(message.get("tool_calls") or []))
+    if caller == "responses":
+        text = "".join(part["text"] for item in body["output"] if item["type"] == "message"
+                       for part in item["content"])
+        return text, body["status"], sum(i["type"] == "function_call" for i in body["output"])
+    candidate = body["candidates"][0]
+    parts = candidate["content"]["parts"]
+    return ("".join(p.get("text", "") for p in parts), candidate["finishReason"],
+            sum("functionCall" in p for p in parts))
+
+
+@pytest.mark.parametrize("via", OLD)
+@pytest.mark.parametrize("caller", FORMATS)
+def test_a_schema_by_a_tool(gateway, key, fleet, caller, via):
+    answer = ask(gateway, key, caller, OLD[via], "hello", **json.loads(json.dumps(FORMATS[caller])))
+    assert answer.status == 200, answer.body
+    text, finish, calls = said(caller, answer)
+    assert json.loads(text) == {"location": "Paris", "count": 9007199254740993}
+    assert "9007199254740993" in text
+    assert (finish, calls) == ({"chat": "stop", "responses": "completed", "gemini": "STOP"}[caller],
+                               0)
+    assert "format_emulated" in answer.headers["x-gateway-translation-warnings"]
+    sent = fleet.journal.last().json()
+    if via == "anthropic":
+        assert sent["tool_choice"] == {"type": "tool", "name": "json_output"}
+        assert sent["tools"][0]["input_schema"] == PLACE
+    else:
+        assert sent["toolConfig"]["toolChoice"] == {"tool": {"name": "json_output"}}
+        assert sent["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == PLACE
+
+
+@pytest.mark.parametrize("via", OLD)
+def test_a_schema_by_a_tool_as_a_stream(gateway, key, via):
+    answer = ask(gateway, key, "chat", OLD[via], "hello", stream=True,
+                 **json.loads(json.dumps(FORMATS["chat"])))
+    assert answer.status == 200, answer.body
+    chunks = [json.loads(line[6:]) for line in answer.body.decode().splitlines()
+              if line.startswith("data: {")]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    assert json.loads("".join(delta.get("content") or "" for delta in deltas)) == {
+        "location": "Paris", "count": 9007199254740993}
+    assert not [delta for delta in deltas if "tool_calls" in delta]
+    assert [chunk["choices"][0]["finish_reason"] for chunk in chunks
+            if chunk["choices"] and chunk["choices"][0]["finish_reason"]] == ["stop"]
+
+
+@pytest.mark.parametrize("via", OLD)
+def test_tools_of_the_caller_come_first(gateway, key, fleet, via):
+    """A schema beside tools is an instruction: a forced tool would silence the others."""
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
+    answer = ask(gateway, key, "chat", OLD[via], "hello", tools=tools, tool_choice="none",
+                 **json.loads(json.dumps(FORMATS["chat"])))
+    assert answer.status == 200, answer.body
+    assert b"json_output" not in fleet.journal.last().body
+    assert b"JSON Schema" in fleet.journal.last().body

@@ -320,7 +320,8 @@ class Anthropic(Provider):
         if (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"):
             blocks.append({"type": "thinking", "thinking": script.thought,
                            "signature": mint("anthropic", script.thought)})
-        if script.calls:
+        # A model that must call a tool says nothing before it.
+        if script.calls and (body.get("tool_choice") or {}).get("type") not in ("any", "tool"):
             blocks.append({"type": "text", "text": script.remark})
         for name, arguments in script.calls:
             blocks.append({"type": "tool_use", "id": self.new_id("toolu_"), "name": name,

@@ -335,7 +335,9 @@ class Bedrock(Provider):
         if thinking.get("type") in ("enabled", "adaptive"):
             blocks.append({"reasoningContent": {"reasoningText": {
                 "text": script.thought, "signature": mint("bedrock", script.thought)}}})
-        if script.calls:
+        # A model that must call a tool says nothing before it.
+        if script.calls and not {"any", "tool"} & set((body.get("toolConfig") or {}).get(
+                "toolChoice", {})):
             blocks.append({"text": script.remark})
         for name, arguments in script.calls:
             blocks.append({"toolUse": {"toolUseId": self.new_id("tooluse_"), "name": name,
