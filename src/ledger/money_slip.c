@@ -22,7 +22,8 @@
 #include "base/clock.h"
 #include "ledger/money_internal.h"
 
-enum { FRESH_MS = 100, TALLIES = 64, TALLY_SLIPS = 256, NONE = UINT32_MAX };
+enum { FRESH_MS = 100, TALLIES = 64, TALLY_SLIPS = 256 };
+#define NONE     UINT32_MAX /* ends a list */
 #define COST_MAX (INT64_MAX / 16384) /* of one record: a batch of them fits into a sum */
 
 struct money_board {
