@@ -55,7 +55,6 @@ sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops 
 		return NULL;
 	}
 	exchange->ops = ops;
-	exchange->loop = conn->server->loop;
 	exchange->request.peer = sl_slice_make(conn->peer, conn->peer_len);
 	exchange->request.secure = conn->sock.ssl != NULL;
 	exchange->request.content_length = -1;

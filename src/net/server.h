@@ -62,7 +62,6 @@ struct sl_exchange {
 	struct sl_arena   arena;      /* lifetime of the exchange */
 	struct sl_buf     body;       /* the request body; the handler may release it early */
 	struct sl_headers trailers;   /* of the request, after the body */
-	struct sl_loop   *loop;
 	uint64_t          begin_ns;   /* first byte of the head, monotonic */
 	uint64_t          body_end_ns;/* last byte of the body, monotonic */
 	void             *user;       /* the handler's */

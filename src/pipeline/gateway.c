@@ -18,7 +18,7 @@
 #include "telemetry/telemetry.h"
 
 /* Bytes: ids and names that live as long as the answer, and as long as the head. */
-enum { ASK_TEXTS = 256, HEAD_TEXTS = 64 };
+enum { ASK_TEXTS = 224, HEAD_TEXTS = 64 };
 
 static bool
 is_method(const struct sl_exchange *exchange, const char *method)
