@@ -278,6 +278,22 @@ check_deployment(struct check *check, const struct sl_config_model *model,
 }
 
 static void
+check_hedge(struct check *check, const struct sl_config_hedge *hedge)
+{
+	struct sl_config *config = check->config;
+
+	if (hedge->delay_ms == 0 && hedge->percentile == 0)
+		return;
+	config->hedges = true;
+	if (config->router_retries == 0)
+		sl_config_warn(check->loader->report,
+		               sl_loader_where(check->loader, hedge->delay_ms > 0
+		                                   ? &hedge->delay_ms : &hedge->percentile),
+		               "no second attempt is made while router.retries is 0 — raise it, or "
+		               "remove this");
+}
+
+static void
 check_models(struct check *check)
 {
 	enum { DEPLOYMENTS_MAX = 256 };
@@ -299,6 +315,7 @@ check_models(struct check *check)
 		}
 		for (size_t k = 0; k < model->deployment_count; k++)
 			check_deployment(check, model, &model->deployments[k], k);
+		check_hedge(check, &model->hedge);
 		for (size_t k = 0; k < model->fallbacks.count; k++) {
 			const struct sl_slice *name = &model->fallbacks.items[k];
 
@@ -313,6 +330,7 @@ check_models(struct check *check)
 	                 sizeof(config->models[0]), offsetof(struct sl_config_model, name),
 	                 "other models");
 	sl_config_find_cycles(loader, &check->models, model_fallbacks, config->model_count, "alias");
+	check_hedge(check, &config->hedge);
 	check_target(check, &config->router_auto, "router.auto");
 	check_provider_name(check, &config->ingate_default,
 	                    "surfaces.ingate.default_provider");

@@ -247,6 +247,7 @@ struct sl_config {
 	uint64_t                     queue_requests; /* 0: none waits */
 	uint64_t                     queue_wait_ms;
 	struct sl_config_hedge       hedge;
+	bool                         hedges; /* this or an alias's says when */
 	uint64_t                     hedge_budget_percent;
 	struct sl_slice              auction_payment;
 	int64_t                      auction_quality_nanousd; /* of a million tokens */

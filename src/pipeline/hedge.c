@@ -112,7 +112,7 @@ is_set(const struct sl_config_hedge *hedge)
 	return hedge->delay_ms > 0 || hedge->percentile > 0;
 }
 
-/* The alias that the target is a deployment of; NULL: none. */
+/* The alias that the target is a deployment of, whose text the plan borrows; NULL: none. */
 static const struct sl_config_model *
 alias_of(const struct sl_config *config, struct sl_slice deployment)
 {
@@ -120,7 +120,7 @@ alias_of(const struct sl_config *config, struct sl_slice deployment)
 		const struct sl_config_model *model = &config->models[i];
 
 		for (size_t k = 0; k < model->deployment_count; k++)
-			if (sl_slice_eq(model->deployments[k].id, deployment))
+			if (model->deployments[k].id.ptr == deployment.ptr)
 				return model;
 	}
 	return NULL;
@@ -130,8 +130,11 @@ const struct sl_config_hedge *
 sl_hedge_of(const struct sl_config *config, const struct sl_plan_target *target)
 {
 	const struct sl_config_hedge *of_router = is_set(&config->hedge) ? &config->hedge : NULL;
-	const struct sl_config_model *alias = alias_of(config, target->deployment);
+	const struct sl_config_model *alias;
 
+	if (!config->hedges)
+		return NULL;
+	alias = alias_of(config, target->deployment);
 	if (!alias)
 		return of_router;
 	if (!alias->hedge.enabled)

@@ -499,6 +499,33 @@ broken_environment_is_refused(void **state)
 	sl_config_report_release(&report);
 }
 
+/* Second attempts count among the further ones. */
+static void
+hedging_without_retries_is_told(void **state)
+{
+	static const char text[] = "providers: {a: {kind: openai, api_key: k}}\n"
+	                           "models:\n"
+	                           "  - {name: x, hedge: {percentile: 90}, "
+	                           "deployments: [{provider: a, model: m}]}\n"
+	                           "router: {retries: %d, hedge: {delay_ms: 5}}\n";
+
+	(void)state;
+	for (int retries = 0; retries < 2; retries++) {
+		struct sl_config_report report;
+		struct sl_config *config;
+		char filled[sizeof(text) + 16];
+
+		snprintf(filled, sizeof(filled), text, retries);
+		config = load_slice("test.yaml", sl_slice_str(filled), &report);
+		assert_non_null(config);
+		assert_true(config->hedges);
+		assert_int_equal(report.warnings, retries == 0 ? 2 : 0);
+		assert_int_equal(config->models[0].hedge.percentile, 90);
+		sl_config_free(config);
+		sl_config_report_release(&report);
+	}
+}
+
 /* --- the table ------------------------------------------------------------------- */
 
 static void
@@ -579,6 +606,7 @@ main(void)
 		WITH_ENV(files_must_be_ordinary),
 		WITH_ENV(environment_makes_providers),
 		WITH_ENV(broken_environment_is_refused),
+		WITH_ENV(hedging_without_retries_is_told),
 		WITH_ENV(printed_defaults_load),
 		WITH_ENV(table_is_sound),
 		WITH_ENV(near_names_are_found),
