@@ -308,7 +308,8 @@ add_by_name(const struct sl_plan_query *query, struct sl_plan *plan,
 	for (size_t i = 0; is_arn(name) && i < query->config->provider_count; i++)
 		if (sl_slice_is(query->config->providers[i].kind, "bedrock"))
 			add_named(query, plan, i, name, "ARN");
-	if (plan->count > 0 || plan->dropped > 0)
+	/* Of several models of a stack an earlier one may stand there already. */
+	if (is_arn(name) && (plan->count > 0 || plan->dropped > 0))
 		return;
 	if (rest.len > 0 && find_provider(query->config, prefix, &provider)) {
 		add_named(query, plan, provider, rest, "named by the caller");
