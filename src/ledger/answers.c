@@ -38,7 +38,7 @@ struct sl_answer {
 	int                 status;
 	char                type[TYPE_SIZE];
 	size_t              type_len;
-	struct sl_buf       body;
+	struct sl_buf       body, told;
 	struct sl_store_job job;
 	bool                trims;
 };
@@ -74,7 +74,14 @@ sl_answer_unref(struct sl_answer *answer)
 	if (!answer || atomic_fetch_sub(&answer->refs, 1) != 1)
 		return;
 	sl_buf_release(&answer->body);
+	sl_buf_release(&answer->told);
 	free(answer);
+}
+
+static size_t
+size_of(const struct sl_answer *answer)
+{
+	return answer->body.len + answer->told.len;
 }
 
 static struct sl_answer **
@@ -106,7 +113,7 @@ list(struct sl_answers *answers, struct sl_answer *answer)
 	sl_list_push_back(&answers->order, &answer->node);
 	answer->listed = true;
 	answers->count++;
-	answers->bytes += answer->body.len;
+	answers->bytes += size_of(answer);
 }
 
 /* Takes it out, with the reference that the list had. */
@@ -121,7 +128,7 @@ unlist(struct sl_answers *answers, struct sl_answer *answer)
 	sl_list_remove(&answer->node);
 	answer->listed = false;
 	answers->count--;
-	answers->bytes -= answer->body.len;
+	answers->bytes -= size_of(answer);
 	sl_answer_unref(answer);
 }
 
@@ -157,6 +164,7 @@ make(struct sl_answers *answers, const void *name, const void *request, int64_t 
 	answer->claim.expires_wall_ms = expires_wall_ms;
 	atomic_init(&answer->refs, 1);
 	sl_buf_init(&answer->body, SL_ANSWER_BYTES_MAX);
+	sl_buf_init(&answer->told, SL_ANSWER_TOLD_MAX);
 	return answer;
 }
 
@@ -171,6 +179,7 @@ run_put(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 		.request = sl_slice_make((char *)answer->claim.digest, DIGEST_SIZE),
 		.content_type = sl_slice_make(answer->type, answer->type_len),
 		.body = sl_buf_slice(&answer->body),
+		.told = sl_buf_slice(&answer->told),
 		.status = answer->status,
 		.expires_wall_ms = answer->claim.expires_wall_ms,
 	};
@@ -223,7 +232,8 @@ load_one(void *context, const struct sl_answer_row *row)
 	answer->type_len = row->content_type.len;
 	answer->status = row->status;
 	answer->state = row->status ? ANSWERED : LOST;
-	if (sl_buf_append(&answer->body, row->body) != SL_OK) {
+	if (sl_buf_append(&answer->body, row->body) != SL_OK ||
+	    sl_buf_append(&answer->told, row->told) != SL_OK) {
 		sl_answer_unref(answer);
 		return true;
 	}
@@ -435,7 +445,7 @@ sl_answers_claim(struct sl_answers *answers, const struct sl_answer_query *query
 
 void
 sl_answers_keep(struct sl_answers *answers, struct sl_answer *claim_take, int status,
-                struct sl_slice content_type, struct sl_buf *body_take)
+                struct sl_slice content_type, struct sl_slice told, struct sl_buf *body_take)
 {
 	bool whole = !body_take->failed && body_take->len <= SL_ANSWER_BYTES_MAX &&
 	             content_type.len <= TYPE_SIZE;
@@ -449,7 +459,9 @@ sl_answers_keep(struct sl_answers *answers, struct sl_answer *claim_take, int st
 		memcpy(claim_take->type, content_type.len ? content_type.ptr : "", content_type.len);
 		claim_take->type_len = content_type.len;
 		claim_take->status = status;
-		answers->bytes += claim_take->body.len;
+		if (told.len <= SL_ANSWER_TOLD_MAX)
+			sl_buf_append(&claim_take->told, told);
+		answers->bytes += size_of(claim_take);
 	}
 	claim_take->state = whole ? ANSWERED : LOST;
 	claim_take->trims = ++answers->kept % TRIM_EVERY == 0;
@@ -518,4 +530,10 @@ struct sl_slice
 sl_answer_body(const struct sl_answer *answer)
 {
 	return sl_buf_slice(&answer->body);
+}
+
+struct sl_slice
+sl_answer_told(const struct sl_answer *answer)
+{
+	return sl_buf_slice(&answer->told);
 }

@@ -26,6 +26,7 @@ enum {
 	SL_ANSWERS_MAX = 16384,                 /* names, in flight and answered */
 	SL_ANSWERS_BYTES_MAX = 64 * 1024 * 1024,
 	SL_ANSWER_BYTES_MAX = 1024 * 1024,      /* a larger body is not kept */
+	SL_ANSWER_TOLD_MAX = 4096,
 	SL_ANSWER_NAME_MAX = 255,
 	SL_ANSWER_TTL_MS = 24 * 3600 * 1000,
 };
@@ -59,9 +60,11 @@ struct sl_answer_query {
 enum sl_err sl_answers_claim(struct sl_answers *answers, const struct sl_answer_query *query,
                              struct sl_answer **out);
 /* The claim is answered; body is taken over. body failed or too large: only that it was
- * answered is kept. */
+ * answered is kept. told: what the answer's head said of who gave it and why, in the
+ * caller's words; not kept when it is larger than SL_ANSWER_TOLD_MAX. */
 void sl_answers_keep(struct sl_answers *answers, struct sl_answer *claim_take, int status,
-                     struct sl_slice content_type, struct sl_buf *body_take);
+                     struct sl_slice content_type, struct sl_slice told,
+                     struct sl_buf *body_take);
 /* Not answered: the name is free again. */
 void sl_answers_drop(struct sl_answers *answers, struct sl_answer *claim_take);
 
@@ -73,6 +76,7 @@ void sl_answer_recorded(struct sl_answer *claim, const unsigned char request_id[
 int sl_answer_status(const struct sl_answer *answer);
 struct sl_slice sl_answer_content_type(const struct sl_answer *answer);
 struct sl_slice sl_answer_body(const struct sl_answer *answer);
+struct sl_slice sl_answer_told(const struct sl_answer *answer);
 /* Of one that was cut off. */
 int64_t sl_answer_charged(const struct sl_answer *answer);
 const unsigned char *sl_answer_request(const struct sl_answer *answer); /* 16 bytes */

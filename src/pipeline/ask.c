@@ -314,6 +314,9 @@ sl_ask_answer_with(struct sl_ask *ask, int status, struct sl_slice content_type,
 		out[count++] = (struct sl_header){ SL_SLICE("content-type"), content_type };
 	if (extra)
 		out[count++] = *extra;
+	if (ask->decision.warnings.len > 0)
+		out[count++] = (struct sl_header){ SL_SLICE("x-gateway-translation-warnings"),
+			                           ask->decision.warnings };
 	sl_quota_note(ask);
 	ask->surface->headers(&ask->decision, &ask->exchange->arena, &fields);
 	for (size_t i = 0; i < fields.count; i++)

@@ -128,7 +128,6 @@ answer(struct sl_ask *ask, const struct sl_shelved *kept)
 {
 	struct sl_decision *decision = &ask->decision;
 	struct sl_arena *arena = &ask->exchange->arena;
-	struct sl_header warnings = { SL_SLICE("x-gateway-translation-warnings"), kept->warnings };
 
 	decision->recall = SL_RECALL_HIT;
 	decision->provider = sl_arena_dup(arena, kept->provider);
@@ -136,8 +135,7 @@ answer(struct sl_ask *ask, const struct sl_shelved *kept)
 	decision->warnings = kept->warnings;
 	decision->cost_known = decision->priced = true;
 	decision->cost_nanousd = 0;
-	sl_ask_answer_with(ask, kept->status, kept->content_type, kept->body,
-	                   kept->warnings.len > 0 ? &warnings : NULL);
+	sl_ask_answer(ask, kept->status, kept->content_type, kept->body);
 	decision->warnings = SL_SLICE_NONE;
 }
 

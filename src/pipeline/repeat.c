@@ -21,11 +21,89 @@ refuse(struct sl_ask *ask, enum sl_fault_kind kind, int status, const char *code
 	sl_ask_refuse(ask, &fault);
 }
 
+/* --- what the head tells of the choice ------------------------------------------------ */
+
+/* Members of the kept text, and where they stand in a decision. */
+static const struct text_fact {
+	const char *name;
+	size_t      offset;
+} text_facts[] = {
+	{ "provider", offsetof(struct sl_decision, provider) },
+	{ "model", offsetof(struct sl_decision, model) },
+	{ "bucket", offsetof(struct sl_decision, bucket) },
+	{ "category", offsetof(struct sl_decision, category) },
+	{ "stack", offsetof(struct sl_decision, stack) },
+	{ "verification", offsetof(struct sl_decision, verification) },
+	{ "warnings", offsetof(struct sl_decision, warnings) },
+};
+
+enum { TEXT_FACTS = sizeof(text_facts) / sizeof(text_facts[0]) };
+
+static struct sl_slice *
+fact_of(struct sl_decision *decision, const struct text_fact *fact)
+{
+	return (struct sl_slice *)(void *)((char *)decision + fact->offset);
+}
+
+/* As JSON on the exchange's arena; empty: without memory the answer is kept alone. */
+static struct sl_slice
+write_told(struct sl_ask *ask)
+{
+	struct sl_decision *decision = &ask->decision;
+	struct sl_json_writer w;
+	struct sl_slice told;
+	struct sl_buf buf;
+
+	sl_buf_init(&buf, SL_ANSWER_TOLD_MAX);
+	sl_json_writer_init(&w, &buf);
+	sl_json_obj(&w);
+	for (size_t i = 0; i < TEXT_FACTS; i++)
+		sl_json_str(&w, text_facts[i].name, *fact_of(decision, &text_facts[i]));
+	sl_json_key(&w, "score");
+	sl_json_put_f64(&w, decision->score);
+	sl_json_key(&w, "confidence");
+	sl_json_put_f64(&w, decision->confidence);
+	sl_json_int(&w, "stack_version", decision->stack_version);
+	sl_json_int(&w, "attempts", decision->attempts);
+	sl_json_obj_end(&w);
+	told = buf.failed ? SL_SLICE_NONE : sl_arena_dup(&ask->exchange->arena, sl_buf_slice(&buf));
+	sl_buf_release(&buf);
+	return told;
+}
+
+/* Who answered then is told as who answers now; it costs nothing. */
+static void
+read_told(struct sl_ask *ask, struct sl_slice told)
+{
+	struct sl_decision *decision = &ask->decision;
+	struct sl_arena *arena = &ask->exchange->arena;
+	struct sl_json doc;
+	int64_t attempts;
+
+	if (sl_json_validate(told, NULL, NULL) != SL_OK)
+		return;
+	doc = sl_json_parse(sl_arena_dup(arena, told));
+	for (size_t i = 0; i < TEXT_FACTS; i++)
+		(void)sl_json_string(sl_json_get(doc, text_facts[i].name), arena,
+		                     fact_of(decision, &text_facts[i]));
+	(void)sl_json_f64(sl_json_get(doc, "score"), &decision->score);
+	(void)sl_json_f64(sl_json_get(doc, "confidence"), &decision->confidence);
+	(void)sl_json_i64(sl_json_get(doc, "stack_version"), &decision->stack_version);
+	if (sl_json_i64(sl_json_get(doc, "attempts"), &attempts) && attempts > 0 &&
+	    attempts <= UINT32_MAX)
+		decision->attempts = (uint32_t)attempts;
+	decision->cost_known = decision->priced = true;
+	decision->cost_nanousd = 0;
+}
+
+/* --- what is kept, and why something is not --------------------------------------------- */
+
 static void
 send_kept(struct sl_ask *ask, struct sl_answer *answer)
 {
 	const struct sl_header replayed = { SL_SLICE("idempotent-replayed"), SL_SLICE("true") };
 
+	read_told(ask, sl_answer_told(answer));
 	sl_ask_answer_with(ask, sl_answer_status(answer), sl_answer_content_type(answer),
 	                   sl_answer_body(answer), &replayed);
 	sl_answer_unref(answer);
@@ -127,6 +205,8 @@ sl_repeat_head(struct sl_ask *ask, int status, const struct sl_header *headers, 
 		return;
 	sl_recall_head(ask);
 	ask->repeat.status = status;
+	if (ask->repeat.claim)
+		ask->repeat.told = write_told(ask);
 	for (size_t i = 0; i < count; i++)
 		if (sl_slice_is(headers[i].name, "content-type"))
 			ask->repeat.content_type = sl_arena_dup(&ask->exchange->arena, headers[i].value);
@@ -157,7 +237,7 @@ sl_repeat_end(struct sl_ask *ask)
 		return;
 	if (whole)
 		sl_answers_keep(answers, repeat->claim, repeat->status, repeat->content_type,
-		                &repeat->body);
+		                repeat->told, &repeat->body);
 	else
 		sl_answers_drop(answers, repeat->claim);
 	sl_buf_release(&repeat->body);

@@ -1,7 +1,8 @@
 /* repeat.h - a request with an Idempotency-Key is served once. Private to the pipeline.
  *
  * The answer is written down while it goes out; when it was complete it is kept
- * (ledger/answers.h), and the same request gets it again without a purchase. A caller
+ * (ledger/answers.h) with what its head told of the choice, and the same request gets it
+ * again without a purchase. A caller
  * who hung up and whose answer was read on (drain.h) finds it that way. What failed is
  * not kept: the caller may try again.
  */
@@ -21,7 +22,7 @@ struct sl_repeat {
 	struct sl_answer *claim; /* NULL: no Idempotency-Key */
 	struct sl_recall *recall; /* NULL: nothing for the cache (recall.h). Never both. */
 	int               status;
-	struct sl_slice   content_type; /* on the exchange's arena */
+	struct sl_slice   content_type, told; /* on the exchange's arena */
 	struct sl_buf     body;
 };
 

@@ -97,9 +97,9 @@ static const char find_record_sql[] = "SELECT 0"
 	           " hint = excluded.hint, policy_json = excluded.policy_json,"         \
 	           " created_wall_ms = excluded.created_wall_ms,"                       \
 	           " revoked_wall_ms = excluded.revoked_wall_ms")                       \
-	X(ANSWER_PUT, "INSERT OR REPLACE INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)")    \
-	X(ANSWER_EACH, "SELECT id, request, status, content_type, body, expires_wall_ms"    \
-	               " FROM answers ORDER BY expires_wall_ms")                             \
+	X(ANSWER_PUT, "INSERT OR REPLACE INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)") \
+	X(ANSWER_EACH, "SELECT id, request, status, content_type, body, expires_wall_ms,"   \
+	               " told FROM answers ORDER BY expires_wall_ms")                             \
 	X(ANSWER_TRIM, "DELETE FROM answers WHERE expires_wall_ms <= max(?1,"                \
 	               " ifnull((SELECT expires_wall_ms FROM answers ORDER BY expires_wall_ms" \
 	               " DESC LIMIT 1 OFFSET ?2), 0))")                                      \
@@ -397,6 +397,7 @@ sqlite_answer_put(void *conn, const struct sl_answer_row *row)
 	sqlite3_bind_blob(stmt, 5, row->body.len ? row->body.ptr : "", (int)row->body.len,
 	                  SQLITE_STATIC);
 	sqlite3_bind_int64(stmt, 6, row->expires_wall_ms);
+	bind_text(stmt, 7, row->told);
 	return sl_sqlite_error(step_once(stmt));
 }
 
@@ -418,6 +419,7 @@ sqlite_answer_each(void *conn, bool (*each)(void *context, const struct sl_answe
 			.content_type = column_text(stmt, 3),
 			.body = column_text(stmt, 4),
 			.expires_wall_ms = sqlite3_column_int64(stmt, 5),
+			.told = column_text(stmt, 6),
 		};
 
 		if (!each(context, &row)) {

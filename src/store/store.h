@@ -68,6 +68,7 @@ struct sl_spend_row {
 struct sl_answer_row {
 	struct sl_slice id, request; /* digests */
 	struct sl_slice content_type, body;
+	struct sl_slice told; /* JSON: what its head said of the choice */
 	int             status;
 	int64_t         expires_wall_ms;
 };

@@ -488,6 +488,13 @@ def repeat(gateway, key, name, shape=SHAPES["chat"], prompt="hello @in=100 @out=
                            headers={"Idempotency-Key": name})
 
 
+def told_again(first, again):
+    """Who answered, as it was told with the first; that it costs nothing now."""
+    for name in ("decision", "route-bucket", "route-score", "retries"):
+        assert again.headers["x-gateway-" + name] == first.headers["x-gateway-" + name]
+    assert again.headers["x-gateway-cost-usd"] == "0.000000"
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_the_same_again_is_bought_once(gateway, fleet, shape, stream):
@@ -501,7 +508,7 @@ def test_the_same_again_is_bought_once(gateway, fleet, shape, stream):
         assert (again.status, again.body) == (200, first.body)
         assert again.headers["content-type"] == first.headers["content-type"]
         assert again.headers["idempotent-replayed"] == "true"
-        assert "x-gateway-cost-usd" not in again.headers
+        told_again(first, again)
     assert len(fleet.journal.entries()) == len(new_rows(gateway, before)) == 1
     assert repeat(gateway, key, "order-1", shape, "another", stream).status == 422
     other = gateway.new_key(total_budget_usd=100)["key"]
@@ -548,6 +555,7 @@ def test_answers_survive_a_restart(binary, fleet, tmp_path, gateway):
         other.start()
         again = repeat(other, key, "kept")
         assert again.body == first.body and again.headers["idempotent-replayed"] == "true"
+        told_again(first, again)
         assert len(attempts(other)) == 1
     finally:
         other.stop()

@@ -96,6 +96,18 @@ def test_16_ten_headers(gateway, key):
     assert limit == 1000 and 0 <= left < 1000 and abs(reset - time.time()) < 120
 
 
+def test_16_ten_headers_of_an_answer_given_again(gateway, key):
+    first, again = (gateway.request("POST", "/v1/responses", RESPONSES, key=key,
+                                    headers={"Idempotency-Key": "ten-again"}) for _ in range(2))
+    assert again.status == 200 and again.headers["idempotent-replayed"] == "true"
+    assert again.body == first.body
+    for name in TEN:
+        assert again.headers["x-astrolabe-" + name], name
+    for name in ("stack-name", "stack-version", "selected-provider", "selected-model", "decision",
+                 "category", "complexity", "confidence-score"):
+        assert again.headers["x-astrolabe-" + name] == first.headers["x-astrolabe-" + name], name
+
+
 def test_17_wishes_in_metadata(gateway, key, fleet):
     wishes = {"stack": "customer-data", "quality": "high", "verification": "strong"}
     answer = gateway.request("POST", "/v1/responses", dict(

@@ -90,6 +90,17 @@ def test_58_chat_for_other_providers(gateway, key, fleet, model, provider):
         ({"seed", "logit_bias"} if provider == "anthropic" else {"logit_bias"})
 
 
+def test_58_of_an_answer_given_again(gateway, key):
+    first, again = (gateway.request("POST", "/v1/chat/completions", dict(
+        CHAT, model="claude-haiku-4-5", seed=7), key=key,
+        headers={"Idempotency-Key": "routed-again"}) for _ in range(2))
+    assert again.headers["idempotent-replayed"] == "true" and again.body == first.body
+    for name in ("routed-provider", "routed-model", "attempts", "coerced"):
+        assert again.headers["x-nexus-" + name] == first.headers["x-nexus-" + name], name
+    warnings = "x-gateway-translation-warnings"
+    assert again.headers[warnings] == first.headers[warnings]
+
+
 @pytest.mark.parametrize("provider, model", [("openai", "gpt-4o-mini"),
                                              ("anthropic", "claude-haiku-4-5"),
                                              ("gemini", "gemini-2.5-flash")])

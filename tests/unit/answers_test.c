@@ -84,7 +84,8 @@ keep(struct sl_answer *claimed, const char *text, size_t padding)
 	sl_buf_append_str(&body, text);
 	for (size_t i = 0; i < padding; i++)
 		sl_buf_append_char(&body, '.');
-	sl_answers_keep(answers, claimed, 200, SL_SLICE("application/json"), &body);
+	sl_answers_keep(answers, claimed, 200, SL_SLICE("application/json"),
+	                SL_SLICE("{\"model\":\"m\"}"), &body);
 }
 
 static void
@@ -96,6 +97,7 @@ assert_kept_at(const char *name, const char *text, int64_t now_ms)
 	assert_int_equal(sl_answer_status(found), 200);
 	assert_true(sl_slice_is(sl_answer_content_type(found), "application/json"));
 	assert_true(sl_slice_is(sl_answer_body(found), text));
+	assert_true(sl_slice_is(sl_answer_told(found), "{\"model\":\"m\"}"));
 	sl_answer_unref(found);
 }
 
