@@ -2,7 +2,8 @@
  *
  * From the record of the request and the ledger's rows of its attempts: usage by class,
  * the prices it was multiplied with, and what each try cost. Another key's request is as
- * unknown as one that never was.
+ * unknown as one that never was. A request whose record a crash took is told from the
+ * ledger alone: what was bought for the key is never unknown to it.
  */
 #include <stdlib.h>
 
@@ -10,13 +11,15 @@
 #include "base/rand.h"
 #include "base/timestamp.h"
 #include "ledger/key.h"
+#include "ledger/money.h"
 #include "model/catalog.h"
 #include "pipeline/bidding.h"
 #include "pipeline/gateway.h"
 #include "store/money_store.h"
 #include "store/store.h"
 
-enum { RECEIPT_MAX = 256 * 1024, ATTEMPTS_MAX = 64, SLACK_MS = 1000 };
+enum { RECEIPT_MAX = 256 * 1024, ATTEMPTS_MAX = 64, ULID_TIME_SIZE = 6, SLACK_MS = 1000,
+       BEGUN_MS = 60000 /* without a record: how long after the request its tries are sought */ };
 static const char id_prefix[] = "req_";
 
 struct query {
@@ -25,6 +28,8 @@ struct query {
 	struct sl_key         *key; /* borrowed from the call */
 	char                   id[ADMIN_ID_MAX + 1];
 	unsigned char          request[SL_ULID_SIZE];
+	int64_t                asked_wall_ms; /* as the id says; 0: it is none of ours */
+	uint32_t               owner; /* the key's number in the ledger; 0: it never spent */
 	/* Store thread, then the loop. */
 	bool                   found;
 	struct sl_record_row   row; /* texts on the arena */
@@ -60,6 +65,68 @@ keep_attempt(void *context, const struct sl_attempt_row *row)
 	return query->attempt_count < ATTEMPTS_MAX;
 }
 
+static bool
+keep_own_attempt(void *context, const struct sl_attempt_row *row)
+{
+	struct query *query = context;
+
+	for (size_t i = 0; i < row->scope_count; i++)
+		if (row->owner[i] == query->owner)
+			return keep_attempt(query, row);
+	return true;
+}
+
+/* What stands in the record's place: nothing is known but what the attempts say. */
+static void
+make_record(struct query *query)
+{
+	struct sl_record_row *row = &query->row;
+	int64_t cost = 0;
+	bool bought = false;
+
+	*row = (struct sl_record_row){
+#define SL_RECORD_TEXT(name, max_size)
+#define SL_RECORD_INT(name) .name = SL_RECORD_NULL,
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+	};
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		row->usage[i] = SL_RECORD_NULL;
+	for (size_t i = 0; i < query->attempt_count; i++) {
+		const struct sl_attempt_row *attempt = &query->attempts[i];
+
+		if (attempt->state == SL_ATTEMPT_HELD || attempt->state == SL_ATTEMPT_DISPATCHED)
+			return;
+		cost += attempt->charged + attempt->overrun;
+		row->end_wall_ms = attempt->end_wall_ms;
+		if (attempt->state == SL_ATTEMPT_RELEASED)
+			continue;
+		bought = true;
+		row->usage_source = sl_slice_str(
+		    sl_usage_source_name((enum sl_usage_source)attempt->usage_source));
+	}
+	if (!bought)
+		return;
+	row->request_id = sl_slice_str(query->id);
+	row->key_id = sl_key_id(query->key);
+	row->begin_wall_ms = query->attempts[0].begin_wall_ms;
+	row->cost_nanousd = cost;
+	row->attempts = (int64_t)query->attempt_count;
+	query->found = true;
+}
+
+static void
+find_attempts(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn,
+              int64_t since_wall_ms, int64_t until_wall_ms)
+{
+	struct query *query = SL_CONTAINER(job, struct query, job);
+
+	job->err = ops->money->attempt_of(conn, query->request, since_wall_ms - SLACK_MS,
+	                                  until_wall_ms + SLACK_MS,
+	                                  query->found ? keep_attempt : keep_own_attempt, query);
+}
+
 static void
 run_query(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
@@ -68,11 +135,13 @@ run_query(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 	job->err = ops->record_find(conn, sl_slice_str(query->id), keep_record, query);
 	if (job->err == SL_ENOTFOUND)
 		job->err = SL_OK;
-	if (job->err == SL_OK && query->found)
-		job->err = ops->money->attempt_of(conn, query->request,
-		                                  query->row.begin_wall_ms - SLACK_MS,
-		                                  query->row.end_wall_ms + SLACK_MS, keep_attempt,
-		                                  query);
+	if (job->err == SL_OK && query->found) {
+		find_attempts(job, ops, conn, query->row.begin_wall_ms, query->row.end_wall_ms);
+	} else if (job->err == SL_OK && query->owner > 0 && query->asked_wall_ms > 0) {
+		find_attempts(job, ops, conn, query->asked_wall_ms, query->asked_wall_ms + BEGUN_MS);
+		if (job->err == SL_OK)
+			make_record(query);
+	}
 }
 
 /* --- on the loop ------------------------------------------------------------------ */
@@ -95,6 +164,16 @@ put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms)
 	sl_json_key(w, name);
 	if (wall_ms > 0)
 		sl_json_put_str(w, sl_slice_make(text, sl_timestamp_format(wall_ms, text)));
+	else
+		sl_json_put_null(w);
+}
+
+static void
+put_int(struct sl_json_writer *w, const char *name, int64_t number)
+{
+	sl_json_key(w, name);
+	if (number != SL_RECORD_NULL)
+		sl_json_put_i64(w, number);
 	else
 		sl_json_put_null(w);
 }
@@ -188,12 +267,16 @@ answer(const struct query *query)
 	put_text(&w, "tag", row->tag);
 	put_time(&w, "begin_at", row->begin_wall_ms);
 	put_time(&w, "end_at", row->end_wall_ms);
-	sl_json_int(&w, "status", row->status);
+	put_int(&w, "status", row->status);
 	put_text(&w, "outcome", row->outcome);
 	put_text(&w, "model_requested", row->model_requested);
 	put_text(&w, "provider", row->provider);
 	put_text(&w, "model", row->model_served);
-	sl_json_bool(&w, "stream", row->stream == 1);
+	sl_json_key(&w, "stream");
+	if (row->stream != SL_RECORD_NULL)
+		sl_json_put_bool(&w, row->stream == 1);
+	else
+		sl_json_put_null(&w);
 	put_usage(&w, row);
 	put_prices(&w, query);
 	sl_json_key(&w, "cost_usd");
@@ -244,9 +327,14 @@ start(struct admin_call *call)
 	query->call = call;
 	query->key = call->key;
 	memcpy(query->id, call->id, sizeof(query->id));
-	/* An id that is none of ours finds no record. */
-	if (sl_slice_starts(sl_slice_str(call->id), sl_slice_str(id_prefix)))
-		(void)sl_ulid_bytes(sl_slice_str(call->id + sizeof(id_prefix) - 1), query->request);
+	/* An id that is none of ours finds nothing. */
+	if (sl_slice_starts(sl_slice_str(call->id), sl_slice_str(id_prefix)) &&
+	    sl_ulid_bytes(sl_slice_str(call->id + sizeof(id_prefix) - 1), query->request))
+		for (int i = 0; i < ULID_TIME_SIZE; i++)
+			query->asked_wall_ms = query->asked_wall_ms << 8 | query->request[i];
+	if (call->admin->services.money)
+		query->owner = sl_money_owner(call->admin->services.money, SL_SCOPE_KEY,
+		                              sl_key_id(call->key));
 	if (sl_store_submit(call->admin->services.store, &query->job) == SL_OK) {
 		admin_call_ref(call);
 		return;

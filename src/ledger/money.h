@@ -167,6 +167,8 @@ struct sl_money_standing {
 void sl_money_standing(struct sl_money *money, enum sl_scope_kind kind, struct sl_slice name,
                        const struct sl_zone *zone, int64_t now_wall_ms,
                        struct sl_money_standing *out);
+/* Its number in the rows of attempts; 0: it never spent. */
+uint32_t sl_money_owner(struct sl_money *money, enum sl_scope_kind kind, struct sl_slice name);
 struct sl_money_totals {
 	int64_t  open_holds, held, overrun;
 	uint64_t appended, folded; /* journal records, and ends that will become some */

@@ -237,6 +237,19 @@ sl_money_standing(struct sl_money *money, enum sl_scope_kind kind, struct sl_sli
 	pthread_mutex_unlock(&money->lock);
 }
 
+uint32_t
+sl_money_owner(struct sl_money *money, enum sl_scope_kind kind, struct sl_slice name)
+{
+	const struct account *account;
+	uint32_t number;
+
+	pthread_mutex_lock(&money->lock);
+	account = money_account_find(money, kind, name);
+	number = account ? account->number : 0;
+	pthread_mutex_unlock(&money->lock);
+	return number;
+}
+
 void *
 sl_hold_user(const struct sl_hold *hold)
 {

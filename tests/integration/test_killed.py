@@ -1,10 +1,11 @@
 """kill -9: what was under way is resolved once, and an Idempotency-Key is not bought twice."""
 import json
+import re
 import sqlite3
 
 import pytest
 
-from tests.integration.books import attempts, settled, told_cost, verify, wait_for
+from tests.integration.books import attempts, nano, settled, told_cost, verify, wait_for
 from tests.integration.gateway import PRICES, Gateway
 from tests.integration.rawhttp import Connection, request_bytes
 from tests.integration.shapes import SHAPES
@@ -144,4 +145,42 @@ def test_what_ended_without_limits_is_charged_whole(own, fleet):
         restart(own)
         assert sum(row["charged"] for row in settled(own)) == told
         assert not [row for row in attempts(own) if row["state"] != "settled"]
+    verify(own)
+
+
+def read_until_id(connection):
+    """The id that the head of an answer tells, which goes on."""
+    data = b""
+    connection.sock.settimeout(10)
+    while b"\r\n\r\n" not in data:
+        got = connection.sock.recv(65536)
+        assert got, data
+        data += got
+    return re.search(rb"x-gateway-request-id: (\S+)", data, re.I).group(1).decode()
+
+
+@pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
+def test_what_was_cut_off_has_a_receipt(own, limits):
+    made, other = own.new_key(**limits), own.new_key()
+    ask = SHAPES["chat"].ask(made["key"], prompt="x @in=100 @out=50 @words=50 @pause=0.5",
+                             stream=True)
+    with Connection(own.connect()) as connection:
+        connection.send(ask)
+        path = "/v1/receipts/" + read_until_id(connection)
+        assert own.request("GET", path, key=made["key"]).status == 404, "it goes on"
+        restart(own)
+    row, = settled(own)
+    told = own.request("GET", path, key=made["key"])
+    assert told.status == 200, told.body
+    receipt = told.json()
+    assert nano(receipt["cost_usd"]) == row["charged"] > 0
+    assert receipt["key"] == made["id"] and receipt["usage_source"] == row["usage_source"]
+    assert receipt["status"] is receipt["outcome"] is receipt["stream"] is None
+    assert [one["state"] for one in receipt["attempts"]] == ["settled_by_policy"]
+    assert own.request("GET", path, key=other["key"]).status == 404
+    assert own.request("POST", SHAPES["chat"].path(SHAPES["chat"].model, False),
+                       SHAPES["chat"].body(SHAPES["chat"].model, PROMPT, False),
+                       key=other["key"]).status == 200
+    settled(own)
+    assert own.request("GET", path, key=other["key"]).status == 404, "though it spent too"
     verify(own)
