@@ -78,6 +78,8 @@ is_legal(struct sl_slice text, const char *also, size_t max_len)
 	return true;
 }
 
+const struct sl_id_rule sl_short_ids = { .exact_len = 9 };
+
 struct sl_slice
 sl_call_id_map(const struct sl_id_rule *rule, struct sl_slice id, struct sl_arena *arena)
 {

@@ -18,6 +18,9 @@ struct sl_id_rule {
 	size_t      exact_len; /* 0; else ids are letters and digits of this length */
 };
 
+/* What SL_RULE_SHORT_CALL_IDS means. */
+extern const struct sl_id_rule sl_short_ids;
+
 struct sl_name_rule {
 	const char *also;
 	size_t      max_len;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ledger/responses.h"
+#include "model/tool_map.h"
 #include "pipeline/ask.h"
 
 enum {
@@ -123,6 +124,28 @@ names_picture(const struct sl_ask *ask, const struct sl_provider_kind *kind)
 	       sl_slice_search(body, SL_SLICE("image_url")) >= 0;
 }
 
+/* A result whose call has an id that a provider of the same API refuses: somebody else
+ * made the call. */
+static bool
+carries_long_id(const struct sl_ask *ask, const struct sl_plan_target *target)
+{
+	static const struct sl_slice member = SL_SLICE_INIT("\"tool_call_id\"");
+	struct sl_slice rest = ask->front->steer.input.body, id;
+	ptrdiff_t at;
+
+	if (!(sl_model_rules(target->model) & SL_RULE_SHORT_CALL_IDS) ||
+	    !sl_codec_can(ask->shape, ask->shape))
+		return false;
+	while ((at = sl_slice_search(rest, member)) >= 0) {
+		rest = sl_slice_from(rest, (size_t)at + member.len);
+		(void)sl_slice_cut(&rest, '"');
+		id = sl_slice_cut(&rest, '"');
+		if (!sl_slice_eq(sl_call_id_map(&sl_short_ids, id, &ask->exchange->arena), id))
+			return true;
+	}
+	return false;
+}
+
 /* What an attempt speaks; NULL: the caller's bytes are sent, or the byte lane says what
  * is missing. */
 static const struct sl_shape_ops *
@@ -134,7 +157,9 @@ via_of(const struct sl_ask *ask, const struct sl_plan_target *target)
 		return NULL;
 	if (!sl_provider_serves(kind, ask->shape))
 		return choose_via(kind, ask->shape, sl_model_rules(target->model));
-	return carries_seal(ask) || names_picture(ask, kind) ? ask->shape : NULL;
+	return carries_seal(ask) || names_picture(ask, kind) || carries_long_id(ask, target)
+	           ? ask->shape
+	           : NULL;
 }
 
 bool

@@ -405,19 +405,38 @@ has_native_schema(const struct encoding *e)
 	       has_rule(e, SL_RULE_JSON_SCHEMA);
 }
 
+static const struct sl_turn *
+first_call(const struct sl_dialog *dialog)
+{
+	for (const struct sl_turn *turn = dialog->turns; turn; turn = turn->next)
+		if (turn->role == SL_ROLE_ASSISTANT && turn->parts_last->kind == SL_PART_TOOL_CALL)
+			return turn;
+	return NULL;
+}
+
+/* Tools that are declared only because the conversation has calls. */
+static bool
+has_idle_tools(const struct sl_dialog *dialog)
+{
+	return (!dialog->tools || dialog->choice.mode == SL_CHOICE_NONE) && first_call(dialog);
+}
+
 /* The leading instructions; returns the first turn behind them. */
 static const struct sl_turn *
 put_system(struct encoding *e)
 {
 	const struct sl_turn *turn = e->encode->dialog->turns;
 	bool words = e->encode->dialog->output.format != SL_FORMAT_TEXT && !has_native_schema(e);
+	bool idle = has_idle_tools(e->encode->dialog);
 
-	if (!words && (!turn || !sl_turn_instructs(turn)))
+	if (!words && !idle && (!turn || !sl_turn_instructs(turn)))
 		return turn;
 	sl_json_key(&e->w, "system");
 	sl_json_arr(&e->w);
 	for (; turn && sl_turn_instructs(turn); turn = turn->next)
 		put_parts(e, turn->parts, false);
+	if (idle)
+		put_text(e, sl_text_plain(SL_SLICE("Do not call any tool: answer in text.")));
 	if (words)
 		put_text(e, sl_text_plain(sl_encode_format_words(e->encode)));
 	sl_json_arr_end(&e->w);
@@ -500,15 +519,6 @@ put_derived(struct encoding *e)
 		}
 }
 
-static const struct sl_turn *
-first_call(const struct sl_dialog *dialog)
-{
-	for (const struct sl_turn *turn = dialog->turns; turn; turn = turn->next)
-		if (turn->role == SL_ROLE_ASSISTANT && turn->parts_last->kind == SL_PART_TOOL_CALL)
-			return turn;
-	return NULL;
-}
-
 static void
 put_choice(struct encoding *e)
 {
@@ -532,7 +542,7 @@ put_choice(struct encoding *e)
 }
 
 /* "none" has no word here: the tools are left out, unless the conversation needs
- * them declared. */
+ * them declared; then an instruction says it. */
 static void
 put_tools(struct encoding *e)
 {

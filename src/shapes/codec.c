@@ -195,12 +195,11 @@ sl_encode_name(struct sl_encode *encode, struct sl_slice name)
 struct sl_slice
 sl_encode_id(struct sl_encode *encode, struct sl_slice call_id)
 {
-	static const struct sl_id_rule nine = { .exact_len = 9 };
 	const struct sl_id_rule *rule = encode->codec->target_ids;
 	struct sl_slice mapped;
 
 	if (encode->target->rules & SL_RULE_SHORT_CALL_IDS)
-		rule = &nine;
+		rule = &sl_short_ids;
 	mapped = sl_call_id_map(rule, call_id, encode->arena);
 	if (mapped.len == 0 && call_id.len)
 		encode->out->failed = true;
@@ -343,10 +342,8 @@ sl_encode_max_tokens(struct sl_encode *encode, bool needed)
 void
 sl_encode_no_cache(struct sl_encode *encode, enum sl_cache cache, const struct sl_where *where)
 {
-	if (cache == SL_CACHE_NONE || encode->cache_noted)
-		return;
-	encode->cache_noted = true;
-	sl_note(encode->notes, SL_NOTE_cache_marker_dropped, where);
+	if (cache != SL_CACHE_NONE)
+		sl_note(encode->notes, SL_NOTE_cache_marker_dropped, where);
 }
 
 bool

@@ -86,7 +86,6 @@ struct sl_encode {
 	struct sl_buf                *out;
 	uint64_t                      taken; /* bit 1 << enum sl_param */
 	bool                          took_extras; /* the same grammar: extras were written */
-	bool                          cache_noted;
 };
 
 /* A reply that is written for a caller. What the request said is on `arena`. */
@@ -215,7 +214,7 @@ void sl_encode_no_title(struct sl_encode *encode, const struct sl_part *part);
 /* The caller's limit, the target's or, with `needed`, the model's own, within what the
  * model can; 0: none. MAX_TOKENS counts as sent. */
 int64_t sl_encode_max_tokens(struct sl_encode *encode, bool needed);
-/* A cache marker that goes nowhere: the first one is noted. */
+/* A cache marker, if it is one, that goes nowhere is noted. */
 void sl_encode_no_cache(struct sl_encode *encode, enum sl_cache cache,
                         const struct sl_where *where);
 /* The schema of a tool's input with "type":"object" at its top, which some targets

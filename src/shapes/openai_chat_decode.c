@@ -589,12 +589,20 @@ decode_modalities(struct decoding *d, struct sl_json value, const struct sl_wher
 	return true;
 }
 
-/* The newer name wins wherever it stands. */
+/* The newer name wins wherever it stands; another number under the older is lost. */
 static bool
 decode_limit(struct decoding *d, struct sl_json value, const struct sl_where *where)
 {
-	if (!sl_dialog_has(d->dialog, SL_PARAM_MAX_TOKENS) ||
-	    sl_slice_is(where->name, "max_completion_tokens"))
+	const struct sl_param_value *had = &d->dialog->params[SL_PARAM_MAX_TOKENS];
+	bool both = sl_dialog_has(d->dialog, SL_PARAM_MAX_TOKENS);
+	bool newer = sl_slice_is(where->name, "max_completion_tokens");
+
+	if (value.type == SL_JSON_NULL)
+		return true;
+	if (both && !sl_slice_eq(had->value.raw, value.raw))
+		sl_note(d->in->notes, SL_NOTE_parameter_dropped,
+		        newer ? sl_dialog_where(d->dialog, had->where) : where);
+	if (!both || newer)
 		sl_dialog_param(d->dialog, SL_PARAM_MAX_TOKENS, value, *where);
 	return true;
 }

@@ -117,6 +117,34 @@ def test_what_is_lost_is_named(gateway, key):
     assert record is None or "translation" in record
 
 
+def test_another_value_is_a_loss(gateway, key):
+    """A temperature that the model does not know is sent as its highest, unless strict."""
+    ask = {"model": CLAUDE, "messages": HELLO, "temperature": 1.7, "max_tokens": 50}
+    status, headers, _ = post(gateway, key, "/v1/chat/completions", ask)
+    assert status == 200
+    assert headers["x-gateway-translation-warnings"] == "sampling_clamped;/temperature"
+    status, _, body = post(gateway, key, "/v1/chat/completions", ask,
+                           **{"x-gateway-strict": "1"})
+    assert (status, json.loads(body)["error"]["param"]) == (400, "temperature")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_ids_of_another_provider_for_mistral(chat, fleet, stream):
+    """A conversation that began elsewhere goes on where ids are nine letters and digits."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+    messages = HELLO + [
+        {"role": "assistant", "content": None, "tool_calls": [
+            {"id": "call_of_another_provider", "type": "function",
+             "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "call_of_another_provider", "content": "ok"}]
+    answer = chat.chat.completions.create(model="mistral/mistral-large-latest", stream=stream,
+                                          messages=messages, tools=tools)
+    assert list(answer) if stream else answer.choices[0].message.content
+    sent = json.loads(fleet.journal.last().body)["messages"]
+    name = sent[1]["tool_calls"][0]["id"]
+    assert name.isalnum() and len(name) == 9 and sent[2]["tool_call_id"] == name
+
+
 @pytest.mark.parametrize("member, value", [
     ("n", 3), ("logprobs", True), ("modalities", ["text", "audio"]),
     ("web_search_options", {})])

@@ -2,6 +2,8 @@
 
 Members that the API does not know are refused with 422, and errors look like its own.
 """
+import re
+
 from . import rules
 from .app import parse_object
 from .openai_api import OpenAI
@@ -29,6 +31,16 @@ class Mistral(OpenAI):
         return {"object": "error", "message": {"detail": [
             {"type": broken.code, "loc": ["body", broken.param], "msg": message}]},
             "type": "invalid_request_error", "param": None, "code": None}
+
+    def chat(self, body, entry):
+        """Ids of calls are nine letters and digits, in the calls and their results."""
+        for index, message in enumerate(body["messages"]):
+            ids = [call.get("id") for call in message.get("tool_calls") or []]
+            for name in ids + [message.get("tool_call_id")]:
+                rules.expect(name is None or re.fullmatch("[A-Za-z0-9]{9}", name),
+                             "Tool call id was %s but must be a-z, A-Z, 0-9, with a length of 9."
+                             % name, "messages[%d]" % index, "invalid_function_call")
+        return super().chat(body, entry)
 
     def handle(self, request, entry):
         if not request.path.endswith("/embeddings"):
