@@ -20,6 +20,25 @@ allows(void *context, struct sl_slice model)
 	return sl_tenancy_allows(&ask->tenancy, model, SL_SLICE_NONE, SL_SLICE_NONE);
 }
 
+/* Those of the world that the caller may use, as many as a request weighs. */
+static void
+put_offers(struct sl_ask *ask, struct sl_surface_view *view)
+{
+	const struct sl_offers *offers = &ask->world->offers;
+	struct sl_slice *names = sl_arena_alloc(view->arena, SL_OFFERS_MAX * sizeof(*names));
+
+	view->offers = names;
+	for (size_t i = 0; names && i < offers->count && view->offer_count < SL_OFFERS_MAX; i++) {
+		const struct sl_slice provider =
+		    view->config->providers[offers->list[i].provider].name;
+		const struct sl_slice model = offers->list[i].card->model;
+
+		if (sl_tenancy_allows(&ask->tenancy, model, provider, model))
+			names[view->offer_count++] = sl_arena_join(
+			    view->arena, (struct sl_slice[]){ provider, SL_SLICE("/"), model }, 3);
+	}
+}
+
 static struct sl_surface_view
 view_of(struct sl_ask *ask)
 {
@@ -37,6 +56,7 @@ view_of(struct sl_ask *ask)
 
 	if (ask->key)
 		view.rpm = sl_key_policy(ask->key)->limits.rpm;
+	put_offers(ask, &view);
 	return view;
 }
 

@@ -14,6 +14,8 @@
 #include "model/config.h"
 #include "routing/classify.h"
 
+enum { SL_OFFERS_MAX = 9 }; /* as many that may be used are weighed against each other */
+
 struct sl_offer {
 	size_t                      provider; /* index into config->providers */
 	const struct sl_model_card *card;

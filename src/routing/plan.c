@@ -22,7 +22,6 @@
 
 enum {
 	FALLBACK_DEPTH_MAX = 8,
-	OFFERS_MAX = 9, /* of offers that may be used, as many are weighed against each other */
 };
 
 static const struct sl_config_model *
@@ -345,7 +344,7 @@ add_provider(const struct sl_plan_query *query, struct sl_plan *plan)
 static void
 add_offers(const struct sl_plan_query *query, struct sl_plan *plan)
 {
-	for (size_t i = 0; query->offers && i < query->offers->count && plan->count < OFFERS_MAX;
+	for (size_t i = 0; query->offers && i < query->offers->count && plan->count < SL_OFFERS_MAX;
 	     i++) {
 		const struct sl_offer *offer = &query->offers->list[i];
 		struct sl_plan_target target = { .provider = offer->provider, .tier = offer->tier,

@@ -111,21 +111,83 @@ alias_of(const struct sl_surface_view *view, const struct lane *lane)
 }
 
 static void
+put_deployment(const struct sl_surface_view *view, const struct sl_config_deployment *deployment,
+               struct sl_json_writer *w)
+{
+	sl_json_put_str(w, sl_arena_join(view->arena,
+	    (struct sl_slice[]){ deployment->provider, SL_SLICE("/"), deployment->model }, 3));
+}
+
+static void
+put_deployments(const struct sl_surface_view *view, const struct sl_config_model *alias,
+                struct sl_json_writer *w)
+{
+	for (size_t i = 0; i < alias->deployment_count; i++)
+		put_deployment(view, &alias->deployments[i], w);
+}
+
+static bool
+has_deployment(const struct sl_config_model *alias, size_t among,
+               const struct sl_config_deployment *wanted)
+{
+	for (size_t i = 0; i < among; i++)
+		if (sl_slice_eq(alias->deployments[i].provider, wanted->provider) &&
+		    sl_slice_eq(alias->deployments[i].model, wanted->model))
+			return true;
+	return false;
+}
+
+/* Each once, however many aliases have it. */
+static void
+put_every_alias(const struct sl_surface_view *view, struct sl_json_writer *w)
+{
+	const struct sl_config_model *models = view->config->models;
+
+	for (size_t i = 0; i < view->config->model_count; i++)
+		for (size_t d = 0; d < models[i].deployment_count; d++) {
+			const struct sl_config_deployment *at = &models[i].deployments[d];
+			bool told = has_deployment(&models[i], d, at);
+
+			for (size_t before = 0; before < i && !told; before++)
+				told = has_deployment(&models[before],
+				                      models[before].deployment_count, at);
+			if (!told)
+				put_deployment(view, at, w);
+		}
+}
+
+/* What a lane chooses from: its alias, else what `router.auto` names, else every alias,
+ * else what the providers offer. */
+static void
 put_candidates(const struct sl_surface_view *view, const struct sl_config_model *alias,
                struct sl_json_writer *w)
 {
-	for (size_t i = 0; alias && i < alias->deployment_count; i++)
-		sl_json_put_str(w, sl_arena_join(view->arena,
-		    (struct sl_slice[]){ alias->deployments[i].provider, SL_SLICE("/"),
-		                         alias->deployments[i].model }, 3));
+	const struct sl_config *config = view->config;
+
+	sl_json_arr(w);
+	if (alias)
+		put_deployments(view, alias, w);
+	else if (config->router_auto.len > 0)
+		sl_json_put_str(w, config->router_auto);
+	else if (config->model_count > 0)
+		put_every_alias(view, w);
+	else
+		for (size_t i = 0; i < view->offer_count; i++)
+			sl_json_put_str(w, view->offers[i]);
+	sl_json_arr_end(w);
 }
 
 static void
 put_fallbacks(const struct sl_surface_view *view, const struct sl_config_model *alias,
               struct sl_json_writer *w)
 {
-	for (size_t i = 0; alias && i < alias->fallbacks.count; i++)
-		put_candidates(view, find_alias(view->config, alias->fallbacks.items[i]), w);
+	const struct sl_config_model *next;
+
+	for (size_t i = 0; alias && i < alias->fallbacks.count; i++) {
+		next = find_alias(view->config, alias->fallbacks.items[i]);
+		if (next)
+			put_deployments(view, next, w);
+	}
 }
 
 static bool
@@ -145,9 +207,7 @@ write_models(const struct sl_surface_view *view, struct sl_json_writer *w, struc
 		sl_json_str(w, "name", sl_slice_str(lanes[i].title));
 		sl_json_str(w, "description", sl_slice_str(lanes[i].description));
 		sl_json_key(w, "candidates");
-		sl_json_arr(w);
 		put_candidates(view, alias_of(view, &lanes[i]), w);
-		sl_json_arr_end(w);
 		sl_json_obj_end(w);
 	}
 	sl_json_arr_end(w);
@@ -172,9 +232,7 @@ write_lanes(const struct sl_surface_view *view, struct sl_json_writer *w, struct
 		sl_json_str(w, "description", sl_slice_str(lanes[i].description));
 		sl_json_bool(w, "preview_allowed", false);
 		sl_json_key(w, "default_candidates");
-		sl_json_arr(w);
 		put_candidates(view, alias, w);
-		sl_json_arr_end(w);
 		sl_json_key(w, "fallback_candidates");
 		sl_json_arr(w);
 		put_fallbacks(view, alias, w);

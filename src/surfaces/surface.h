@@ -141,6 +141,9 @@ struct sl_surface_view {
 	const struct sl_catalog *catalog;
 	const struct sl_decision *decision; /* whose key, its quota */
 	int64_t                  rpm;      /* of the key; 0: no limit */
+	/* "provider/model": what `auto` chooses from where the configuration does not say. */
+	const struct sl_slice   *offers;
+	size_t                   offer_count;
 	struct sl_slice          path, query;
 	struct sl_arena         *arena;
 	int64_t                  now_wall_ms;

@@ -139,3 +139,31 @@ def test_a_provider_whose_models_nobody_knows_is_told_apart(tmp_path, fleet):
                 assert "`prices`" in answer.json()["error"]["message"]
         finally:
             gateway.stop()
+
+
+def test_lanes_tell_what_they_choose_from(bare):
+    """Astrolabe's lists, where only the providers say what there is."""
+    key = bare.new_key(surface="astrolabe")["key"]
+    models = bare.request("GET", "/v1/models", key=key).json()["data"]
+    lanes = bare.request("GET", "/v1/lanes", key=key).json()["data"]
+    plan = explain(bare)
+    chosen_from = {one["provider"] + "/" + one["model"] for one in plan["plan"] + plan["dropped"]}
+    for told in [one["candidates"] for one in models] + [one["default_candidates"] for one in lanes]:
+        assert set(told) == chosen_from
+    only = bare.new_key(surface="astrolabe", providers=["gemini"])["key"]
+    for one in bare.request("GET", "/v1/models", key=only).json()["data"]:
+        assert one["candidates"] and all(c.startswith("gemini/") for c in one["candidates"])
+
+
+def test_lanes_tell_every_alias_once(tmp_path, fleet, binary):
+    aliases = "models:\n" + "".join(
+        "  - {name: %s, deployments: [{provider: openai, model: gpt-4o-mini},"
+        " {provider: openai, model: %s}]}\n" % (name, other)
+        for name, other in (("one", "gpt-4o"), ("two", "gpt-4.1")))
+    gateway = BareGateway(tmp_path, fleet, [("openai", "openai")], extra=aliases).start()
+    try:
+        key = gateway.new_key(surface="astrolabe")["key"]
+        for lane in gateway.request("GET", "/v1/models", key=key).json()["data"]:
+            assert lane["candidates"] == ["openai/gpt-4o-mini", "openai/gpt-4o", "openai/gpt-4.1"]
+    finally:
+        gateway.stop()
