@@ -234,6 +234,14 @@ def test_replies_are_as_described(gateway, document):
     assert answer.status == 200
     call("GET", "/v1/receipts/" + answer.headers["X-Gateway-Request-Id"], key=made["key"],
          pattern="/v1/receipts/{id}")
+    answer = gateway.request("POST", "/v1/responses", {
+        "model": "claude-haiku-4-5", "input": "Hello"}, key=made["key"])
+    kept = answer.json()["id"]
+    call("GET", "/v1/responses/" + kept, key=made["key"], pattern="/v1/responses/{id}",
+         closed=False)
+    call("GET", "/v1/responses/%s/input_items?limit=1" % kept, key=made["key"],
+         pattern="/v1/responses/{id}/input_items")
+    call("DELETE", "/v1/responses/" + kept, key=made["key"], pattern="/v1/responses/{id}")
     call("GET", "/v1/credits", key=made["key"])
     call("GET", "/v1/usage", key=made["key"], closed=False)
     call("GET", "/admin/spend?by=key,team,workspace,model,provider,tag&interval=day")

@@ -148,14 +148,14 @@ def test_usage_chunk_is_hidden_when_not_asked_for(gateway, key, fleet):
 def test_frames_arrive_when_they_are_sent(gateway, key, shape):
     with Connection(gateway.connect()) as connection:
         started = time.monotonic()
-        connection.send(shape.ask(key, prompt="@words=10 @pause=0.1", stream=True))
+        connection.send(shape.ask(key, prompt="@words=10 @pause=0.2", stream=True))
         response = connection.read()
     assert response.complete
     times = [moment - started for moment, _ in response.pieces]
-    assert times[0] < 0.6, "the first piece came after %.2f s" % times[0]
-    assert times[-1] > 0.9 and len(times) >= 8
+    assert times[0] < 1.2, "the first piece came after %.2f s" % times[0]
+    assert times[-1] > 1.8 and len(times) >= 8
     gaps = [b - a for a, b in zip(times, times[1:])]
-    assert max(gaps) < 0.6
+    assert max(gaps) < 1.2
 
 
 def test_large_bodies(gateway, key, fleet):

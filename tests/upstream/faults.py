@@ -43,6 +43,11 @@ NAMES = {
 }
 
 
+# The framing of these ends as it should, so the connection goes on: a close behind a
+# whole answer would race with the next request.
+WHOLE = ("drip", "noterminal", "errorevent", "302", "html", "badjson", "badutf8")
+
+
 class Fault:
     def __init__(self, name, arg=None):
         if name not in NAMES:
@@ -111,7 +116,7 @@ async def play(fault, provider, entry, channel, reply):
         entry.usage = provider.spoil_usage(name, reply)
         return await finish(channel, entry, reply)
     await PLAYERS[name](fault, provider, channel, reply)
-    return name == "drip"
+    return name in WHOLE
 
 
 async def finish(channel, entry, reply):
