@@ -30,7 +30,7 @@ NAMES = {
     "429": "rate limit, without Retry-After", "429ra": "rate limit, Retry-After: 7",
     "429date": "rate limit, Retry-After: a date",
     "500": "server error", "503": "unavailable", "529": "overloaded",
-    "401": "rejects the gateway's key", "402": "wants money",
+    "401": "rejects the gateway's key", "402": "wants money", "403": "allows the key nothing",
     "302": "redirects", "html": "a page with status 200",
     "badjson": "JSON that breaks off", "badutf8": "bytes that are not UTF-8",
     "huge": "one event, or body, of N MiB", "drip": "one byte a write",
@@ -102,6 +102,7 @@ STATUS_FAULTS = {
     "529": (529, "Overloaded", []),
     "401": (401, "Incorrect API key provided.", []),
     "402": (402, "Your credit balance is too low.", []),
+    "403": (403, "The key has no permission for this model.", []),
 }
 
 
