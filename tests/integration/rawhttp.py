@@ -67,6 +67,10 @@ class Connection:
         part, _, self.data = self.data.partition(mark)
         return part
 
+    def read_until(self, mark):
+        """Waits for bytes that may stand in the middle of a response."""
+        return self._until(mark)
+
     def _exactly(self, count):
         while len(self.data) < count:
             self._more()

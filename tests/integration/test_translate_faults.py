@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.integration import grammar
-from tests.integration.gateway import Gateway
+from tests.integration.gateway import Gateway, provider_block
 from tests.integration.rawhttp import Connection
 from tests.integration.shapes import SHAPES
 from tests.integration.test_faults import BEFORE, BROKEN_BODY, WHOLE_STATUS, check_told
@@ -84,6 +84,25 @@ def test_failover_to_another_api(gateway, key, fleet, name, stream):
     assert b"said" in response.body
     asked = [entry.target for entry in fleet.journal.entries()][-2:]
     assert asked == ["/v1/messages", "/v1/chat/completions"]
+
+
+def test_nothing_waits_for_what_follows(binary, fleet, tmp_path):
+    """What came from a provider is told at once: here nothing follows, for a minute."""
+    crossings = [pair for pair in CROSSINGS if pair[1] != "bedrock"]
+    blocks = [provider_block("slow-" + kind, kind, fleet.url(kind), fleet.key(kind))
+              for _, kind in crossings]
+    gateway = Gateway(tmp_path, fleet, providers="\n".join(blocks).replace(
+        "idle_ms: 3000", "idle_ms: 60000"))
+    gateway.start()
+    try:
+        key = gateway.new_key(on_disconnect="cancel")["key"]
+        for name, provider in crossings:
+            with Connection(gateway.connect()) as connection:
+                connection.send(SHAPES[name].ask(key, model="slow-%s/fault-hangmid" % provider,
+                                                 stream=True))
+                connection.read_until(b"You")
+    finally:
+        gateway.stop()
 
 
 def test_strict_key_policy(gateway):
