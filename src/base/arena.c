@@ -2,7 +2,9 @@
  *
  * Chunks up to SPARE_SIZE go to a list of their size when they are released, a few of
  * each for every thread: the requests of a loop look alike, and glibc's own cache ends
- * at 1 KB. Sanitizers see every chunk come and go instead.
+ * at 1 KB. Small sizes are those that fill what malloc gives, since some of them live as
+ * long as a stream; large ones are rounded up coarsely, since they come and go.
+ * Sanitizers see every chunk come and go instead.
  */
 #include "base/arena.h"
 
@@ -21,30 +23,55 @@ struct sl_arena_chunk {
 enum { CHUNK_MAX = 64 * 1024, ALIGNMENT = _Alignof(max_align_t) };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SPARE_SIZE = 0, SPARE_STEP = 64, SPARE_KEPT = 0 };
+enum { SPARE_SIZE = 0, SPARE_KEPT = 0 };
 #else
-enum { SPARE_SIZE = 16 * 1024, SPARE_STEP = 64, SPARE_KEPT = 32 };
+enum { SPARE_SIZE = 16 * 1024, SPARE_KEPT = 32 };
 #endif
+
+enum {
+	SMALL_SIZE = 4096 - 8,
+	SMALL_STEP = 16, /* of malloc; its own word makes all but 8 of it ours */
+	LARGE_STEP = 1024,
+	SMALL_LISTS = SMALL_SIZE / SMALL_STEP + 1,
+};
 
 static _Thread_local struct {
 	struct sl_arena_chunk *first;
 	int                    count;
-} spares[SPARE_SIZE / SPARE_STEP + 1];
+} spares[SMALL_LISTS + SPARE_SIZE / LARGE_STEP + 1];
+
+/* Up to SPARE_SIZE: each list has one size, so that any of its chunks will do. */
+static size_t
+round_up(size_t size)
+{
+	if (size <= SMALL_SIZE)
+		return ((size + 7) & ~(size_t)(SMALL_STEP - 1)) + 8;
+	return (size + LARGE_STEP - 1) & ~(size_t)(LARGE_STEP - 1);
+}
+
+static size_t
+list_of(size_t rounded_size)
+{
+	return rounded_size <= SMALL_SIZE ? rounded_size / SMALL_STEP
+	                                  : SMALL_LISTS + rounded_size / LARGE_STEP;
+}
 
 static struct sl_arena_chunk *
 take_chunk(size_t size)
 {
-	struct sl_arena_chunk *chunk = NULL;
+	struct sl_arena_chunk *chunk;
 
 	if (size <= SPARE_SIZE) {
-		/* Each list has one size, so that any of its chunks will do. */
-		size = (size + SPARE_STEP - 1) & ~(size_t)(SPARE_STEP - 1);
-		chunk = spares[size / SPARE_STEP].first;
-	}
-	if (chunk) {
-		spares[size / SPARE_STEP].first = chunk->below;
-		spares[size / SPARE_STEP].count--;
-		return chunk;
+		size_t at;
+
+		size = round_up(size);
+		at = list_of(size);
+		chunk = spares[at].first;
+		if (chunk) {
+			spares[at].first = chunk->below;
+			spares[at].count--;
+			return chunk;
+		}
 	}
 	chunk = malloc(sizeof(*chunk) + size);
 	if (chunk)
@@ -55,9 +82,9 @@ take_chunk(size_t size)
 static void
 give_chunk(struct sl_arena_chunk *chunk)
 {
-	size_t at = chunk->size / SPARE_STEP;
+	size_t at;
 
-	if (chunk->size > SPARE_SIZE || spares[at].count >= SPARE_KEPT) {
+	if (chunk->size > SPARE_SIZE || spares[at = list_of(chunk->size)].count >= SPARE_KEPT) {
 		free(chunk);
 		return;
 	}

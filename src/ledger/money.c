@@ -99,7 +99,7 @@ record_hold(struct sl_money *money, const struct sl_hold *hold)
 {
 	struct sl_journal_record record = {
 		.kind = MONEY_HOLD,
-		.small = { (uint8_t)hold->scope_count, hold->policy, hold->flags },
+		.small = { hold->scope_count, hold->policy, hold->flags },
 	};
 
 	memcpy(record.body, &hold->record, sizeof(hold->record));
@@ -276,6 +276,12 @@ resets_ms(const struct sl_zone *zone, int window, int32_t day)
 	}
 }
 
+static struct period_sum *
+sum_of(const struct sl_hold *hold, size_t scope, int window)
+{
+	return &hold->account[scope]->sums[window][hold->slot[scope][window]];
+}
+
 static enum sl_err
 refuse(const struct sl_money_request *request, const struct sl_hold *plan, size_t scope,
        enum sl_refused_by by, struct sl_money_refusal *why)
@@ -291,7 +297,7 @@ refuse(const struct sl_money_request *request, const struct sl_hold *plan, size_
 		why->used = account->available;
 	} else {
 		const struct period_sum *sum = by == SL_REFUSED_TOTAL ? &account->total
-		                                                      : plan->sum[scope][by];
+		                                                      : sum_of(plan, scope, (int)by);
 		int64_t wait_ms;
 
 		why->limit = limits->window[by];
@@ -332,9 +338,10 @@ look_up(struct sl_money *money, const struct sl_money_request *request, struct s
 		money_hold_put(&plan->record, i,
 		               (struct money_place){ plan->account[i]->number, day });
 		for (int w = 0; w < SL_WINDOW_TOTAL; w++)
-			plan->sum[i][w] = money_sum(plan->account[i], (enum sl_money_window)w, period[w]);
+			plan->slot[i][w] = (uint8_t)(money_sum(plan->account[i], (enum sl_money_window)w,
+			                                       period[w]) - plan->account[i]->sums[w]);
 	}
-	plan->scope_count = request->scope_count;
+	plan->scope_count = (uint8_t)request->scope_count;
 	return SL_OK;
 }
 
@@ -355,7 +362,7 @@ check(const struct sl_money_request *request, const struct sl_hold *plan, size_t
 		}
 		if (limits->per_request >= 0 && request->amount > limits->per_request)
 			return refuse(request, plan, i, SL_REFUSED_PER_REQUEST, why);
-		over = money_over(plan->account[i], plan->sum[i], limits, request->amount);
+		over = money_over(plan->account[i], plan->slot[i], limits, request->amount);
 		if (over >= 0)
 			return refuse(request, plan, i, (enum sl_refused_by)over, why);
 	}
@@ -370,9 +377,11 @@ move(struct sl_hold *hold, int64_t held, int64_t spent)
 {
 	for (size_t i = 0; i < hold->scope_count; i++) {
 		for (int w = 0; w < SL_WINDOW_TOTAL; w++) {
-			hold->sum[i][w]->held += held;
-			hold->sum[i][w]->spent += spent;
-			assert(hold->sum[i][w]->held >= 0);
+			struct period_sum *sum = sum_of(hold, i, w);
+
+			sum->held += held;
+			sum->spent += spent;
+			assert(sum->held >= 0);
 		}
 		hold->account[i]->total.held += held;
 		hold->account[i]->total.spent += spent;
@@ -389,15 +398,15 @@ put_payer_first(struct sl_hold *plan, size_t payer)
 {
 	struct account *account = plan->account[payer];
 	struct money_place pays = money_hold_place(&plan->record, payer);
-	struct period_sum *sum[SL_WINDOW_TOTAL];
+	uint8_t slot[SL_WINDOW_TOTAL];
 
-	memcpy(sum, plan->sum[payer], sizeof(sum));
+	memcpy(slot, plan->slot[payer], sizeof(slot));
 	plan->account[payer] = plan->account[0];
 	money_hold_put(&plan->record, payer, money_hold_place(&plan->record, 0));
-	memcpy(plan->sum[payer], plan->sum[0], sizeof(sum));
+	memmove(plan->slot[payer], plan->slot[0], sizeof(slot));
 	plan->account[0] = account;
 	money_hold_put(&plan->record, 0, pays);
-	memcpy(plan->sum[0], sum, sizeof(sum));
+	memcpy(plan->slot[0], slot, sizeof(slot));
 }
 
 /* An id that sorts by time: 48 bits of milliseconds, then random ones. */
@@ -492,7 +501,7 @@ try_hold(struct sl_money *money, const struct sl_money_request *request, struct 
 	if (!hold)
 		return SL_EBUSY;
 	memcpy(hold->account, plan.account, sizeof(plan.account));
-	memcpy(hold->sum, plan.sum, sizeof(plan.sum));
+	memcpy(hold->slot, plan.slot, sizeof(plan.slot));
 	hold->record = plan.record;
 	mint_id(hold->record.id, request->now_wall_ms);
 	hold->scope_count = plan.scope_count;

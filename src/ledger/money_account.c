@@ -194,14 +194,14 @@ exceeds(const struct period_sum *sum, int64_t limit, int64_t amount)
 }
 
 int
-money_over(const struct account *account, struct period_sum *const sum[SL_WINDOW_TOTAL],
+money_over(const struct account *account, const uint8_t slot[SL_WINDOW_TOTAL],
            const struct sl_money_limits *limits, int64_t amount)
 {
 	if (exceeds(&account->total, limits->window[SL_WINDOW_TOTAL], amount))
 		return SL_WINDOW_TOTAL;
 	/* The one that lasts longest first: its reset is the one to wait for. */
 	for (int w = SL_WINDOW_MONTH; w >= 0; w--)
-		if (exceeds(sum[w], limits->window[w], amount))
+		if (exceeds(&account->sums[w][slot[w]], limits->window[w], amount))
 			return w;
 	return -1;
 }

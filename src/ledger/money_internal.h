@@ -55,8 +55,8 @@ struct sl_hold {
 	enum hold_state     state;
 	struct sl_list      node;      /* WAITING: in money->waiting; FREE: in money->spare */
 	struct account     *account[SL_MONEY_SCOPES_MAX]; /* the first pays */
-	struct period_sum  *sum[SL_MONEY_SCOPES_MAX][SL_WINDOW_TOTAL];
-	size_t              scope_count;
+	uint8_t             slot[SL_MONEY_SCOPES_MAX][SL_WINDOW_TOTAL]; /* of the account's sums */
+	uint8_t             scope_count;
 	struct money_hold   record;
 	uint8_t             flags, policy;
 	bool                unlimited;
@@ -130,7 +130,7 @@ struct account *money_account_restore(struct sl_money *money,
 struct period_sum *money_sum(struct account *account, enum sl_money_window window,
                              int32_t period);
 /* -1, or the window that cannot take the amount. */
-int money_over(const struct account *account, struct period_sum *const sum[SL_WINDOW_TOTAL],
+int money_over(const struct account *account, const uint8_t slot[SL_WINDOW_TOTAL],
                const struct sl_money_limits *limits, int64_t amount);
 /* Records fit beside those that open holds have in reserve. */
 bool money_room(const struct sl_money *money, size_t records);

@@ -79,7 +79,7 @@ money_slip_take(struct sl_hold *hold)
 	slip->hold = hold->record;
 	slip->cost = 0;
 	slip->seq = 0;
-	slip->scope_count = (uint8_t)hold->scope_count;
+	slip->scope_count = hold->scope_count;
 	set_slip(slip, SLIP_HELD);
 	hold->slip = slip;
 	return true;
