@@ -20,7 +20,7 @@
  * else here changes. Strict holds wait for their own record instead; relaxed ones
  * write a record only when they are settled. Those that nothing limits have a slip
  * instead (money_slip.c), unless that would not do: in strict mode, under a caller's
- * claim, or when there is none left.
+ * claim, for a request's further attempts (each has a row), or when there is none left.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -422,7 +422,10 @@ static bool
 has_slip(const struct sl_money *money, const struct sl_money_request *request,
          struct sl_hold *hold)
 {
-	return request->unlimited && !request->claim && money->durability != SL_DURABLE_STRICT &&
+	enum sl_durability durability = money->durability;
+
+	return request->unlimited && !request->claim && durability != SL_DURABLE_STRICT &&
+	       (request->attempt_no <= 1 || durability == SL_DURABLE_RELAXED) &&
 	       money_slip_take(hold);
 }
 

@@ -402,7 +402,6 @@ sl_spend_end(struct sl_ask *ask)
 
 	if (!spend->open)
 		return;
-	spend->open = false;
 	spend->hold = NULL;
 	if (bought) {
 		usage_so_far(ask, usage);
@@ -420,6 +419,7 @@ sl_spend_end(struct sl_ask *ask)
 	} else {
 		*usage = (struct sl_usage){ 0 };
 	}
+	spend->open = false; /* not before: what is open is counted */
 	spend->bought = spend->bought || bought;
 	spend->priced = spend->priced || priced;
 	if (priced)

@@ -291,6 +291,16 @@ def test_each_attempt_has_a_row(binary, fleet, tmp_path, gateway):
         assert [row["attempt_no"] for row in rows] == [1, 2]
         assert [row["state"] for row in rows] == ["released", "settled"]
         assert rows[0]["request"] == rows[1]["request"]
+        key = other.new_key()["key"]
+        fleet.providers["openai"].plan.add("500")
+        answer = ask(other, key, SHAPES["chat"], model="robust")
+        (row,) = new_rows(other, rows)
+        assert row["attempt_no"] == 2 and row["state"] == "settled", "nothing limits it"
+        assert row["charged"] == told_cost(answer)
+        receipt = other.request("GET", "/v1/receipts/" + answer.header("x-gateway-request-id"),
+                                key=key).json()
+        assert [one["attempt"] for one in receipt["attempts"]] == [2]
+        verify(other)
     finally:
         other.stop()
 
@@ -409,6 +419,21 @@ def test_a_timeout_after_dispatch_is_charged_for_its_input(gateway, fleet):
     (row,) = new_rows(gateway, before)
     assert row["state"] == "settled" and row["usage_source"] == "counted"
     assert 0 < row["charged"] < row["held"]
+
+
+@pytest.mark.parametrize("fault", ["nousage", "nousage stream", "hang"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_what_is_counted_is_the_same_without_limits(gateway, fleet, shape, fault):
+    charged = []
+    for limits in ({"total_budget_usd": 100}, {}):
+        key = gateway.new_key(**limits)["key"]
+        before = settled(gateway)
+        fleet.providers[shape.provider].plan.add(fault.partition(" ")[0])
+        ask(gateway, key, shape, stream="stream" in fault, prompt="hello @in=100 @out=10")
+        (row,) = new_rows(gateway, before)
+        assert row["state"] == "settled" and row["usage_source"] == "counted"
+        charged.append((row["charged"], row["input_tokens"], row["output_tokens"]))
+    assert charged[0] == charged[1] and charged[0][0] > 0 and charged[0][1] > 0
 
 
 # --- a full disk ---------------------------------------------------------------------------
