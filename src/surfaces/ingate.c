@@ -126,11 +126,32 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 
 /* --- usage and budgets ------------------------------------------------------------ */
 
+/* A sum that looks narrowed and is not would be a wrong one. */
+static bool
+is_of_the_whole_key(const struct sl_surface_view *view, struct sl_fault *fault)
+{
+	static const char *const filters[] = { "app_id", "team_id", "provider", "model", "user_id",
+		                               "session_id" };
+
+	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+		if (sl_surface_query(view->query, filters[i]).len == 0)
+			continue;
+		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+		             sl_arena_printf(view->arena, "Usage is summed for the whole key; '%s' "
+		                             "cannot narrow it. Leave it out; GET /admin/spend sums by "
+		                             "team, provider, model and tag.", filters[i]));
+		fault->param = sl_slice_str(filters[i]);
+		return false;
+	}
+	return true;
+}
+
 static bool
 period(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
        struct sl_fault *fault)
 {
-	return sl_surface_period(view, "since", "until", since_wall_ms, until_wall_ms, fault);
+	return is_of_the_whole_key(view, fault) &&
+	       sl_surface_period(view, "since", "until", since_wall_ms, until_wall_ms, fault);
 }
 
 static void

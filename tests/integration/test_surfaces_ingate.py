@@ -205,6 +205,11 @@ def test_usage_and_budgets(gateway, ask):
         assert sum(row["total_input_tokens"] for row in series) == 200 and len(series) <= 2
     assert ask("/api/v1/usage/timeseries?granularity=week", None, None, "GET",
                X_Ingate_Key=made["key"]).status == 400
+    for query in ("provider=anthropic", "since=2026-07-01&model=gpt-4o", "user_id=alice"):
+        for page in ("summary", "timeseries"):
+            answer = ask("/api/v1/usage/%s?%s" % (page, query), None, None, "GET",
+                         X_Ingate_Key=made["key"])
+            assert answer.status == 400 and "whole key" in answer.json()["error"]
     budget = {"id": "key:" + made["id"], "scope": "key", "scope_id": made["id"],
               "soft_limit_usd": None, "hard_limit_usd": 2, "period_type": "monthly"}
     assert read("budgets") == {"data": [budget]}
