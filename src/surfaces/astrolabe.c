@@ -273,8 +273,9 @@ category_of(struct sl_slice category)
 	return "research";
 }
 
+/* A lane that was asked for by name says more than the category. */
 static const char *
-action_of(const char *category)
+action_of(const struct lane *lane, const char *category)
 {
 	static const char *const words[][2] = {
 		{ "coding", "code_edit" },          { "creative", "message_drafting" },
@@ -282,6 +283,10 @@ action_of(const char *category)
 		{ "planning", "message_drafting" },
 	};
 
+	if (lane && strcmp(lane->name, "strict-json") == 0)
+		return "strict_json";
+	if (lane && strcmp(lane->name, "vision") == 0)
+		return "vision_analysis";
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strcmp(category, words[i][0]) == 0)
 			return words[i][1];
@@ -346,7 +351,7 @@ put_class(const struct sl_decision *decision, struct sl_arena *arena,
 		return;
 	sl_surface_put(out, SL_SLICE("x-astrolabe-category"), sl_slice_str(category));
 	sl_surface_put(out, SL_SLICE("x-astrolabe-action-class"),
-	               sl_slice_str(action_of(category)));
+	               sl_slice_str(action_of(lane, category)));
 	sl_surface_put(out, SL_SLICE("x-astrolabe-complexity"),
 	               sl_slice_str(complexity_of(decision)));
 	sl_surface_put(out, SL_SLICE("x-astrolabe-confidence-score"),

@@ -240,6 +240,15 @@ def test_what_the_classifier_saw(gateway, key):
     assert answer.headers["x-astrolabe-decision"] == "routed"
 
 
+@pytest.mark.parametrize("lane, action", [("strict-json", "strict_json"),
+                                          ("vision", "vision_analysis")])
+def test_the_action_of_a_lane(gateway, key, lane, action):
+    answer = gateway.request("POST", "/v1/chat/completions",
+                             dict(CHAT, model="astrolabe/" + lane), key=key)
+    assert answer.headers["x-astrolabe-lane"] == lane, answer.body
+    assert answer.headers["x-astrolabe-action-class"] == action
+
+
 def test_a_lane_may_be_an_alias(gateway, key):
     answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, model="astrolabe/coding"),
                              key=key)
