@@ -28,13 +28,24 @@ enum {
 };
 
 /* Schema n is reached by running migrations[0..n-1]. Never change one that was
- * released; append. */
+ * released; append. The columns of records are no part of them: a new store gets
+ * all at once, because each one that is added to it makes SQLite read its whole
+ * schema again (a million instructions). */
 static const char *const migrations[] = {
 	"CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID, STRICT;"
 	"CREATE TABLE keys(id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE,"
 	" hint TEXT NOT NULL, policy_json TEXT NOT NULL, created_wall_ms INTEGER NOT NULL,"
 	" revoked_wall_ms INTEGER NOT NULL) WITHOUT ROWID, STRICT;"
-	"CREATE TABLE records(id INTEGER PRIMARY KEY) STRICT;"
+	"CREATE TABLE records(id INTEGER PRIMARY KEY"
+#define SL_RECORD_TEXT(name, max_size) ", " #name " TEXT"
+#define SL_RECORD_INT(name)            ", " #name " INTEGER"
+#define USAGE_COLUMN(id, name)         ", " name " INTEGER"
+#include "store/records.def"
+	SL_USAGE_CLASSES(USAGE_COLUMN)
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+#undef USAGE_COLUMN
+	") STRICT;"
 	"CREATE TABLE hours(hour INTEGER NOT NULL, key_id TEXT NOT NULL, team TEXT NOT NULL,"
 	" workspace TEXT NOT NULL, model TEXT NOT NULL, provider TEXT NOT NULL,"
 	" requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL,"

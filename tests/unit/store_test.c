@@ -439,6 +439,11 @@ missing_record_columns_are_added(void **state)
 	run_sql("ALTER TABLE records DROP COLUMN added_us");
 	sl_store_free(open_store());
 	run_sql("SELECT added_us FROM records");
+	/* As the first version began it. */
+	run_sql("DROP TABLE records; CREATE TABLE records(id INTEGER PRIMARY KEY) STRICT");
+	sl_store_free(open_store());
+	run_sql("SELECT request_id, tag, added_us, unpriced, input_tokens, images FROM records"
+	        " INDEXED BY records_by_request WHERE request_id = ''");
 }
 
 static void
