@@ -3,8 +3,9 @@
  * On the loop, sl_telemetry_finish counts into the loop's shard (metrics.c) and
  * appends the encoded row to the loop's queue (row_queue.c): under a microsecond,
  * no lock, and no system call unless the telemetry thread sleeps. That thread
- * takes the rows of all loops together every FLUSH_MS, writes their access-log
- * lines in one write and hands the store one batch at a time:
+ * takes the rows of all loops together every FLUSH_MS (under load BUSY_FLUSH_MS:
+ * fewer and longer transactions), writes their access-log lines in one write and
+ * hands the store one batch at a time:
  *
  *   loop --push--> queue --seen--> log lines
  *                    `------------> batch --store thread--> durable --> freed
@@ -33,6 +34,8 @@
 
 enum {
 	FLUSH_MS = 40,
+	BUSY_FLUSH_MS = 100,
+	BUSY_ROWS = 128,              /* 3,200 a second */
 	RETRY_MS = 200,
 	REPORT_MS = 1000,             /* between two complaints about dropped rows */
 	LAST_TRIES_MS = 3000,         /* an ill store's chance at shutdown */
@@ -362,6 +365,15 @@ wait_until(struct sl_telemetry *telemetry, uint64_t due_ms)
 	pthread_cond_timedwait(&telemetry->wake, &telemetry->lock, &due);
 }
 
+/* How long rows may come together. A backlog of a whole batch waits for nothing more. */
+static unsigned
+flush_ms(const struct sl_telemetry *telemetry)
+{
+	uint64_t pending = sl_telemetry_pending(telemetry);
+
+	return pending >= BUSY_ROWS && pending < BATCH_ROWS ? BUSY_FLUSH_MS : FLUSH_MS;
+}
+
 /* Sleeps while there is nothing to do, then long enough for more rows to come
  * together. False: it is time to stop. */
 static bool
@@ -381,7 +393,7 @@ wait_for_rows(struct sl_telemetry *telemetry)
 				pthread_cond_wait(&telemetry->wake, &telemetry->lock);
 		atomic_store(&telemetry->asleep, false);
 	}
-	due_ms = now_ms() + FLUSH_MS;
+	due_ms = now_ms() + flush_ms(telemetry);
 	while (!telemetry->stopping && now_ms() < due_ms)
 		wait_until(telemetry, due_ms);
 	stopping = telemetry->stopping;
