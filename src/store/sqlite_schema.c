@@ -109,8 +109,8 @@ static const char *const migrations[] = {
 	" input TEXT NOT NULL, response TEXT NOT NULL, created_wall_ms INTEGER NOT NULL,"
 	" size INTEGER NOT NULL) STRICT;"
 	"CREATE INDEX responses_age ON responses(created_wall_ms, id, size);",
-	"CREATE TABLE claims(name BLOB PRIMARY KEY, digest BLOB NOT NULL, request BLOB NOT NULL,"
-	" expires_wall_ms INTEGER NOT NULL, charged INTEGER NOT NULL) WITHOUT ROWID, STRICT;",
+	("CREATE TABLE claims(name BLOB PRIMARY KEY, digest BLOB NOT NULL, request BLOB NOT NULL,"
+	" expires_wall_ms INTEGER NOT NULL, charged INTEGER NOT NULL) WITHOUT ROWID, STRICT;"),
 	"ALTER TABLE answers ADD COLUMN told TEXT NOT NULL DEFAULT '';",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
