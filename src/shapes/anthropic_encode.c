@@ -692,6 +692,42 @@ put_own(struct encoding *e)
 	sl_encode_extras(e->encode, &e->w);
 }
 
+static bool
+is_white(struct encoding *e, struct sl_json value)
+{
+	struct sl_slice text;
+
+	return value.type == SL_JSON_STRING && sl_json_string(value, e->encode->arena, &text) &&
+	       sl_slice_trim(text).len == 0;
+}
+
+/* Sequences of white space alone are refused by the API. */
+static void
+put_stop(struct encoding *e)
+{
+	struct sl_json value = sl_encode_takes(e->encode, SL_PARAM_STOP);
+	size_t kept = 0, lost = 0;
+
+	for (struct sl_json_iter it = sl_json_iter(value);
+	     value.type == SL_JSON_ARRAY && sl_json_next(&it);)
+		*(is_white(e, it.value) ? &lost : &kept) += 1;
+	if (lost)
+		sl_note(e->encode->notes, SL_NOTE_parameter_dropped,
+		        &e->encode->dialog->params[SL_PARAM_STOP].where);
+	if (value.type == SL_JSON_NONE || (lost && !kept))
+		return;
+	sl_json_key(&e->w, "stop_sequences");
+	if (!lost) {
+		sl_json_put_raw(&e->w, value.raw);
+		return;
+	}
+	sl_json_arr(&e->w);
+	for (struct sl_json_iter it = sl_json_iter(value); sl_json_next(&it);)
+		if (!is_white(e, it.value))
+			sl_json_put_raw(&e->w, it.value.raw);
+	sl_json_arr_end(&e->w);
+}
+
 enum sl_err
 sl_anthropic_encode(struct sl_encode *encode)
 {
@@ -714,7 +750,7 @@ sl_anthropic_encode(struct sl_encode *encode)
 	put_thinking_mode(&e);
 	put_output_config(&e);
 	put_sampling(&e);
-	sl_encode_param(encode, &e.w, SL_PARAM_STOP, "stop_sequences");
+	put_stop(&e);
 	put_user(&e);
 	put_tier(&e);
 	put_own(&e);

@@ -128,6 +128,14 @@ def test_another_value_is_a_loss(gateway, key):
     assert (status, json.loads(body)["error"]["param"]) == (400, "temperature")
 
 
+def test_a_stop_that_the_target_refuses(gateway, key, fleet):
+    ask = {"model": CLAUDE, "messages": HELLO, "stop": ["\n", "END"], "max_tokens": 50}
+    status, headers, _ = post(gateway, key, "/v1/chat/completions", ask)
+    assert status == 200
+    assert headers["x-gateway-translation-warnings"] == "parameter_dropped;/stop"
+    assert json.loads(fleet.journal.last().body)["stop_sequences"] == ["END"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_ids_of_another_provider_for_mistral(chat, fleet, stream):
     """A conversation that began elsewhere goes on where ids are nine letters and digits."""

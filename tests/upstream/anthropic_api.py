@@ -184,6 +184,12 @@ def check_thinking(body):
     return True
 
 
+def check_stop(body):
+    for stop in body.get("stop_sequences") or []:
+        expect(str(stop).strip(), "stop_sequences: each stop sequence must contain non-whitespace",
+               "stop_sequences")
+
+
 def check_sampling(body):
     """Models behind Opus 4.6 take no sampling, those of version 4 one parameter only."""
     model = body["model"]
@@ -271,6 +277,7 @@ class Anthropic(Provider):
         if not counting:
             check_thinking(body)
             check_sampling(body)
+            check_stop(body)
 
     # -- replies -------------------------------------------------------------
     def messages(self, body, entry):
