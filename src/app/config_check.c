@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "model/catalog.h"
+#include "net/resolve.h"
 #include "providers/provider.h"
 #include "routing/stack.h"
 
@@ -425,6 +426,23 @@ check_tenants(struct check *check)
 		                 offsetof(struct sl_config_workspace, slug), "other workspaces");
 }
 
+static void
+check_dns(struct check *check)
+{
+	const struct sl_config_strings *servers = &check->config->dns_servers;
+
+	if (servers->count > SL_RESOLVE_SERVERS_MAX)
+		sl_config_error(check->loader->report, sl_loader_where(check->loader, servers),
+		                "dns.servers: more than %d — keep those that answer first",
+		                SL_RESOLVE_SERVERS_MAX);
+	for (size_t i = 0; i < servers->count; i++)
+		if (!sl_resolve_is_server(servers->items[i]))
+			sl_config_error(check->loader->report,
+			                sl_loader_where(check->loader, &servers->items[i]),
+			                "dns.servers: not the address of a server — write 10.0.0.53, "
+			                "127.0.0.1:5353 or [fd00::53]:53");
+}
+
 void
 sl_loader_check(struct sl_loader *loader)
 {
@@ -449,6 +467,7 @@ sl_loader_check(struct sl_loader *loader)
 	check_routes(&check);
 	check_tenants(&check);
 	sl_loader_check_ranges(loader, &config->media.allow_cidr);
+	check_dns(&check);
 	for (size_t i = 0; i < config->price_count; i++)
 		if (sl_config_names_find(&check.providers, config->prices[i].provider) < 0)
 			sl_config_error(loader->report,

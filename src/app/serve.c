@@ -32,6 +32,7 @@
 #include "ledger/answers.h"
 #include "ledger/key.h"
 #include "ledger/tenants.h"
+#include "net/resolve.h"
 #include "pipeline/agent_book.h"
 #include "pipeline/alerts.h"
 #include "pipeline/queue.h"
@@ -357,6 +358,7 @@ start(struct sl_app *app, struct sl_buf *reason)
 	config = sl_world_config(app->world);
 	app->keys_required = config->keys_required;
 	sl_log_init(log_level(config->log_level), STDERR_FILENO);
+	sl_resolve_use_servers(config->dns_servers.items, config->dns_servers.count);
 	raise_fd_limit(app, config->limits.connections);
 	size_fd_table(config->limits.connections);
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());

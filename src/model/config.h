@@ -223,6 +223,7 @@ struct sl_config {
 	bool                         access_log;
 	uint64_t                     shutdown_grace_ms;
 	struct sl_config_strings     cors_origins; /* empty: CORS is off; "*" allowed */
+	struct sl_config_strings     dns_servers; /* empty: those of /etc/resolv.conf */
 	struct sl_slice              catalog;   /* path; empty: the built-in one */
 	struct sl_config_limits      limits;
 	struct sl_config_media       media;

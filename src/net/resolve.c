@@ -16,6 +16,7 @@
 #include <ares.h>
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -32,6 +33,9 @@ enum {
 	CONFIG_CHECK_MS = 5000,
 	HOST_MAX = 253,          /* RFC 1035 */
 };
+
+/* As c-ares reads it; empty: /etc/resolv.conf. Written before the loops run. */
+static char servers_text[SL_RESOLVE_SERVERS_MAX * (INET6_ADDRSTRLEN + sizeof("[]:65535,"))];
 
 enum entry_state { ENTRY_ASKED, ENTRY_KNOWN, ENTRY_FAILED };
 
@@ -159,6 +163,11 @@ open_channel(struct sl_resolver *resolver)
 	                      ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
 	                          ARES_OPT_SOCK_STATE_CB) != ARES_SUCCESS)
 		return SL_ERESOLVE;
+	if (*servers_text &&
+	    ares_set_servers_ports_csv(resolver->channel, servers_text) != ARES_SUCCESS) {
+		ares_destroy(resolver->channel);
+		return SL_ERESOLVE;
+	}
 	resolver->has_channel = true;
 	return SL_OK;
 }
@@ -247,9 +256,10 @@ failure_text(int status)
 	case ARES_ENODATA:
 		return "the name has no address (check its spelling)";
 	case ARES_ETIMEOUT:
-		return "no name server answered (check /etc/resolv.conf)";
+		return "no name server answered (check dns.servers, or /etc/resolv.conf)";
 	case ARES_ECONNREFUSED:
-		return "the name server refused the connection (check /etc/resolv.conf)";
+		return "the name server refused the connection (check dns.servers, or "
+		       "/etc/resolv.conf)";
 	default:
 		return ares_strerror(status);
 	}
@@ -453,6 +463,46 @@ sl_resolve_cancel(struct sl_resolve *resolve)
 {
 	if (resolve->node.next)
 		sl_list_remove(&resolve->node);
+}
+
+bool
+sl_resolve_is_server(struct sl_slice server)
+{
+	union sl_address address;
+	struct sl_slice host = server;
+	size_t at = server.len;
+	unsigned port = 0;
+
+	if (is_literal(server, &address))
+		return true;
+	while (at > 0 && server.ptr[at - 1] >= '0' && server.ptr[at - 1] <= '9')
+		at--;
+	if (at < 2 || server.ptr[at - 1] != ':' || server.len - at > 5)
+		return false;
+	for (size_t i = at; i < server.len; i++)
+		port = port * 10 + (unsigned)(server.ptr[i] - '0');
+	host.len = at - 1;
+	if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
+		host = sl_slice_make(host.ptr + 1, host.len - 2);
+	else if (memchr(host.ptr, ':', host.len))
+		return false;
+	return port > 0 && port <= UINT16_MAX && is_literal(host, &address);
+}
+
+enum sl_err
+sl_resolve_use_servers(const struct sl_slice *servers, size_t count)
+{
+	size_t len = 0;
+
+	if (count > SL_RESOLVE_SERVERS_MAX)
+		return SL_ELIMIT;
+	for (size_t i = 0; i < count; i++)
+		if (!sl_resolve_is_server(servers[i]))
+			return SL_EINVAL;
+	for (size_t i = 0; i < count; i++)
+		len += (size_t)snprintf(servers_text + len, sizeof(servers_text) - len, "%s%.*s",
+		                        i ? "," : "", SL_ARG(servers[i]));
+	return SL_OK;
 }
 
 static void

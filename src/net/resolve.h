@@ -38,6 +38,13 @@ struct sl_resolved {
 	const char      *detail; /* static text, on failure */
 };
 
+/* Servers to ask instead of those of /etc/resolv.conf, for all resolvers: IP literals, with
+ * ":PORT" where it is not 53 (IPv6 then in brackets). Before the first question, by one
+ * thread. SL_EINVAL: one of them is none; SL_ELIMIT: too many. */
+enum { SL_RESOLVE_SERVERS_MAX = 8 };
+bool sl_resolve_is_server(struct sl_slice server);
+enum sl_err sl_resolve_use_servers(const struct sl_slice *servers, size_t count);
+
 struct sl_resolver *sl_resolver_new(struct sl_loop *loop);
 /* No question may be open. */
 void sl_resolver_free(struct sl_resolver *resolver);
