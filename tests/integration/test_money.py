@@ -312,7 +312,13 @@ def events_of(gateway, fleet, key, shape, prompt):
     return len(shape.frames(ask(gateway, key, shape, prompt=prompt, stream=True).body))
 
 
-def leave_after(gateway, key, shape, prompt, events):
+def asked(fleet, count):
+    """The providers have been asked more often than `count` times."""
+    wait_for(lambda: len(fleet.journal.entries()) > count, what="request to a provider")
+
+
+def leave_after(gateway, fleet, key, shape, prompt, events):
+    count = len(fleet.journal.entries())
     sock = gateway.connect()
     sock.settimeout(10)
     sock.sendall(shape.ask(key, prompt=prompt, stream=True))
@@ -322,8 +328,7 @@ def leave_after(gateway, key, shape, prompt, events):
         if not got:
             break
         data += got
-    if events == 0:
-        time.sleep(0.05)
+    asked(fleet, count)
     sock.close()
 
 
@@ -337,7 +342,7 @@ def test_the_caller_leaves_at_every_event(gateway, fleet, shape, mode):
     full = int(100 * price_of(shape)[0] * 1000 + 20 * price_of(shape)[1] * 1000)
     for events in range(count + 1):
         before = settled(gateway)
-        leave_after(gateway, key, shape, prompt, events)
+        leave_after(gateway, fleet, key, shape, prompt, events)
         wait_for(lambda: len(attempts(gateway)) > len(before), what="row")
         (row,) = new_rows(gateway, before)
         assert row["state"] == "settled", events
@@ -353,9 +358,10 @@ def test_the_caller_leaves_at_every_event(gateway, fleet, shape, mode):
 def test_whole_answers_are_drained_too(gateway, fleet):
     key = gateway.new_key(total_budget_usd=100)["key"]
     before = settled(gateway)
+    count = len(fleet.journal.entries())
     sock = gateway.connect()
     sock.sendall(SHAPES["chat"].ask(key, prompt="x @in=100 @out=20 @first=0.5"))
-    time.sleep(0.2)
+    asked(fleet, count)
     sock.close()
     (row,) = new_rows(gateway, before)
     assert row["usage_source"] == "reported" and row["charged"] == 140000
@@ -366,7 +372,7 @@ def test_a_drain_ends(binary, fleet, tmp_path, gateway):
     other = Gateway(tmp_path, fleet, extra="limits: {drain_ms: 300}").start()
     try:
         key = other.new_key(total_budget_usd=100)["key"]
-        leave_after(other, key, SHAPES["chat"], "x @words=200 @pause=0.1", 3)
+        leave_after(other, fleet, key, SHAPES["chat"], "x @words=200 @pause=0.1", 3)
         wait_for(lambda: len(attempts(other)) == 1, what="row")
         begin = time.monotonic()
         (row,) = settled(other)
@@ -380,7 +386,7 @@ def test_a_drain_ends(binary, fleet, tmp_path, gateway):
 def test_drains_are_finished_before_the_process_ends(binary, fleet, tmp_path, gateway):
     other = Gateway(tmp_path, fleet).start()
     key = other.new_key(total_budget_usd=100)["key"]
-    leave_after(other, key, SHAPES["chat"], "x @in=100 @out=20 @words=30 @pause=0.05", 3)
+    leave_after(other, fleet, key, SHAPES["chat"], "x @in=100 @out=20 @words=30 @pause=0.05", 3)
     other.stop()
     (row,) = attempts(other)
     assert (row["state"], row["usage_source"], row["charged"]) == ("settled", "reported", 140000)
@@ -544,12 +550,12 @@ def test_the_same_again_is_bought_once(gateway, fleet, shape, stream):
 def test_in_flight_is_a_conflict_with_a_moment_to_wait(gateway, fleet):
     key = gateway.new_key(total_budget_usd=100)["key"]
     body = SHAPES["chat"].body("gpt-4o-mini", "x @first=1 @in=100 @out=10", True)
-    sock = gateway.connect()
+    sock, count = gateway.connect(), len(fleet.journal.entries())
     data = json.dumps(body).encode()
     sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "
                  + key.encode() + b"\r\nIdempotency-Key: slow\r\nContent-Type: application/json"
                  b"\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
-    time.sleep(0.3)
+    asked(fleet, count)
     again = gateway.request("POST", "/v1/chat/completions", data, key=key,
                             headers={"Idempotency-Key": "slow"})
     assert again.status == 409 and again.headers["retry-after"] == "1"
