@@ -6,6 +6,10 @@
  *   (none) --start--> ASKED --answer--> KNOWN --expires--> (none)
  *                       '-----failure--> FAILED --2 s-----> (none)
  *
+ * Both kinds of address are asked for at once. Addresses of one kind are enough
+ * when the other kind has not come a moment later: there are name servers that
+ * never answer for IPv6. What comes after that is added for the next caller.
+ *
  * c-ares tells which sockets it watches and when it wants to be called; both
  * are mapped to the loop. The channel is made anew when /etc/resolv.conf
  * changed (a laptop moved to another network), looked at every few seconds at
@@ -31,6 +35,7 @@ enum {
 	QUERY_TIMEOUT_MS = 2000, /* first try; c-ares doubles it */
 	QUERY_TRIES = 3,
 	CONFIG_CHECK_MS = 5000,
+	GRACE_MS = 50,           /* for the other kind of address; RFC 8305, 3 */
 	HOST_MAX = 253,          /* RFC 1035 */
 };
 
@@ -45,6 +50,10 @@ struct entry {
 	struct sl_resolver *resolver;
 	enum entry_state    state;
 	bool                telling; /* its waiters are being called: not to be freed */
+	uint8_t             pending; /* questions that are not answered: not to be freed */
+	int                 failure; /* of c-ares; the one that says most */
+	struct sl_timer     grace;   /* runs while one kind of address is there */
+	uint64_t            ttl_ms;  /* of the address that expires first */
 	enum sl_err         err;
 	const char         *detail;
 	uint64_t            due_ms;
@@ -206,7 +215,7 @@ free_entry(struct entry *entry)
 static bool
 is_idle(const struct entry *entry)
 {
-	return entry->state != ENTRY_ASKED && !entry->telling;
+	return entry->state != ENTRY_ASKED && !entry->telling && entry->pending == 0;
 }
 
 static struct entry *
@@ -266,16 +275,14 @@ failure_text(int status)
 }
 
 static void
-take_answers(struct entry *entry, const struct ares_addrinfo *result)
+add_addresses(struct entry *entry, const struct ares_addrinfo *result)
 {
-	uint64_t ttl_ms = TTL_MAX_MS;
+	size_t most = entry->count + SL_RESOLVE_MAX / 2; /* the other kind has a place too */
 
-	entry->count = 0;
-	for (const struct ares_addrinfo_node *node = result->nodes; node; node = node->ai_next) {
+	for (const struct ares_addrinfo_node *node = result->nodes; node && entry->count < most;
+	     node = node->ai_next) {
 		union sl_address *address = &entry->addresses[entry->count];
 
-		if (entry->count == SL_RESOLVE_MAX)
-			break;
 		memset(address, 0, sizeof(*address));
 		if (node->ai_family == AF_INET)
 			memcpy(&address->in, node->ai_addr, sizeof(address->in));
@@ -284,13 +291,9 @@ take_answers(struct entry *entry, const struct ares_addrinfo *result)
 		else
 			continue;
 		entry->count++;
-		if (node->ai_ttl >= 0 && (uint64_t)node->ai_ttl * 1000 < ttl_ms)
-			ttl_ms = (uint64_t)node->ai_ttl * 1000;
+		if (node->ai_ttl >= 0 && (uint64_t)node->ai_ttl * 1000 < entry->ttl_ms)
+			entry->ttl_ms = (uint64_t)node->ai_ttl * 1000;
 	}
-	entry->state = ENTRY_KNOWN;
-	entry->err = SL_OK;
-	entry->due_ms = sl_loop_now_ms(entry->resolver->loop) +
-	                (ttl_ms < TTL_MIN_MS ? TTL_MIN_MS : ttl_ms);
 }
 
 /* Tells all who wait. What they do may add questions, also for this name: the
@@ -311,24 +314,52 @@ tell(struct entry *entry)
 }
 
 static void
+conclude(struct entry *entry)
+{
+	uint64_t now_ms = sl_loop_now_ms(entry->resolver->loop);
+
+	sl_timer_clear(&entry->grace);
+	if (entry->count > 0) {
+		entry->state = ENTRY_KNOWN;
+		entry->err = SL_OK;
+		entry->due_ms = now_ms +
+		                (entry->ttl_ms < TTL_MIN_MS ? TTL_MIN_MS : entry->ttl_ms);
+	} else {
+		entry->state = ENTRY_FAILED;
+		entry->err = SL_ERESOLVE;
+		entry->detail = failure_text(entry->failure);
+		entry->due_ms = now_ms + NEGATIVE_MS;
+	}
+	tell(entry);
+}
+
+static void
+on_grace(struct sl_timer *timer)
+{
+	conclude(SL_CONTAINER(timer, struct entry, grace));
+}
+
+static void
 on_answer(void *context, int status, int timeouts, struct ares_addrinfo *result)
 {
 	struct entry *entry = context;
 
 	(void)timeouts;
 	entry->resolver->asked_count--;
+	entry->pending--;
 	if (status == ARES_SUCCESS && result)
-		take_answers(entry, result);
-	if (status != ARES_SUCCESS || entry->count == 0) {
-		entry->state = ENTRY_FAILED;
-		entry->err = SL_ERESOLVE;
-		entry->count = 0;
-		entry->detail = failure_text(status == ARES_SUCCESS ? ARES_ENODATA : status);
-		entry->due_ms = sl_loop_now_ms(entry->resolver->loop) + NEGATIVE_MS;
-	}
+		add_addresses(entry, result);
+	/* That a name has no address of one kind says less than any other failure. */
+	else if (entry->failure == ARES_ENODATA || entry->failure == ARES_ENOTFOUND)
+		entry->failure = status;
 	if (result)
 		ares_freeaddrinfo(result);
-	tell(entry);
+	if (entry->state != ENTRY_ASKED)
+		return;
+	if (entry->pending == 0)
+		conclude(entry);
+	else if (entry->count > 0)
+		sl_timer_set(entry->resolver->loop, &entry->grace, GRACE_MS);
 }
 
 /* --- questions ------------------------------------------------------------------- */
@@ -403,6 +434,9 @@ add_entry(struct sl_resolver *resolver, struct sl_slice host)
 		return NULL;
 	entry->resolver = resolver;
 	entry->state = ENTRY_ASKED;
+	entry->failure = ARES_ENODATA;
+	entry->ttl_ms = TTL_MAX_MS;
+	entry->grace.on_due = on_grace;
 	memcpy(entry->host, host.ptr, host.len);
 	sl_list_init(&entry->waiting);
 	sl_list_push_front(&resolver->entries, &entry->node);
@@ -413,14 +447,19 @@ add_entry(struct sl_resolver *resolver, struct sl_slice host)
 static void
 ask(struct entry *entry)
 {
+	static const int families[] = { AF_INET6, AF_INET };
 	struct sl_resolver *resolver = entry->resolver;
-	struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT,
-		                             .ai_family = AF_UNSPEC,
-		                             .ai_socktype = SOCK_STREAM };
 
-	resolver->asked_count++;
+	entry->pending = sizeof(families) / sizeof(families[0]);
+	resolver->asked_count += entry->pending;
 	/* May answer before it returns: a line in /etc/hosts, or no server. */
-	ares_getaddrinfo(resolver->channel, entry->host, NULL, &hints, on_answer, entry);
+	for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+		struct ares_addrinfo_hints hints = { .ai_flags = ARES_AI_NOSORT,
+			                             .ai_family = families[i],
+			                             .ai_socktype = SOCK_STREAM };
+
+		ares_getaddrinfo(resolver->channel, entry->host, NULL, &hints, on_answer, entry);
+	}
 	arm_timer(resolver);
 }
 

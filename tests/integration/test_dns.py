@@ -1,4 +1,4 @@
-"""Name servers that misbehave: silent, denying, failing or dead.
+"""Name servers that misbehave: silent, denying, failing, dead, or mute about one kind of address.
 
 A small server of names on the loopback answers as its names say. No fault may hold up
 another request.
@@ -13,12 +13,13 @@ import pytest
 
 from tests.integration.gateway import Gateway, provider_block
 
-A = 1
+A, AAAA = 1, 28
 SERVFAIL, NXDOMAIN = 2, 3
 
 
 class Names(threading.Thread):
-    """By the first label: up, nx, fail, silent. `deaf`: nothing is ever answered."""
+    """By the first label: up, nx, fail, silent, muted (nothing about AAAA). `deaf`: nothing is
+    ever answered."""
 
     def __init__(self, deaf=False):
         super().__init__(daemon=True)
@@ -56,7 +57,7 @@ class Names(threading.Thread):
         question = query[12:at + 5]
         name = labels[0].lower()
         self.asked.append((name, kind))
-        if self.deaf or name == "silent":
+        if self.deaf or name == "silent" or (name == "muted" and kind == AAAA):
             return None
         code = {"nx": NXDOMAIN, "fail": SERVFAIL}.get(name, 0)
         answer = b""
@@ -90,7 +91,7 @@ def start(directory, fleet, servers):
     """One loop, so that whoever blocks it blocks all."""
     port = fleet.url("openai").rsplit(":", 1)[1]
     blocks = []
-    for name in ("up", "nx", "fail", "silent"):
+    for name in ("up", "nx", "fail", "silent", "muted"):
         block = provider_block("dns-" + name, "openai", "http://%s.names.test:%s" % (name, port),
                                fleet.key("openai"), "allow_cidr: [127.0.0.0/8]")
         blocks.append(block.replace("connect_ms: 3000", "connect_ms: 9000"))
@@ -146,6 +147,13 @@ def test_silence_holds_up_nobody_else(gateway, names):
     assert not answers, "the others had to wait for the silent name"
     thread.join(60)
     assert answers and answers[0].status in (502, 503, 504), answers and answers[0].body
+
+
+def test_silence_about_one_kind_of_address(gateway, names):
+    """An answer of the other kind is enough."""
+    answer = ask(gateway, "dns-muted")
+    assert ("muted", AAAA) in names.asked
+    assert answer.status == 200, answer.body
 
 
 def test_the_second_server_is_asked(fleet, names, deaf, tmp_path):
