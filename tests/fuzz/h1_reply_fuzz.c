@@ -76,10 +76,11 @@ static struct sl_upstream *
 open_exchange(struct sl_pool *pool, struct sl_fetch *fetch)
 {
 	struct sl_upstream *up = calloc(1, sizeof(*up));
-	struct sl_flight *flight = calloc(1, sizeof(*flight));
+	struct sl_flight *flight = sl_block_alloc(sizeof(*flight));
 
 	if (!up || !flight)
 		abort();
+	*flight = (struct sl_flight){ 0 };
 	up->client = client;
 	up->pool = pool;
 	up->sock.fd = up->io.fd = -1;
