@@ -60,10 +60,23 @@ prices:
 """
 
 
+given_ports = set()
+
+
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """Nothing listens there, and nobody here was given it before."""
+    while True:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
+
+
+# Bound and never listening: connections are refused, and nobody else gets the port.
+closed = socket.socket()
+closed.bind(("127.0.0.1", 0))
 
 
 def provider_block(name, kind, base_url, key=None, extra="", auth="none"):
@@ -88,7 +101,8 @@ def fleet_providers(fleet):
     blocks.append(provider_block("mistral", "mistral", fleet.url("mistral"), fleet.key("mistral")))
     blocks.append(provider_block("openai-b", "openai", fleet.url("openai-b"),
                                  fleet.key("openai-b")))
-    blocks.append(provider_block("refused", "openai", "http://127.0.0.1:%d/v1" % free_port(), "k"))
+    blocks.append(provider_block("refused", "openai",
+                                 "http://127.0.0.1:%d/v1" % closed.getsockname()[1], "k"))
     return "\n".join(blocks)
 
 
