@@ -122,7 +122,7 @@ def each_allocation(gateway, failing, act, step=1):
             break
     else:
         raise AssertionError("allocations without end")
-    assert successes > 5
+    assert successes > 0, "no allocation was ever refused"
     now = settled(gateway)
     assert now["sluice_exchanges"] <= 1
     act()
