@@ -21,10 +21,8 @@
 #include <stdlib.h>
 
 #include "base/rand.h"
-#include "store/sqlite_money.h"
+#include "store/sqlite_internal.h"
 #include "store/sqlite_schema.h"
-#include "store/sqlite_responses.h"
-#include "store/sqlite_tenants.h"
 #include "store/store.h"
 
 enum {
@@ -146,59 +144,18 @@ struct sum {
 };
 
 struct conn {
-	sqlite3      *db;
-	int           lock_fd; /* -1: in memory */
-	sqlite3_stmt *statements[STATEMENT_COUNT];
-	uint64_t      record_seq;
-	struct sum    sums[SUMS];
-	size_t        sum_count;
-	struct sl_sqlite_money money;
-	struct sl_sqlite_tenants tenants;
-	struct sl_sqlite_responses responses;
+	sqlite3              *db;
+	int                   lock_fd; /* -1: in memory */
+	struct sl_sqlite_part parts[SL_SQLITE_PARTS];
+	uint64_t              record_seq;
+	struct sum            sums[SUMS];
+	size_t                sum_count;
 };
 
-struct sl_sqlite_money *
-sl_sqlite_money(void *conn)
+struct sl_sqlite_part *
+sl_sqlite_part(void *conn, enum sl_sqlite_part_id id)
 {
-	return &((struct conn *)conn)->money;
-}
-
-struct sl_sqlite_tenants *
-sl_sqlite_tenants(void *conn)
-{
-	return &((struct conn *)conn)->tenants;
-}
-
-struct sl_sqlite_responses *
-sl_sqlite_responses(void *conn)
-{
-	return &((struct conn *)conn)->responses;
-}
-
-/* --- errors ---------------------------------------------------------------- */
-
-enum sl_err
-sl_sqlite_error(int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_OK:
-	case SQLITE_DONE:
-	case SQLITE_ROW:
-		return SL_OK;
-	case SQLITE_FULL:
-		return SL_EFULL;
-	case SQLITE_NOMEM:
-		return SL_ENOMEM;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return SL_EBUSY;
-	case SQLITE_CONSTRAINT:
-		return SL_EEXIST;
-	case SQLITE_TOOBIG:
-		return SL_ELIMIT;
-	default:
-		return SL_EIO;
-	}
+	return &((struct conn *)conn)->parts[id];
 }
 
 /* --- statements ------------------------------------------------------------ */
@@ -207,27 +164,7 @@ sl_sqlite_error(int rc)
 static sqlite3_stmt *
 statement(struct conn *conn, enum statement which)
 {
-	if (!conn->statements[which])
-		sqlite3_prepare_v3(conn->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
-		                   &conn->statements[which], NULL);
-	return conn->statements[which];
-}
-
-static void
-bind_text(sqlite3_stmt *stmt, int at, struct sl_slice text)
-{
-	/* The empty text, not NULL, for an empty slice. */
-	sqlite3_bind_text(stmt, at, text.len ? text.ptr : "", (int)text.len, SQLITE_STATIC);
-}
-
-/* Runs a statement that returns no rows and makes it ready for the next time. */
-static int
-step_once(sqlite3_stmt *stmt)
-{
-	int rc = sqlite3_step(stmt);
-	int reset_rc = sqlite3_reset(stmt);
-
-	return rc == SQLITE_DONE || rc == SQLITE_ROW ? reset_rc : rc;
+	return sl_sqlite_statement(&conn->parts[SL_SQLITE_CORE], statement_sql, which);
 }
 
 static enum sl_err
@@ -235,15 +172,7 @@ run_plain(struct conn *conn, enum statement which)
 {
 	sqlite3_stmt *stmt = statement(conn, which);
 
-	return sl_sqlite_error(stmt ? step_once(stmt) : sqlite3_errcode(conn->db));
-}
-
-static struct sl_slice
-column_text(sqlite3_stmt *stmt, int at)
-{
-	const void *bytes = sqlite3_column_blob(stmt, at);
-
-	return sl_slice_make(bytes, (size_t)sqlite3_column_bytes(stmt, at));
+	return sl_sqlite_error(stmt ? sl_sqlite_step_once(stmt) : sqlite3_errcode(conn->db));
 }
 
 /* --- transactions ---------------------------------------------------------- */
@@ -305,11 +234,11 @@ sqlite_meta_get(void *conn, const char *name, struct sl_buf *out)
 	int rc;
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
-	bind_text(stmt, 1, sl_slice_str(name));
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
+	sl_sqlite_bind_text(stmt, 1, sl_slice_str(name));
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW)
-		err = sl_buf_append(out, column_text(stmt, 0));
+		err = sl_buf_append(out, sl_sqlite_column(stmt, 0));
 	else
 		err = rc == SQLITE_DONE ? SL_ENOTFOUND : sl_sqlite_error(rc);
 	sqlite3_reset(stmt);
@@ -323,10 +252,10 @@ sqlite_meta_put(void *conn, const char *name, struct sl_slice value)
 	sqlite3_stmt *stmt = statement(c, STATEMENT_META_PUT);
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
-	bind_text(stmt, 1, sl_slice_str(name));
-	sqlite3_bind_blob(stmt, 2, value.len ? value.ptr : "", (int)value.len, SQLITE_STATIC);
-	return sl_sqlite_error(step_once(stmt));
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
+	sl_sqlite_bind_text(stmt, 1, sl_slice_str(name));
+	sl_sqlite_bind_blob(stmt, 2, value.ptr, value.len);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -336,14 +265,14 @@ sqlite_key_put(void *conn, const struct sl_key_row *row)
 	sqlite3_stmt *stmt = statement(c, STATEMENT_KEY_PUT);
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
-	bind_text(stmt, 1, row->id);
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
+	sl_sqlite_bind_text(stmt, 1, row->id);
 	sqlite3_bind_blob(stmt, 2, row->digest, (int)sizeof(row->digest), SQLITE_STATIC);
-	bind_text(stmt, 3, row->hint);
-	bind_text(stmt, 4, row->policy_json);
+	sl_sqlite_bind_text(stmt, 3, row->hint);
+	sl_sqlite_bind_text(stmt, 4, row->policy_json);
 	sqlite3_bind_int64(stmt, 5, row->created_wall_ms);
 	sqlite3_bind_int64(stmt, 6, row->revoked_wall_ms);
-	return sl_sqlite_error(step_once(stmt));
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -355,13 +284,13 @@ sqlite_key_each(void *conn, bool (*each)(void *context, const struct sl_key_row 
 	int rc;
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		struct sl_slice digest = column_text(stmt, 1);
+		struct sl_slice digest = sl_sqlite_column(stmt, 1);
 		struct sl_key_row row = {
-			.id = column_text(stmt, 0),
-			.hint = column_text(stmt, 2),
-			.policy_json = column_text(stmt, 3),
+			.id = sl_sqlite_column(stmt, 0),
+			.hint = sl_sqlite_column(stmt, 2),
+			.policy_json = sl_sqlite_column(stmt, 3),
 			.created_wall_ms = sqlite3_column_int64(stmt, 4),
 			.revoked_wall_ms = sqlite3_column_int64(stmt, 5),
 		};
@@ -389,16 +318,15 @@ sqlite_answer_put(void *conn, const struct sl_answer_row *row)
 	sqlite3_stmt *stmt = statement(c, STATEMENT_ANSWER_PUT);
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
-	sqlite3_bind_blob(stmt, 1, row->id.ptr, (int)row->id.len, SQLITE_STATIC);
-	sqlite3_bind_blob(stmt, 2, row->request.ptr, (int)row->request.len, SQLITE_STATIC);
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
+	sl_sqlite_bind_blob(stmt, 1, row->id.ptr, row->id.len);
+	sl_sqlite_bind_blob(stmt, 2, row->request.ptr, row->request.len);
 	sqlite3_bind_int64(stmt, 3, row->status);
-	bind_text(stmt, 4, row->content_type);
-	sqlite3_bind_blob(stmt, 5, row->body.len ? row->body.ptr : "", (int)row->body.len,
-	                  SQLITE_STATIC);
+	sl_sqlite_bind_text(stmt, 4, row->content_type);
+	sl_sqlite_bind_blob(stmt, 5, row->body.ptr, row->body.len);
 	sqlite3_bind_int64(stmt, 6, row->expires_wall_ms);
-	bind_text(stmt, 7, row->told);
-	return sl_sqlite_error(step_once(stmt));
+	sl_sqlite_bind_text(stmt, 7, row->told);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -410,16 +338,16 @@ sqlite_answer_each(void *conn, bool (*each)(void *context, const struct sl_answe
 	int rc;
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		const struct sl_answer_row row = {
-			.id = column_text(stmt, 0),
-			.request = column_text(stmt, 1),
+			.id = sl_sqlite_column(stmt, 0),
+			.request = sl_sqlite_column(stmt, 1),
 			.status = sqlite3_column_int(stmt, 2),
-			.content_type = column_text(stmt, 3),
-			.body = column_text(stmt, 4),
+			.content_type = sl_sqlite_column(stmt, 3),
+			.body = sl_sqlite_column(stmt, 4),
 			.expires_wall_ms = sqlite3_column_int64(stmt, 5),
-			.told = column_text(stmt, 6),
+			.told = sl_sqlite_column(stmt, 6),
 		};
 
 		if (!each(context, &row)) {
@@ -438,10 +366,10 @@ sqlite_answer_trim(void *conn, int64_t now_wall_ms, size_t most)
 	sqlite3_stmt *stmt = statement(c, STATEMENT_ANSWER_TRIM);
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
 	sqlite3_bind_int64(stmt, 1, now_wall_ms);
 	sqlite3_bind_int64(stmt, 2, (int64_t)most);
-	return sl_sqlite_error(step_once(stmt));
+	return sl_sqlite_run_once(stmt);
 }
 
 /* --- records --------------------------------------------------------------- */
@@ -460,13 +388,13 @@ write_sums(struct conn *conn)
 			continue;
 		sqlite3_bind_int64(stmt, at++, sum->hour);
 		for (int k = 0; k < SL_SPEND_GROUPS; k++)
-			bind_text(stmt, at++, sum->name[k]);
+			sl_sqlite_bind_text(stmt, at++, sum->name[k]);
 		sqlite3_bind_int64(stmt, at++, sum->requests);
 		sqlite3_bind_int64(stmt, at++, sum->input_tokens);
 		sqlite3_bind_int64(stmt, at++, sum->output_tokens);
 		sqlite3_bind_int64(stmt, at++, sum->cost_nanousd);
 		sqlite3_bind_int64(stmt, at++, sum->unpriced);
-		rc = step_once(stmt);
+		rc = sl_sqlite_step_once(stmt);
 		sum->used = false;
 		conn->sum_count--;
 	}
@@ -633,7 +561,7 @@ insert_record(struct conn *conn, sqlite3_stmt *stmt, const struct sl_record_row 
 		int64_t seq = (int64_t)(conn->record_seq++ & ((1u << ID_SHIFT) - 1));
 
 		sqlite3_bind_int64(stmt, 1, id_ms | seq);
-		rc = step_once(stmt) & 0xff;
+		rc = sl_sqlite_step_once(stmt) & 0xff;
 	}
 	return sl_sqlite_error(rc);
 }
@@ -647,7 +575,7 @@ sqlite_records_append(void *conn, struct sl_record_source *source)
 	enum sl_err err = SL_OK;
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
 	bind_nothing(stmt, &bound);
 	while (err == SL_OK && source->next(source, &row)) {
 		err = insert_record(c, stmt, &row, &bound);
@@ -668,7 +596,7 @@ read_record(sqlite3_stmt *stmt, struct sl_record_row *row)
 
 #define IS_NULL (sqlite3_column_type(stmt, at) == SQLITE_NULL)
 #define SL_RECORD_TEXT(name, max_size)                                                 \
-	row->name = column_text(stmt, at);                                             \
+	row->name = sl_sqlite_column(stmt, at);                                             \
 	at++;
 #define SL_RECORD_INT(name)                                                            \
 	row->name = IS_NULL ? SL_RECORD_NULL : sqlite3_column_int64(stmt, at);         \
@@ -691,8 +619,8 @@ sqlite_record_find(void *conn, struct sl_slice request_id,
 	int rc;
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
-	bind_text(stmt, 1, request_id);
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
+	sl_sqlite_bind_text(stmt, 1, request_id);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW) {
 		read_record(stmt, &row);
@@ -767,13 +695,13 @@ sqlite_spend(void *conn, const struct sl_spend_query *query,
 	int rc;
 
 	if (!stmt)
-		return sl_sqlite_error(sqlite3_errcode(c->db));
+		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
 	err = bind_range(c, stmt, query);
 	if (err != SL_OK)
 		return err;
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		struct sl_spend_row row = {
-			.name = column_text(stmt, 0),
+			.name = sl_sqlite_column(stmt, 0),
 			.hour = sqlite3_column_int64(stmt, 1),
 			.requests = sqlite3_column_int64(stmt, 2),
 			.input_tokens = sqlite3_column_int64(stmt, 3),
@@ -811,9 +739,8 @@ open_with(enum sl_err (*open)(struct sl_slice path, sqlite3 **db, int *lock_fd,
 		return err;
 	}
 	conn->record_seq = sl_rand_u64();
-	conn->money.db = conn->db;
-	conn->tenants.db = conn->db;
-	conn->responses.db = conn->db;
+	for (int i = 0; i < SL_SQLITE_PARTS; i++)
+		conn->parts[i].db = conn->db;
 	*out = conn;
 	return SL_OK;
 }
@@ -835,11 +762,9 @@ sqlite_close(void *conn)
 {
 	struct conn *c = conn;
 
-	for (int i = 0; i < STATEMENT_COUNT; i++)
-		sqlite3_finalize(c->statements[i]);
-	sl_sqlite_money_release(&c->money);
-	sl_sqlite_tenants_release(&c->tenants);
-	sl_sqlite_responses_release(&c->responses);
+	for (int part = 0; part < SL_SQLITE_PARTS; part++)
+		for (int i = 0; i < SL_SQLITE_STATEMENTS_MAX; i++)
+			sqlite3_finalize(c->parts[part].statements[i]);
 	sl_sqlite_close(c->db, c->lock_fd);
 	free(c);
 }

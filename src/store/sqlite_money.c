@@ -9,7 +9,7 @@
  * money_credits   external ids of top-ups and corrections, each once
  * money_vouchers  by digest of the code
  */
-#include "store/sqlite_money.h"
+#include "store/sqlite_internal.h"
 
 #include <string.h>
 
@@ -69,7 +69,7 @@ enum statement {
 #undef STATEMENT_ENUM
 	STATEMENT_COUNT,
 };
-_Static_assert((int)STATEMENT_COUNT <= (int)SL_SQLITE_MONEY_STATEMENTS, "room for statements");
+_Static_assert((int)STATEMENT_COUNT <= (int)SL_SQLITE_STATEMENTS_MAX, "room for statements");
 
 static const char *const statement_sql[STATEMENT_COUNT] = {
 #define STATEMENT_SQL(id, sql) sql,
@@ -80,60 +80,20 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 static sqlite3_stmt *
 statement(void *conn, enum statement which)
 {
-	struct sl_sqlite_money *money = sl_sqlite_money(conn);
-
-	if (!money->statements[which])
-		sqlite3_prepare_v3(money->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
-		                   &money->statements[which], NULL);
-	return money->statements[which];
+	return sl_sqlite_statement(sl_sqlite_part(conn, SL_SQLITE_MONEY), statement_sql, which);
 }
 
 static enum sl_err
 unprepared(void *conn)
 {
-	return sl_sqlite_error(sqlite3_errcode(sl_sqlite_money(conn)->db));
-}
-
-void
-sl_sqlite_money_release(struct sl_sqlite_money *money)
-{
-	for (int i = 0; i < STATEMENT_COUNT; i++)
-		sqlite3_finalize(money->statements[i]);
-}
-
-static enum sl_err
-run_once(sqlite3_stmt *stmt)
-{
-	int rc = sqlite3_step(stmt), reset_rc = sqlite3_reset(stmt);
-
-	return sl_sqlite_error(rc == SQLITE_DONE || rc == SQLITE_ROW ? reset_rc : rc);
-}
-
-static void
-bind_bytes(sqlite3_stmt *stmt, int at, const void *bytes, size_t size)
-{
-	sqlite3_bind_blob(stmt, at, size ? bytes : "", (int)size, SQLITE_STATIC);
-}
-
-static void
-bind_text(sqlite3_stmt *stmt, int at, struct sl_slice text)
-{
-	sqlite3_bind_text(stmt, at, text.len ? text.ptr : "", (int)text.len, SQLITE_STATIC);
-}
-
-static struct sl_slice
-column(sqlite3_stmt *stmt, int at)
-{
-	const void *bytes = sqlite3_column_blob(stmt, at);
-
-	return sl_slice_make(bytes, (size_t)sqlite3_column_bytes(stmt, at));
+	return sl_sqlite_unprepared(sl_sqlite_part(conn, SL_SQLITE_MONEY));
 }
 
 /* False: the row is damaged. */
 static bool
 column_bytes(sqlite3_stmt *stmt, int at, void *out, size_t size)
 {
-	struct sl_slice bytes = column(stmt, at);
+	struct sl_slice bytes = sl_sqlite_column(stmt, at);
 
 	if (bytes.len != size)
 		return false;
@@ -168,9 +128,9 @@ owner_put(void *conn, const struct sl_money_owner_row *row)
 		return unprepared(conn);
 	sqlite3_bind_int64(stmt, 1, row->number);
 	sqlite3_bind_int64(stmt, 2, row->kind);
-	bind_text(stmt, 3, row->name);
+	sl_sqlite_bind_text(stmt, 3, row->name);
 	sqlite3_bind_int64(stmt, 4, row->lease_mark);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -182,7 +142,7 @@ lease_put(void *conn, uint32_t number, int64_t mark)
 		return unprepared(conn);
 	sqlite3_bind_int64(stmt, 1, number);
 	sqlite3_bind_int64(stmt, 2, mark);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static bool
@@ -190,7 +150,7 @@ owner_row(sqlite3_stmt *stmt, struct sl_money_owner_row *row)
 {
 	row->number = (uint32_t)sqlite3_column_int64(stmt, 0);
 	row->kind = (uint8_t)sqlite3_column_int64(stmt, 1);
-	row->name = column(stmt, 2);
+	row->name = sl_sqlite_column(stmt, 2);
 	row->lease_mark = sqlite3_column_int64(stmt, 3);
 	return row->number != 0;
 }
@@ -244,8 +204,8 @@ book_put(void *conn, const struct sl_book_row *row)
 	sqlite3_bind_int64(stmt, 1, row->book);
 	sqlite3_bind_int64(stmt, 2, row->balance);
 	sqlite3_bind_int64(stmt, 3, row->entries);
-	bind_bytes(stmt, 4, row->chain, sizeof(row->chain));
-	return run_once(stmt);
+	sl_sqlite_bind_blob(stmt, 4, row->chain, sizeof(row->chain));
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -275,10 +235,10 @@ entry_add(void *conn, const struct sl_entry_row *row)
 	sqlite3_bind_int64(stmt, 3, row->amount);
 	sqlite3_bind_int64(stmt, 4, row->balance);
 	sqlite3_bind_int64(stmt, 5, row->wall_ms);
-	bind_text(stmt, 6, row->kind);
-	bind_bytes(stmt, 7, row->reference.ptr, row->reference.len);
-	bind_bytes(stmt, 8, row->chain, sizeof(row->chain));
-	return run_once(stmt);
+	sl_sqlite_bind_text(stmt, 6, row->kind);
+	sl_sqlite_bind_blob(stmt, 7, row->reference.ptr, row->reference.len);
+	sl_sqlite_bind_blob(stmt, 8, row->chain, sizeof(row->chain));
+	return sl_sqlite_run_once(stmt);
 }
 
 static bool
@@ -290,8 +250,8 @@ entry_row(sqlite3_stmt *stmt, struct sl_entry_row *row)
 	row->amount = sqlite3_column_int64(stmt, 3);
 	row->balance = sqlite3_column_int64(stmt, 4);
 	row->wall_ms = sqlite3_column_int64(stmt, 5);
-	row->kind = column(stmt, 6);
-	row->reference = column(stmt, 7);
+	row->kind = sl_sqlite_column(stmt, 6);
+	row->reference = sl_sqlite_column(stmt, 7);
 	return column_bytes(stmt, 8, row->chain, sizeof(row->chain));
 }
 
@@ -366,15 +326,15 @@ attempt_add(void *conn, const struct sl_attempt_row *row)
 	if (!stmt)
 		return unprepared(conn);
 	pack_scopes(row, &scopes);
-	bind_bytes(stmt, 1, row->id, sizeof(row->id));
-	bind_bytes(stmt, 2, row->request, sizeof(row->request));
+	sl_sqlite_bind_blob(stmt, 1, row->id, sizeof(row->id));
+	sl_sqlite_bind_blob(stmt, 2, row->request, sizeof(row->request));
 	for (int i = 0; i < 6; i++)
 		sqlite3_bind_int64(stmt, 3 + i, numbers[i]);
-	bind_bytes(stmt, 9, &scopes, scopes.last_owner ? sizeof(scopes)
+	sl_sqlite_bind_blob(stmt, 9, &scopes, scopes.last_owner ? sizeof(scopes)
 	                                               : offsetof(struct scopes, last_owner));
 	for (int i = 0; i < 8; i++)
 		sqlite3_bind_int64(stmt, 10 + i, amounts[i]);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -388,11 +348,11 @@ attempt_update(void *conn, const struct sl_attempt_row *row)
 
 	if (!stmt)
 		return unprepared(conn);
-	bind_bytes(stmt, 1, row->id, sizeof(row->id));
+	sl_sqlite_bind_blob(stmt, 1, row->id, sizeof(row->id));
 	for (int i = 0; i < 9; i++)
 		sqlite3_bind_int64(stmt, 2 + i, numbers[i]);
-	err = run_once(stmt);
-	if (err == SL_OK && sqlite3_changes(sl_sqlite_money(conn)->db) != 1)
+	err = sl_sqlite_run_once(stmt);
+	if (err == SL_OK && sqlite3_changes(sqlite3_db_handle(stmt)) != 1)
 		err = SL_ENOTFOUND;
 	return err;
 }
@@ -462,9 +422,9 @@ attempt_of(void *conn, const unsigned char request[16], int64_t since_wall_ms,
 		return unprepared(conn);
 	first_id(since_wall_ms < 0 ? 0 : since_wall_ms, from);
 	first_id(until_wall_ms < 0 ? 0 : until_wall_ms + 1, to);
-	bind_bytes(stmt, 1, request, 16);
-	bind_bytes(stmt, 2, from, sizeof(from));
-	bind_bytes(stmt, 3, to, sizeof(to));
+	sl_sqlite_bind_blob(stmt, 1, request, 16);
+	sl_sqlite_bind_blob(stmt, 2, from, sizeof(from));
+	sl_sqlite_bind_blob(stmt, 3, to, sizeof(to));
 	EACH_ROW(stmt, rc, attempt_row(stmt, &row), each(context, &row));
 	return sl_sqlite_error(rc);
 }
@@ -482,7 +442,7 @@ spent_add(void *conn, const struct sl_spent_row *row)
 	sqlite3_bind_int64(stmt, 2, row->window);
 	sqlite3_bind_int64(stmt, 3, row->period);
 	sqlite3_bind_int64(stmt, 4, row->amount);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static bool
@@ -519,14 +479,14 @@ credit_add(void *conn, struct sl_slice external_id, uint32_t owner, int64_t amou
 
 	if (!add || !same)
 		return unprepared(conn);
-	bind_text(add, 1, external_id);
+	sl_sqlite_bind_text(add, 1, external_id);
 	sqlite3_bind_int64(add, 2, owner);
 	sqlite3_bind_int64(add, 3, amount);
 	sqlite3_bind_int64(add, 4, wall_ms);
-	err = run_once(add);
+	err = sl_sqlite_run_once(add);
 	if (err != SL_EEXIST)
 		return err;
-	bind_text(same, 1, external_id);
+	sl_sqlite_bind_text(same, 1, external_id);
 	sqlite3_bind_int64(same, 2, owner);
 	sqlite3_bind_int64(same, 3, amount);
 	rc = sqlite3_step(same);
@@ -543,10 +503,10 @@ voucher_add(void *conn, const struct sl_voucher_row *row)
 
 	if (!stmt)
 		return unprepared(conn);
-	bind_bytes(stmt, 1, row->code_digest.ptr, row->code_digest.len);
+	sl_sqlite_bind_blob(stmt, 1, row->code_digest.ptr, row->code_digest.len);
 	sqlite3_bind_int64(stmt, 2, row->amount);
 	sqlite3_bind_int64(stmt, 3, row->expires_wall_ms);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -561,7 +521,7 @@ voucher_use(void *conn, struct sl_slice code_digest, uint32_t owner, int64_t now
 
 	if (!get || !use)
 		return unprepared(conn);
-	bind_bytes(get, 1, code_digest.ptr, code_digest.len);
+	sl_sqlite_bind_blob(get, 1, code_digest.ptr, code_digest.len);
 	rc = sqlite3_step(get);
 	if (rc == SQLITE_ROW) {
 		*amount = sqlite3_column_int64(get, 0);
@@ -575,9 +535,9 @@ voucher_use(void *conn, struct sl_slice code_digest, uint32_t owner, int64_t now
 		return used ? SL_EEXIST : sl_sqlite_error(rc);
 	if (expires_wall_ms && now_wall_ms >= expires_wall_ms)
 		return SL_ETIMEDOUT;
-	bind_bytes(use, 1, code_digest.ptr, code_digest.len);
+	sl_sqlite_bind_blob(use, 1, code_digest.ptr, code_digest.len);
 	sqlite3_bind_int64(use, 2, owner);
-	return run_once(use);
+	return sl_sqlite_run_once(use);
 }
 
 /* --- claims ------------------------------------------------------------------------- */
@@ -589,12 +549,12 @@ claim_put(void *conn, const struct sl_claim_row *row)
 
 	if (!stmt)
 		return unprepared(conn);
-	bind_bytes(stmt, 1, row->name.ptr, row->name.len);
-	bind_bytes(stmt, 2, row->digest.ptr, row->digest.len);
-	bind_bytes(stmt, 3, row->request, sizeof(row->request));
+	sl_sqlite_bind_blob(stmt, 1, row->name.ptr, row->name.len);
+	sl_sqlite_bind_blob(stmt, 2, row->digest.ptr, row->digest.len);
+	sl_sqlite_bind_blob(stmt, 3, row->request, sizeof(row->request));
 	sqlite3_bind_int64(stmt, 4, row->expires_wall_ms);
 	sqlite3_bind_int64(stmt, 5, row->charged);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -604,9 +564,9 @@ claim_drop(void *conn, struct sl_slice name, const unsigned char request[16])
 
 	if (!stmt)
 		return unprepared(conn);
-	bind_bytes(stmt, 1, name.ptr, name.len);
-	bind_bytes(stmt, 2, request, 16);
-	return run_once(stmt);
+	sl_sqlite_bind_blob(stmt, 1, name.ptr, name.len);
+	sl_sqlite_bind_blob(stmt, 2, request, 16);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -617,7 +577,7 @@ claim_trim(void *conn, int64_t now_wall_ms)
 	if (!stmt)
 		return unprepared(conn);
 	sqlite3_bind_int64(stmt, 1, now_wall_ms);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static bool

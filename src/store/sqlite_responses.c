@@ -3,9 +3,7 @@
  * responses   by id: whose, after which, the items of the request, the answer. `size` is
  *             what a row counts for; the index on time and size answers every trim.
  */
-#include "store/sqlite_responses.h"
-
-#include "store/sqlite_money.h"
+#include "store/sqlite_internal.h"
 
 #define STATEMENTS(X)                                                                    \
 	X(PUT, "INSERT OR REPLACE INTO responses VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")     \
@@ -23,7 +21,7 @@ enum statement {
 #undef STATEMENT_ENUM
 	STATEMENT_COUNT,
 };
-_Static_assert((int)STATEMENT_COUNT == (int)SL_SQLITE_RESPONSE_STATEMENTS, "room for statements");
+_Static_assert((int)STATEMENT_COUNT <= (int)SL_SQLITE_STATEMENTS_MAX, "room for statements");
 
 static const char *const statement_sql[STATEMENT_COUNT] = {
 #define STATEMENT_SQL(id, sql) sql,
@@ -31,68 +29,33 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 #undef STATEMENT_SQL
 };
 
-/* NULL: *err says why. */
 static sqlite3_stmt *
-statement(void *conn, enum statement which, enum sl_err *err)
+statement(void *conn, enum statement which)
 {
-	struct sl_sqlite_responses *responses = sl_sqlite_responses(conn);
-	sqlite3_stmt **stmt = &responses->statements[which];
-
-	*err = SL_OK;
-	if (!*stmt)
-		sqlite3_prepare_v3(responses->db, statement_sql[which], -1,
-		                   SQLITE_PREPARE_PERSISTENT, stmt, NULL);
-	if (!*stmt)
-		*err = sl_sqlite_error(sqlite3_errcode(responses->db));
-	return *stmt;
-}
-
-void
-sl_sqlite_responses_release(struct sl_sqlite_responses *responses)
-{
-	for (int i = 0; i < STATEMENT_COUNT; i++)
-		sqlite3_finalize(responses->statements[i]);
+	return sl_sqlite_statement(sl_sqlite_part(conn, SL_SQLITE_RESPONSES), statement_sql, which);
 }
 
 static enum sl_err
-run_once(sqlite3_stmt *stmt)
+unprepared(void *conn)
 {
-	int rc = sqlite3_step(stmt), reset_rc = sqlite3_reset(stmt);
-
-	sqlite3_clear_bindings(stmt);
-	return sl_sqlite_error(rc == SQLITE_DONE || rc == SQLITE_ROW ? reset_rc : rc);
-}
-
-static void
-bind_text(sqlite3_stmt *stmt, int at, struct sl_slice text)
-{
-	sqlite3_bind_text(stmt, at, text.len ? text.ptr : "", (int)text.len, SQLITE_STATIC);
-}
-
-static struct sl_slice
-column(sqlite3_stmt *stmt, int at)
-{
-	const void *bytes = sqlite3_column_blob(stmt, at);
-
-	return sl_slice_make(bytes, (size_t)sqlite3_column_bytes(stmt, at));
+	return sl_sqlite_unprepared(sl_sqlite_part(conn, SL_SQLITE_RESPONSES));
 }
 
 static enum sl_err
 response_put(void *conn, const struct sl_response_row *row)
 {
-	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_PUT, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_PUT);
 
 	if (!stmt)
-		return err;
-	bind_text(stmt, 1, row->id);
-	bind_text(stmt, 2, row->owner);
-	bind_text(stmt, 3, row->previous);
-	bind_text(stmt, 4, row->input);
-	bind_text(stmt, 5, row->response);
+		return unprepared(conn);
+	sl_sqlite_bind_text(stmt, 1, row->id);
+	sl_sqlite_bind_text(stmt, 2, row->owner);
+	sl_sqlite_bind_text(stmt, 3, row->previous);
+	sl_sqlite_bind_text(stmt, 4, row->input);
+	sl_sqlite_bind_text(stmt, 5, row->response);
 	sqlite3_bind_int64(stmt, 6, row->created_wall_ms);
 	sqlite3_bind_int64(stmt, 7, (sqlite3_int64)(row->input.len + row->response.len));
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
@@ -100,55 +63,52 @@ response_get(void *conn, struct sl_slice id, struct sl_slice owner,
              enum sl_err (*found)(void *context, const struct sl_response_row *row), void *context)
 {
 	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_GET, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_GET);
 	int rc;
 
 	if (!stmt)
-		return err;
-	bind_text(stmt, 1, id);
-	bind_text(stmt, 2, owner);
+		return unprepared(conn);
+	sl_sqlite_bind_text(stmt, 1, id);
+	sl_sqlite_bind_text(stmt, 2, owner);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW)
 		err = found(context, &(struct sl_response_row){
 		    .id = id,
 		    .owner = owner,
-		    .previous = column(stmt, 0),
-		    .input = column(stmt, 1),
-		    .response = column(stmt, 2),
+		    .previous = sl_sqlite_column(stmt, 0),
+		    .input = sl_sqlite_column(stmt, 1),
+		    .response = sl_sqlite_column(stmt, 2),
 		    .created_wall_ms = sqlite3_column_int64(stmt, 3),
 		});
 	else
 		err = rc == SQLITE_DONE ? SL_ENOTFOUND : sl_sqlite_error(rc);
 	sqlite3_reset(stmt);
-	sqlite3_clear_bindings(stmt);
 	return err;
 }
 
 static enum sl_err
 response_remove(void *conn, struct sl_slice id, struct sl_slice owner)
 {
-	struct sl_sqlite_responses *responses = sl_sqlite_responses(conn);
 	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_REMOVE, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_REMOVE);
 
 	if (!stmt)
-		return err;
-	bind_text(stmt, 1, id);
-	bind_text(stmt, 2, owner);
-	err = run_once(stmt);
-	return err == SL_OK && sqlite3_changes(responses->db) == 0 ? SL_ENOTFOUND : err;
+		return unprepared(conn);
+	sl_sqlite_bind_text(stmt, 1, id);
+	sl_sqlite_bind_text(stmt, 2, owner);
+	err = sl_sqlite_run_once(stmt);
+	return err == SL_OK && sqlite3_changes(sqlite3_db_handle(stmt)) == 0 ? SL_ENOTFOUND : err;
 }
 
 static enum sl_err
 delete_upto(void *conn, enum statement which, int64_t limit)
 {
-	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, which, &err);
+	sqlite3_stmt *stmt = statement(conn, which);
 
 	if (!stmt)
-		return err;
+		return unprepared(conn);
 	sqlite3_bind_int64(stmt, 1, limit);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err

@@ -4,11 +4,9 @@
  * alerts    ids of what was told, each once
  * audit     immutable, numbered without a gap; triggers refuse UPDATE and DELETE
  */
-#include "store/sqlite_tenants.h"
+#include "store/sqlite_internal.h"
 
 #include <string.h>
-
-#include "store/sqlite_money.h"
 
 #define AUDIT_COLUMNS "id, wall_ms, actor, action, target, before_json, after_json, chain"
 
@@ -33,7 +31,7 @@ enum statement {
 #undef STATEMENT_ENUM
 	STATEMENT_COUNT,
 };
-_Static_assert((int)STATEMENT_COUNT <= (int)SL_SQLITE_TENANT_STATEMENTS, "room for statements");
+_Static_assert((int)STATEMENT_COUNT <= (int)SL_SQLITE_STATEMENTS_MAX, "room for statements");
 
 static const char *const statement_sql[STATEMENT_COUNT] = {
 #define STATEMENT_SQL(id, sql) sql,
@@ -41,48 +39,16 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 #undef STATEMENT_SQL
 };
 
-/* NULL: *err says why. */
 static sqlite3_stmt *
-statement(void *conn, enum statement which, enum sl_err *err)
+statement(void *conn, enum statement which)
 {
-	struct sl_sqlite_tenants *tenants = sl_sqlite_tenants(conn);
-
-	*err = SL_OK;
-	if (!tenants->statements[which])
-		sqlite3_prepare_v3(tenants->db, statement_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
-		                   &tenants->statements[which], NULL);
-	if (!tenants->statements[which])
-		*err = sl_sqlite_error(sqlite3_errcode(tenants->db));
-	return tenants->statements[which];
-}
-
-void
-sl_sqlite_tenants_release(struct sl_sqlite_tenants *tenants)
-{
-	for (int i = 0; i < STATEMENT_COUNT; i++)
-		sqlite3_finalize(tenants->statements[i]);
+	return sl_sqlite_statement(sl_sqlite_part(conn, SL_SQLITE_TENANTS), statement_sql, which);
 }
 
 static enum sl_err
-run_once(sqlite3_stmt *stmt)
+unprepared(void *conn)
 {
-	int rc = sqlite3_step(stmt), reset_rc = sqlite3_reset(stmt);
-
-	return sl_sqlite_error(rc == SQLITE_DONE || rc == SQLITE_ROW ? reset_rc : rc);
-}
-
-static void
-bind_text(sqlite3_stmt *stmt, int at, struct sl_slice text)
-{
-	sqlite3_bind_text(stmt, at, text.len ? text.ptr : "", (int)text.len, SQLITE_STATIC);
-}
-
-static struct sl_slice
-column(sqlite3_stmt *stmt, int at)
-{
-	const void *bytes = sqlite3_column_blob(stmt, at);
-
-	return sl_slice_make(bytes, (size_t)sqlite3_column_bytes(stmt, at));
+	return sl_sqlite_unprepared(sl_sqlite_part(conn, SL_SQLITE_TENANTS));
 }
 
 /* --- tenants ------------------------------------------------------------------- */
@@ -91,16 +57,16 @@ static enum sl_err
 tenant_get(void *conn, uint8_t kind, struct sl_slice slug, struct sl_buf *policy_json)
 {
 	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_GET, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_GET);
 	int rc;
 
 	if (!stmt)
-		return err;
+		return unprepared(conn);
 	sqlite3_bind_int(stmt, 1, kind);
-	bind_text(stmt, 2, slug);
+	sl_sqlite_bind_text(stmt, 2, slug);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW)
-		err = sl_buf_append(policy_json, column(stmt, 0));
+		err = sl_buf_append(policy_json, sl_sqlite_column(stmt, 0));
 	else
 		err = rc == SQLITE_DONE ? SL_ENOTFOUND : sl_sqlite_error(rc);
 	sqlite3_reset(stmt);
@@ -110,45 +76,42 @@ tenant_get(void *conn, uint8_t kind, struct sl_slice slug, struct sl_buf *policy
 static enum sl_err
 tenant_put(void *conn, const struct sl_tenant_row *row)
 {
-	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_PUT, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_PUT);
 
 	if (!stmt)
-		return err;
+		return unprepared(conn);
 	sqlite3_bind_int(stmt, 1, row->kind);
-	bind_text(stmt, 2, row->slug);
-	bind_text(stmt, 3, row->policy_json);
+	sl_sqlite_bind_text(stmt, 2, row->slug);
+	sl_sqlite_bind_text(stmt, 3, row->policy_json);
 	sqlite3_bind_int64(stmt, 4, row->created_wall_ms);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
 tenant_remove(void *conn, uint8_t kind, struct sl_slice slug)
 {
-	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_REMOVE, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_REMOVE);
 
 	if (!stmt)
-		return err;
+		return unprepared(conn);
 	sqlite3_bind_int(stmt, 1, kind);
-	bind_text(stmt, 2, slug);
-	return run_once(stmt);
+	sl_sqlite_bind_text(stmt, 2, slug);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
 tenant_each(void *conn, bool (*each)(void *, const struct sl_tenant_row *), void *context)
 {
-	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_EACH, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_EACH);
 	int rc;
 
 	if (!stmt)
-		return err;
+		return unprepared(conn);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
 		const struct sl_tenant_row row = {
 			.kind = (uint8_t)sqlite3_column_int(stmt, 0),
-			.slug = column(stmt, 1),
-			.policy_json = column(stmt, 2),
+			.slug = sl_sqlite_column(stmt, 1),
+			.policy_json = sl_sqlite_column(stmt, 2),
 			.created_wall_ms = sqlite3_column_int64(stmt, 3),
 		};
 
@@ -162,14 +125,13 @@ tenant_each(void *conn, bool (*each)(void *, const struct sl_tenant_row *), void
 static enum sl_err
 alert_mark(void *conn, struct sl_slice id, int64_t wall_ms)
 {
-	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_ALERT_MARK, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_ALERT_MARK);
 
 	if (!stmt)
-		return err;
-	bind_text(stmt, 1, id);
+		return unprepared(conn);
+	sl_sqlite_bind_text(stmt, 1, id);
 	sqlite3_bind_int64(stmt, 2, wall_ms);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 /* --- audit ----------------------------------------------------------------------- */
@@ -177,36 +139,34 @@ alert_mark(void *conn, struct sl_slice id, int64_t wall_ms)
 static enum sl_err
 audit_add(void *conn, const struct sl_audit_row *row)
 {
-	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_AUDIT_ADD, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_AUDIT_ADD);
 
 	if (!stmt)
-		return err;
+		return unprepared(conn);
 	sqlite3_bind_int64(stmt, 1, row->id);
 	sqlite3_bind_int64(stmt, 2, row->wall_ms);
-	bind_text(stmt, 3, row->actor);
-	bind_text(stmt, 4, row->action);
-	bind_text(stmt, 5, row->target);
-	bind_text(stmt, 6, row->before_json);
-	bind_text(stmt, 7, row->after_json);
+	sl_sqlite_bind_text(stmt, 3, row->actor);
+	sl_sqlite_bind_text(stmt, 4, row->action);
+	sl_sqlite_bind_text(stmt, 5, row->target);
+	sl_sqlite_bind_text(stmt, 6, row->before_json);
+	sl_sqlite_bind_text(stmt, 7, row->after_json);
 	sqlite3_bind_blob(stmt, 8, row->chain, sizeof(row->chain), SQLITE_STATIC);
-	return run_once(stmt);
+	return sl_sqlite_run_once(stmt);
 }
 
 static enum sl_err
 audit_end(void *conn, int64_t *id, unsigned char chain[SL_AUDIT_CHAIN_SIZE])
 {
-	enum sl_err err;
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_AUDIT_END, &err);
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_AUDIT_END);
 	int rc;
 
 	*id = 0;
 	memset(chain, 0, SL_AUDIT_CHAIN_SIZE);
 	if (!stmt)
-		return err;
+		return unprepared(conn);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW) {
-		struct sl_slice bytes = column(stmt, 1);
+		struct sl_slice bytes = sl_sqlite_column(stmt, 1);
 
 		*id = sqlite3_column_int64(stmt, 0);
 		if (bytes.len == SL_AUDIT_CHAIN_SIZE)
@@ -220,25 +180,24 @@ static enum sl_err
 audit_each(void *conn, int64_t after_id, int64_t limit, bool newest_first,
            bool (*each)(void *, const struct sl_audit_row *), void *context)
 {
-	enum sl_err err;
 	sqlite3_stmt *stmt = statement(conn, newest_first ? STATEMENT_AUDIT_DOWN
-	                                                  : STATEMENT_AUDIT_UP, &err);
+	                                                  : STATEMENT_AUDIT_UP);
 	int rc;
 
 	if (!stmt)
-		return err;
+		return unprepared(conn);
 	sqlite3_bind_int64(stmt, 1, newest_first && after_id <= 0 ? INT64_MAX : after_id);
 	sqlite3_bind_int64(stmt, 2, limit > 0 ? limit : -1);
 	while ((rc = sqlite3_step(stmt)) == SQLITE_ROW) {
-		struct sl_slice chain = column(stmt, 7);
+		struct sl_slice chain = sl_sqlite_column(stmt, 7);
 		struct sl_audit_row row = {
 			.id = sqlite3_column_int64(stmt, 0),
 			.wall_ms = sqlite3_column_int64(stmt, 1),
-			.actor = column(stmt, 2),
-			.action = column(stmt, 3),
-			.target = column(stmt, 4),
-			.before_json = column(stmt, 5),
-			.after_json = column(stmt, 6),
+			.actor = sl_sqlite_column(stmt, 2),
+			.action = sl_sqlite_column(stmt, 3),
+			.target = sl_sqlite_column(stmt, 4),
+			.before_json = sl_sqlite_column(stmt, 5),
+			.after_json = sl_sqlite_column(stmt, 6),
 		};
 
 		/* A damaged chain stays zeros, which fit nothing. */
