@@ -50,3 +50,10 @@ sl_fault_set(struct sl_fault *fault, enum sl_fault_kind kind, struct sl_slice me
 {
 	*fault = (struct sl_fault){ .kind = kind, .message = message };
 }
+
+void
+sl_fault_set_memory(struct sl_fault *fault)
+{
+	sl_fault_set(fault, SL_FAULT_OVERLOADED,
+	             SL_SLICE("The gateway is out of memory. Try again shortly."));
+}

@@ -81,5 +81,7 @@ bool        sl_fault_may_retry(enum sl_fault_kind kind);
 
 /* Fills a fault with the kind's defaults and a message (borrowed). */
 void sl_fault_set(struct sl_fault *fault, enum sl_fault_kind kind, struct sl_slice message);
+/* The gateway is out of memory: SL_FAULT_OVERLOADED. */
+void sl_fault_set_memory(struct sl_fault *fault);
 
 #endif

@@ -284,6 +284,15 @@ sl_ask_refuse_with(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice 
 }
 
 void
+sl_ask_refuse_memory(struct sl_ask *ask)
+{
+	struct sl_fault fault;
+
+	sl_fault_set_memory(&fault);
+	sl_ask_refuse(ask, &fault);
+}
+
+void
 sl_ask_refuse_method(struct sl_ask *ask, struct sl_slice allow)
 {
 	struct sl_fault fault;
@@ -300,6 +309,15 @@ sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
               struct sl_slice body)
 {
 	sl_ask_answer_with(ask, status, content_type, body, NULL);
+}
+
+void
+sl_ask_answer_json(struct sl_ask *ask, const struct sl_buf *body)
+{
+	if (body->failed)
+		sl_ask_refuse_memory(ask);
+	else
+		sl_ask_answer(ask, 200, SL_SLICE("application/json"), sl_buf_slice(body));
 }
 
 void

@@ -211,12 +211,16 @@ void sl_ask_set_state(struct sl_ask *ask, enum sl_ask_state state);
 void sl_ask_refuse(struct sl_ask *ask, const struct sl_fault *fault);
 /* Convenience with a literal message. */
 void sl_ask_refuse_with(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice message);
+/* 503: the gateway is out of memory. */
+void sl_ask_refuse_memory(struct sl_ask *ask);
 /* 405 with the methods that would do: "POST". */
 void sl_ask_refuse_method(struct sl_ask *ask, struct sl_slice allow);
 /* A complete answer made here (model lists, preflight). */
 void sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
                    struct sl_slice body);
-/* The same with one more field; extra may be NULL. */
+/* 200 with JSON; refused when there was no memory to write it. */
+void sl_ask_answer_json(struct sl_ask *ask, const struct sl_buf *body);
+/* As sl_ask_answer with one more field; extra may be NULL. */
 void sl_ask_answer_with(struct sl_ask *ask, int status, struct sl_slice content_type,
                         struct sl_slice body, const struct sl_header *extra);
 /* Allocates the front. False: out of memory. */

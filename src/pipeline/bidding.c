@@ -210,8 +210,7 @@ sl_bidding_hold(const struct sl_bidding_view *view, struct sl_fault *fault)
 	struct sl_bidding *bidding = sl_arena_zalloc(view->arena, 1, sizeof(*bidding));
 	bool ill = false;
 
-	sl_fault_set(fault, SL_FAULT_OVERLOADED,
-	             SL_SLICE("The gateway is out of memory. Try again shortly."));
+	sl_fault_set_memory(fault);
 	if (!bidding || !read_bidding(view, bidding, fault) || !gather(view, bidding))
 		return NULL;
 	sl_auction_run(&bidding->auction, bidding->agents, NULL, bidding->agent_count,

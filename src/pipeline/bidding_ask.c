@@ -53,11 +53,7 @@ answer_ranking(struct sl_ask *ask, const struct sl_bidding *bidding)
 	put_candidates(&w, bidding);
 	sl_json_obj_end(&w);
 	sl_json_obj_end(&w);
-	if (out.failed)
-		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
-		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
-	else
-		sl_ask_answer(ask, 200, SL_SLICE("application/json"), sl_buf_slice(&out));
+	sl_ask_answer_json(ask, &out);
 	sl_buf_release(&out);
 }
 

@@ -511,8 +511,7 @@ sl_estimate_answer(struct sl_ask *ask)
 	if (!within_rate(ask))
 		return;
 	if (!estimate) {
-		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
-		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
+		sl_ask_refuse_memory(ask);
 		return;
 	}
 	estimate->ask = ask;
@@ -537,10 +536,6 @@ sl_estimate_answer(struct sl_ask *ask)
 	sl_json_arr_end(&w);
 	put_summary(estimate, &w);
 	sl_json_obj_end(&w);
-	if (out.failed)
-		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
-		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
-	else
-		sl_ask_answer(ask, 200, SL_SLICE("application/json"), sl_buf_slice(&out));
+	sl_ask_answer_json(ask, &out);
 	sl_buf_release(&out);
 }

@@ -342,8 +342,7 @@ on_request(void *context, struct sl_exchange *exchange)
 	if (sl_pages_run(ask) || sl_stored_run(ask))
 		return;
 	if (!sl_ask_open_front(ask)) {
-		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
-		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
+		sl_ask_refuse_memory(ask);
 		return;
 	}
 	ask->head->input.body = sl_buf_slice(&exchange->body);

@@ -294,7 +294,7 @@ answer_one(struct sl_ask *ask, struct sl_slice segment, enum dialect dialect,
 		for_each_model(ask, match_one, &search);
 	}
 	if (search.found) {
-		sl_ask_answer(ask, 200, SL_SLICE("application/json"), sl_buf_slice(body));
+		sl_ask_answer_json(ask, body);
 		return;
 	}
 	sl_ask_refuse_with(ask, SL_FAULT_NO_ROUTE,
@@ -353,7 +353,7 @@ sl_models_answer(struct sl_ask *ask)
 		answer_one(ask, sl_slice_from(rest, 1), dialect, &body);
 	} else {
 		write_list(ask, dialect, &body);
-		sl_ask_answer(ask, 200, SL_SLICE("application/json"), sl_buf_slice(&body));
+		sl_ask_answer_json(ask, &body);
 	}
 	sl_buf_release(&body);
 	return true;

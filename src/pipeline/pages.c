@@ -71,11 +71,8 @@ write_page(struct sl_ask *ask, const struct sl_surface_view *view)
 	sl_json_writer_init(&w, &body);
 	if (!ask->page->write(view, &w, &fault))
 		sl_ask_refuse(ask, &fault);
-	else if (body.failed)
-		sl_ask_refuse_with(ask, SL_FAULT_OVERLOADED,
-		                   SL_SLICE("The gateway is out of memory. Try again shortly."));
 	else
-		sl_ask_answer(ask, 200, SL_SLICE("application/json"), sl_buf_slice(&body));
+		sl_ask_answer_json(ask, &body);
 	sl_buf_release(&body);
 }
 

@@ -67,8 +67,7 @@ instruct(const struct sl_shape_ops *shape, struct sl_slice system, struct sl_are
 	input->body = sl_arena_join(arena, parts, 4);
 	if (parts[1].len > 0 && input->body.ptr)
 		return true;
-	sl_fault_set(fault, SL_FAULT_OVERLOADED,
-	             SL_SLICE("The gateway is out of memory. Try again shortly."));
+	sl_fault_set_memory(fault);
 	return false;
 }
 

@@ -217,8 +217,7 @@ decode(struct sl_ask *ask, struct sl_translation *translation)
 	translation->dialog.stream = ask->stream;
 	if (!translation->failed && !sl_dialog_settle(&translation->dialog, &translation->notes)) {
 		translation->failed = true;
-		sl_fault_set(&translation->fault, SL_FAULT_OVERLOADED,
-		             SL_SLICE("The gateway is out of memory. Try again shortly."));
+		sl_fault_set_memory(&translation->fault);
 	}
 	return !translation->failed;
 }
