@@ -343,7 +343,6 @@ check_routes(struct check *check)
 {
 	struct sl_config *config = check->config;
 	struct sl_loader *loader = check->loader;
-	struct sl_url url;
 
 	for (size_t i = 0; i < config->route_count; i++) {
 		struct sl_config_route *route = &config->routes[i];
@@ -352,10 +351,6 @@ check_routes(struct check *check)
 		if (!route->base_url.len == !route->model.len)
 			sl_config_error(loader->report, sl_loader_where_element(loader, route),
 			                "a route has either base_url or model — give one of them");
-		if (route->base_url.len && sl_url_parse(route->base_url, &url) != SL_OK)
-			sl_config_error(loader->report, sl_loader_where(loader, &route->base_url),
-			                "not a usable URL — write https://HOST/PATH without user, "
-			                "password or #");
 		check_target(check, &route->model, "model");
 		auction->enabled = sl_loader_written(loader, &auction->category) ||
 		                   sl_loader_written(loader, &auction->price_min_nanousd) ||
@@ -443,6 +438,31 @@ check_dns(struct check *check)
 			                "127.0.0.1:5353 or [fd00::53]:53");
 }
 
+/* As browsers write it: a scheme and a host, with nothing behind them. */
+static bool
+is_origin(struct sl_slice text)
+{
+	ptrdiff_t at = sl_slice_search(text, SL_SLICE("://"));
+
+	if (sl_slice_is(text, "*") || sl_slice_is(text, "null"))
+		return true;
+	return at > 0 && text.len > (size_t)at + 3 && sl_slice_find(text, ' ') < 0 &&
+	       sl_slice_find(sl_slice_from(text, (size_t)at + 3), '/') < 0;
+}
+
+static void
+check_cors(struct check *check)
+{
+	const struct sl_config_strings *origins = &check->config->cors_origins;
+
+	for (size_t i = 0; i < origins->count; i++)
+		if (!is_origin(origins->items[i]))
+			sl_config_error(check->loader->report,
+			                sl_loader_where(check->loader, &origins->items[i]),
+			                "cors.origins: not an origin — write https://app.example.com, "
+			                "without a path or a / at the end");
+}
+
 void
 sl_loader_check(struct sl_loader *loader)
 {
@@ -468,6 +488,7 @@ sl_loader_check(struct sl_loader *loader)
 	check_tenants(&check);
 	sl_loader_check_ranges(loader, &config->media.allow_cidr);
 	check_dns(&check);
+	check_cors(&check);
 	for (size_t i = 0; i < config->price_count; i++)
 		if (sl_config_names_find(&check.providers, config->prices[i].provider) < 0)
 			sl_config_error(loader->report,
@@ -481,5 +502,4 @@ sl_loader_check(struct sl_loader *loader)
 		sl_config_warn(loader->report, sl_loader_where(loader, &config->master_key),
 		               "admin.master_key is short enough to be guessed — use 32 random "
 		               "characters");
-	sl_loader_check_pending(loader);
 }

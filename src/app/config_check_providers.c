@@ -18,18 +18,46 @@ mark_or_element(const struct sl_loader *loader, const void *field, const void *e
 	return mark.line ? mark : sl_loader_where_element(loader, element);
 }
 
+static bool
+is_name_char(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '_' || c == '.';
+}
+
 /* The names stand in URLs, headers and "provider/model". */
 static bool
 is_provider_name(struct sl_slice name)
 {
-	for (size_t i = 0; i < name.len; i++) {
-		char c = name.ptr[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		      c == '-' || c == '_' || c == '.'))
+	for (size_t i = 0; i < name.len; i++)
+		if (!is_name_char(name.ptr[i]))
 			return false;
-	}
 	return name.len > 0 && name.len <= 64;
+}
+
+/* They go into paths, queries and header fields as they are. */
+static void
+check_ids(struct sl_loader *loader, const struct sl_config_provider *provider)
+{
+	const struct {
+		const char            *name;
+		const struct sl_slice *id;
+	} ids[] = {
+		{ "api_version", &provider->api_version },
+		{ "access_key_id", &provider->cloud.access_key_id },
+		{ "project", &provider->cloud.project },
+		{ "tenant_id", &provider->cloud.tenant_id },
+		{ "client_id", &provider->cloud.client_id },
+	};
+
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
+		for (size_t k = 0; k < ids[i].id->len; k++)
+			if (!is_name_char(ids[i].id->ptr[k]) && ids[i].id->ptr[k] != ':') {
+				sl_config_error(loader->report, sl_loader_where(loader, ids[i].id),
+				                "%s holds more than letters, digits, - _ . and : — "
+				                "write it as the provider shows it", ids[i].name);
+				break;
+			}
 }
 
 static bool
@@ -117,10 +145,12 @@ check_url(struct sl_loader *loader, const struct sl_config_provider *provider,
 		return;
 	}
 	if (sl_url_parse(provider->base_url, &url) != SL_OK) {
-		sl_config_error(loader->report, mark,
-		                "the base URL of provider %.*s is not usable — write "
-		                "https://HOST[:PORT][/PATH] without user, password or #",
-		                SL_ARG(provider->name));
+		/* What the file has was told where it was read. */
+		if (!sl_loader_written(loader, &provider->base_url))
+			sl_config_error(loader->report, mark,
+			                "the base URL of provider %.*s is not usable — write "
+			                "https://HOST[:PORT][/PATH] without user, password or #",
+			                SL_ARG(provider->name));
 	} else if (sl_loader_is_own_address(loader, provider->base_url)) {
 		sl_config_error(loader->report, mark,
 		                "provider %.*s is this gateway itself: every request would come back "
@@ -176,12 +206,17 @@ check_cloud(struct sl_loader *loader, const struct sl_config_provider *provider,
             enum sl_auth_mode mode)
 {
 	const char *missing = missing_cloud(&provider->cloud, mode);
+	struct sl_url url;
 	char what[128];
 
 	if (missing)
 		sl_config_error(loader->report, sl_loader_where_element(loader, provider),
 		                "provider %.*s cannot authenticate — add %s",
 		                SL_ARG(provider->name), missing);
+	if ((mode == SL_AUTH_GOOGLE || mode == SL_AUTH_ENTRA) &&
+	    sl_url_parse(provider->cloud.token_url, &url) == SL_OK && !url.tls && !url.host_is_literal)
+		sl_config_error(loader->report, sl_loader_where(loader, &provider->cloud.token_url),
+		                "token_url would send a credential over http — write https://");
 	snprintf(what, sizeof(what), "providers.%.*s.credentials_file", SL_ARG(provider->name));
 	if (mode == SL_AUTH_GOOGLE)
 		sl_loader_check_readable(loader, &provider->cloud.credentials_file, what);
@@ -244,6 +279,7 @@ check_one(struct sl_loader *loader, struct sl_config_provider *provider,
 	if (!is_provider_name(provider->name))
 		sl_config_error(loader->report, sl_loader_where_element(loader, provider),
 		                "a provider's name is 1 to 64 letters, digits, - _ and . — rename it");
+	check_ids(loader, provider);
 	kind = check_kind(loader, provider);
 	if (kind) {
 		check_credential(loader, provider, kind);

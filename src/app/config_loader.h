@@ -5,7 +5,6 @@
  *   config_value.c       one scalar: substitution, types, ranges
  *   config_special.c     the few options with a shape of their own
  *   config_check.c       what only the whole can show: references, cycles, files
- *   config_check_pending.c  what is accepted and does nothing in this version
  *   config_environment.c providers that are there because a variable is set
  */
 #ifndef SL_APP_CONFIG_LOADER_H
@@ -104,6 +103,8 @@ bool sl_loader_scalar(struct sl_loader *loader, const yaml_node_t *node, const c
 /* Parses into base + option->offset. Defaults come here too, with line 0. */
 void sl_loader_value(struct sl_loader *loader, const struct sl_option *option, void *base,
                      const struct sl_config_scalar *scalar);
+/* False after saying that it holds a control character; lines may end and tabs may stand. */
+bool sl_loader_is_text(struct sl_loader *loader, const struct sl_config_scalar *scalar);
 /* Digits with at most one point, at least one digit on each side; no sign. */
 bool sl_config_is_decimal(struct sl_slice text);
 
@@ -153,14 +154,11 @@ const char *sl_loader_env_first(const struct sl_loader *loader, const char *cons
                                 size_t count);
 void sl_loader_check(struct sl_loader *loader);
 void sl_loader_check_providers(struct sl_loader *loader, const struct sl_config_names *names);
-/* A file that must be there for later. */
 void sl_loader_check_ranges(struct sl_loader *loader, const struct sl_config_strings *ranges);
+/* A file that must be there for later. */
 void sl_loader_check_readable(struct sl_loader *loader, const struct sl_slice *path,
                               const char *what);
 /* Whether a URL leads to one of this gateway's own listeners. */
 bool sl_loader_is_own_address(const struct sl_loader *loader, struct sl_slice text);
-
-/* Warns of everything that this version takes and does not do. */
-void sl_loader_check_pending(struct sl_loader *loader);
 
 #endif

@@ -33,7 +33,16 @@ sl_loader_strings(struct sl_loader *loader, struct sl_config_strings *out, yaml_
 			                              node->data.sequence.items.start[i]);
 		if (!sl_loader_enter(loader, item))
 			return;
-		if (sl_loader_scalar(loader, item, "text", &scalar) && scalar.text.len) {
+		if (!sl_loader_scalar(loader, item, "text", &scalar)) {
+			sl_loader_leave(loader);
+			continue;
+		}
+		/* Alone, an empty text is an empty list: ${NAME:-} may stand there. */
+		if (!scalar.text.len && node->type == YAML_SEQUENCE_NODE)
+			sl_config_error(loader->report, scalar.mark,
+			                "%s holds an empty text — give it a value, or remove it from "
+			                "the list", loader->path);
+		else if (scalar.text.len && sl_loader_is_text(loader, &scalar)) {
 			sl_loader_place(loader, &out->items[out->count], false, scalar.mark);
 			out->items[out->count++] = scalar.text;
 		}

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "model/price.h"
+#include "providers/provider.h"
 
 enum { SHOWN_MAX = 60 }; /* bytes of a value in a message */
 
@@ -309,6 +310,21 @@ value_secret(struct sl_loader *loader, void *field, const struct sl_config_scala
 		explicit_bzero((char *)(uintptr_t)scalar->text.ptr, scalar->text.len);
 }
 
+bool
+sl_loader_is_text(struct sl_loader *loader, const struct sl_config_scalar *scalar)
+{
+	for (size_t i = 0; i < scalar->text.len; i++) {
+		unsigned char c = (unsigned char)scalar->text.ptr[i];
+
+		if ((c >= ' ' && c != 0x7f) || c == '\n' || c == '\t')
+			continue;
+		sl_config_error(loader->report, scalar->mark,
+		                "%s holds a control character — remove it", loader->path);
+		return false;
+	}
+	return true;
+}
+
 static bool
 is_token(struct sl_slice text)
 {
@@ -367,6 +383,7 @@ sl_loader_value(struct sl_loader *loader, const struct sl_option *option, void *
 {
 	void *field = (char *)base + option->offset;
 	char text[SHOWN_MAX + 1];
+	struct sl_url url;
 
 	switch (option->type) {
 	case SL_OPTION_BOOL:
@@ -403,11 +420,19 @@ sl_loader_value(struct sl_loader *loader, const struct sl_option *option, void *
 	case SL_OPTION_AUTH:
 		value_auth(loader, field, (void *)((char *)base + option->count_offset), scalar);
 		return;
-	default: /* TEXT, URL: as they are; what they mean is checked with the whole */
+	case SL_OPTION_URL:
+		if (scalar->text.len && sl_url_parse(scalar->text, &url) != SL_OK)
+			sl_config_error(loader->report, scalar->mark,
+			                "%s is not usable — write https://HOST[:PORT][/PATH] without "
+			                "user, password or #", loader->path);
+		*(struct sl_slice *)field = scalar->text;
+		return;
+	default: /* TEXT: as it is; what it means is checked with the whole */
 		if (option->required && !scalar->text.len)
 			sl_config_error(loader->report, scalar->mark, "%s is empty — give a value",
 			                loader->path);
-		*(struct sl_slice *)field = scalar->text;
+		else if (sl_loader_is_text(loader, scalar))
+			*(struct sl_slice *)field = scalar->text;
 		return;
 	}
 }

@@ -217,7 +217,7 @@ example_file_is_good(void **state)
 	read_all("contrib/sluice.yaml", text, sizeof(text));
 	config = load_slice("contrib/sluice.yaml", SL_SLICE_NONE, &report);
 	assert_non_null(config);
-	/* Warnings: providers without a key, and what this version does not do yet. */
+	/* Warnings: providers without a key. */
 	assert_int_equal(report.errors, 0);
 	assert_true(report.warnings >= 3);
 	/* Four in the file, and two for the routes that lead elsewhere. */
@@ -325,6 +325,24 @@ addresses_are_read(void **state)
 	assert_false(sl_config_parse_address(SL_SLICE(":80"), &host, &port));
 	assert_false(sl_config_parse_address(SL_SLICE(""), &host, &port));
 	assert_problem(SL_SLICE("listen: [1, 1]\n"), 1, 13, "already");
+	assert_problem(SL_SLICE("dns:\n  servers: [10.0.0.53, \"\"]\n"), 2, 24, "remove it from the list");
+	assert_problem(SL_SLICE("dns: {servers: [ns.example.com]}\n"), 1, 17, "not the address");
+}
+
+static void
+origins_are_read(void **state)
+{
+	struct sl_config *config = load_good("cors: {origins: [https://a.example, \"*\", \"null\", "
+	                                     "\"chrome-extension://abc\"]}\n");
+
+	(void)state;
+	assert_int_equal(config->cors_origins.count, 4);
+	sl_config_free(config);
+	config = load_good("cors: {origins: \"${NONE:-}\"}\n");
+	assert_int_equal(config->cors_origins.count, 0);
+	sl_config_free(config);
+	assert_problem(SL_SLICE("cors: {origins: [https://a.example/]}\n"), 1, 18, "not an origin");
+	assert_problem(SL_SLICE("cors: {origins: a.example}\n"), 1, 17, "not an origin");
 }
 
 /* --- secrets ------------------------------------------------------------------ */
@@ -600,6 +618,7 @@ main(void)
 		WITH_ENV(defaults_hold_without_a_file),
 		WITH_ENV(values_are_substituted),
 		WITH_ENV(addresses_are_read),
+		WITH_ENV(origins_are_read),
 		WITH_ENV(secrets_are_not_shown),
 		WITH_ENV(syntax_errors_have_a_place),
 		WITH_ENV(bombs_are_refused),
