@@ -369,6 +369,9 @@ wait_ms(const struct sl_loop *loop)
 	uint64_t ticks = ticks_to_next(loop);
 	uint64_t next_ms = (loop->tick + ticks) * WHEEL_TICK_MS;
 
+	/* Put off before the loop ran: a turn leaves none behind. */
+	if (loop->deferred)
+		return 0;
 	if (ticks == 0)
 		return IDLE_WAIT_MS;
 	return next_ms > loop->now_ms ? (int)(next_ms - loop->now_ms) : 0;

@@ -1,5 +1,6 @@
 """Fixtures: the emulators for the session, one gateway for each module."""
 import os
+import re
 
 import pytest
 
@@ -79,6 +80,38 @@ def target(request, fleet):
         return Target("emulator", fleet)
     gateway = request.getfixturevalue("gateway")
     return Target("gateway", fleet, gateway, request.getfixturevalue("key"))
+
+
+# --- a second chance ------------------------------------------------------------------
+# tools/run-tests runs failed tests once more. Final is what a second run cannot mend: a
+# crash, a sanitizer's report, what fails after a test, and the marker `exact`.
+
+CRASH = re.compile(r"exit status -?\d+ after SIGTERM|ended with -\d+ at start|ended when allocation"
+                   r" \d+ failed|sanitizer report:|" + gateway_module.SANITIZER.pattern)
+
+
+def pytest_runtest_logreport(report):
+    path = os.environ.get("SLUICE_VERDICTS")
+    if not path or report.outcome == "skipped" or (report.passed and report.when != "call"):
+        return
+    verdict = "passed"
+    if report.failed:
+        final = (report.when == "teardown" or "exact" in report.keywords
+                 or CRASH.search(report.longreprtext))
+        verdict = "final" if final else "again"
+    place = report.nodeid.partition("::")[0] if report.when == "setup" else report.nodeid
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("%s\t%s\t%s\n" % (verdict, report.nodeid, place))
+
+
+def pytest_collection_modifyitems(config, items):
+    path = os.environ.get("SLUICE_ONLY")
+    if not path:
+        return
+    with open(path, encoding="utf-8") as file:
+        wanted = set(file.read().splitlines())
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in wanted])
+    items[:] = [item for item in items if item.nodeid in wanted]
 
 
 def pytest_runtest_makereport(item, call):

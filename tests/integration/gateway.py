@@ -7,6 +7,7 @@ to rely on: exit status 0, and nothing from a sanitizer on standard error.
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -63,11 +64,24 @@ prices:
 given_ports = set()
 
 
+def port_range():
+    """Below those that the kernel gives to connections, so that none of these takes it."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+            first = int(file.read().split()[0])
+    except OSError:
+        first = 0
+    return range(12000, first) if first > 20000 else (0,)
+
+
 def free_port():
     """Nothing listens there, and nobody here was given it before."""
     while True:
         with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
+            try:
+                sock.bind(("127.0.0.1", random.choice(port_range())))
+            except OSError:
+                continue
             port = sock.getsockname()[1]
         if port not in given_ports:
             given_ports.add(port)
