@@ -398,7 +398,7 @@ static void
 run(struct world *world)
 {
 	world->guard.on_due = on_guard;
-	sl_timer_set(world->loop, &world->guard, 8000);
+	sl_timer_set(world->loop, &world->guard, 60000);
 	sl_loop_run(world->loop);
 	assert_false(world->timed_out);
 }

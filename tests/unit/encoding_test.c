@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "tokens/bpe.h"
 #include "tokens/encoding.h"
 #include "tokens/pieces.h"
@@ -224,6 +224,16 @@ counting_equals_merging(void **state)
 	}
 }
 
+/* Of this process: how busy the machine is does not count. */
+static uint64_t
+cpu_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec;
+}
+
 /* What would take quadratic time otherwise takes hours, not seconds. */
 static void
 long_words_take_linear_time(void **state)
@@ -232,7 +242,7 @@ long_words_take_linear_time(void **state)
 		                             "\xe3\x81\x82" "A", "!", "1", "\n ", "\xff" };
 	const size_t len = 1 << 20;
 	char *text = malloc(len);
-	uint64_t start = sl_clock_mono_ns();
+	uint64_t start_s = cpu_s();
 
 	(void)state;
 	assert_non_null(text);
@@ -250,7 +260,7 @@ long_words_take_linear_time(void **state)
 		}
 	}
 	free(text);
-	assert_true(sl_clock_mono_ns() - start < 60000000000u);
+	assert_true(cpu_s() - start_s < 240);
 }
 
 static void

@@ -666,6 +666,8 @@ look_ups_and_changes_do_not_disturb_each_other(void **state)
 	memcpy(contest.secret, made.secret, sizeof(contest.secret));
 	for (int i = 0; i < READERS; i++)
 		assert_int_equal(pthread_create(&readers[i], NULL, read_keys, &contest), 0);
+	while (atomic_load(&contest.admitted) == 0)
+		usleep(1000);
 	for (int i = 0; i < ROUNDS; i++) {
 		char body[64];
 

@@ -392,7 +392,7 @@ a_full_disk_refuses_with_a_reason_and_heals(void **state)
 	/* What is in flight ends as always. */
 	settle(open, 500);
 	limit_files(RLIM_INFINITY);
-	for (int i = 0; i < 2000 && err == SL_EFULL; i++) {
+	for (int i = 0; i < 30000 && err == SL_EFULL; i++) {
 		err = till_hold(&till, &request, &hold, &why);
 		usleep(1000);
 	}

@@ -341,8 +341,7 @@ visit(void *context)
 		visitors[i].place = sl_queue_join(visitors->shop->queue, &entry);
 	}
 	sl_loop_run(loop);
-	sl_loop_free(loop);
-	return NULL;
+	return loop; /* another thread may be about to wake it still */
 }
 
 /* Every one of them gets in, whichever thread freed its room, and never too many. */
@@ -352,6 +351,7 @@ many_threads_lose_nobody(void **state)
 	static struct visitor visitors[THREADS][EACH];
 	struct shop shop = { .queue = sl_queue_new() };
 	pthread_t threads[THREADS];
+	void *loops[THREADS];
 
 	(void)state;
 	memset(visitors, 0, sizeof(visitors));
@@ -361,7 +361,9 @@ many_threads_lose_nobody(void **state)
 		assert_int_equal(pthread_create(&threads[i], NULL, visit, visitors[i]), 0);
 	}
 	for (int i = 0; i < THREADS; i++)
-		pthread_join(threads[i], NULL);
+		pthread_join(threads[i], &loops[i]);
+	for (int i = 0; i < THREADS; i++)
+		sl_loop_free(loops[i]);
 	assert_int_equal(atomic_load(&shop.served), THREADS * EACH);
 	assert_true(atomic_load(&shop.most) <= ROOM);
 	assert_int_equal(sl_queue_count(shop.queue), 0);

@@ -538,7 +538,7 @@ fill_and_free(void)
 	if (get(store, "before", NULL) != SL_OK || get(store, "big", NULL) != SL_ENOTFOUND)
 		return __LINE__;
 	unlink(filler);
-	if (!becomes_healthy(store, 1000))
+	if (!becomes_healthy(store, 30000))
 		return __LINE__;
 	if (put(store, "big", sl_slice_make(big, sizeof(big))) != SL_OK)
 		return __LINE__;
@@ -598,7 +598,7 @@ an_ill_store_says_so_until_a_write_succeeds(void **state)
 	assert_false(sl_store_healthy(store));
 	assert_int_not_equal(put(store, "small", SL_SLICE("x")), SL_OK);
 	limit_files(RLIM_INFINITY);
-	assert_true(becomes_healthy(store, 1000));
+	assert_true(becomes_healthy(store, 30000));
 	assert_int_equal(put(store, "small", SL_SLICE("x")), SL_OK);
 	sl_store_free(store);
 }
