@@ -8,8 +8,12 @@ import re
 import sqlite3
 import time
 
+import pytest
+
 from tests.integration.chaos import Crowd
 from tests.integration.gateway import Gateway, provider_block
+
+pytestmark = pytest.mark.exact
 
 SECONDS = float(os.environ.get("SLUICE_CHAOS_SECONDS", "8"))
 SEED = os.environ.get("SLUICE_CHAOS_SEED", "1")

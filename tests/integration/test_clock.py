@@ -16,6 +16,8 @@ from tests.integration.rawhttp import Connection
 from tests.integration.shapes import SHAPES
 from tests.integration.test_money import exact_body
 
+pytestmark = pytest.mark.exact
+
 SOURCE = pathlib.Path(__file__).with_name("clock_step.c")
 DAY_S = 86400
 

@@ -206,6 +206,7 @@ class TestNever:
                                      key=unlimited)
             assert len(script.models()) == count, answer.body
 
+    @pytest.mark.exact
     def test_without_money_for_both(self, gateway, script):
         """One hold fits into the budget, a second does not: the first goes on alone."""
         extent = {"max_tokens": 1000}
@@ -279,6 +280,7 @@ def small(binary, fleet, script, tmp_path):
         one.stop()
 
 
+@pytest.mark.exact
 def test_the_budget(small, script):
     """A tenth of the requests, to the request, however many are slow."""
     own = small(router="hedge: {delay_ms: 50, budget_percent: 10}")

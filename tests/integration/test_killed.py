@@ -10,6 +10,8 @@ from tests.integration.gateway import PRICES, Gateway
 from tests.integration.rawhttp import Connection, request_bytes
 from tests.integration.shapes import SHAPES
 
+pytestmark = pytest.mark.exact
+
 PROMPT = "x @in=100 @out=10"
 
 

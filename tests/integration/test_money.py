@@ -15,6 +15,8 @@ from tests.integration.gateway import BINARY, PRICES, ROOT, Gateway
 from tests.integration.rawhttp import Connection
 from tests.integration.shapes import SHAPES
 
+pytestmark = pytest.mark.exact
+
 REPEAT = int(os.environ.get("MONEY_REPEAT", "2"))
 PARALLEL = 200 if "san" in str(BINARY) else 1000  # slow, and the emulator has 3 s to answer
 TEMPLATE_TOKENS = 1024  # what the bound adds for a provider's own text

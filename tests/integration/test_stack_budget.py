@@ -10,6 +10,8 @@ from tests.integration.books import NANO
 from tests.integration.gateway import Gateway
 from tests.integration.test_tenants import Receiver
 
+pytestmark = pytest.mark.exact
+
 # 100 tokens of output at 2 dollars a million are what a request may cost beside its input.
 BODY = {"model": "auto", "max_tokens": 100, "messages": [{"role": "user", "content": "Hello."}]}
 STACKS = """\

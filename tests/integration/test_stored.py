@@ -187,6 +187,7 @@ def test_paths_and_methods(gateway, key):
     assert gateway.request("GET", "/v1/responses/resp_req_x?stream=true", key=key).status == 400
 
 
+@pytest.mark.exact
 def test_a_budget_holds_for_the_whole_conversation(gateway, fleet):
     """The bound of a request counts what was kept, not only what was sent now."""
     key = gateway.new_key(total_budget_usd=5)["key"]

@@ -171,6 +171,7 @@ def test_detection_is_a_switch(gateway, ask, fleet):
     refused(ask(provider=None), 400, "missing_provider")
 
 
+@pytest.mark.exact
 def test_44_hard_budget(gateway, ask, fleet):
     poor = gateway.new_key(name="poor", surface="ingate", monthly_budget_usd=0.000001)
     body = refused(ask(X_Ingate_Key=poor["key"]), 429, "budget_exceeded")

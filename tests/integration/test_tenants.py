@@ -255,6 +255,7 @@ def test_a_disabled_workspace_refuses_its_keys(gateway):
 
 
 @pytest.mark.parametrize("level", ["workspace", "team", "key"])
+@pytest.mark.exact
 def test_budget_of_each_level(gateway, level):
     names = {what: create(gateway, what)["slug"] for what in ("workspace", "team")}
     key = gateway.new_key(**names)
