@@ -31,6 +31,7 @@ sl_mock_kind_of(struct sl_slice path)
 		{ "/chat/completions", SL_MOCK_CHAT },
 		{ "/completions", SL_MOCK_COMPLETIONS },
 		{ "/responses", SL_MOCK_RESPONSES },
+		{ "/responses/input_tokens", SL_MOCK_INPUT_TOKENS },
 		{ "/embeddings", SL_MOCK_EMBEDDINGS },
 		{ "/moderations", SL_MOCK_MODERATIONS },
 		{ "/messages", SL_MOCK_MESSAGES },
@@ -508,6 +509,10 @@ sl_mock_put_whole(const struct sl_mock_reply *reply, struct sl_buf *out)
 		break;
 	case SL_MOCK_MESSAGES:
 		put_message_whole(reply, out);
+		break;
+	case SL_MOCK_INPUT_TOKENS:
+		sl_buf_printf(out, "{\"object\":\"response.input_tokens\",\"input_tokens\":%" PRId64
+		              "}", reply->input_tokens);
 		break;
 	case SL_MOCK_COUNT_TOKENS:
 		sl_buf_printf(out, "{\"input_tokens\":%" PRId64 "}", reply->input_tokens);

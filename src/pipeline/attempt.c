@@ -13,6 +13,7 @@
  */
 #include "pipeline/ask.h"
 #include "pipeline/bidding.h"
+#include "pipeline/count.h"
 #include "pipeline/sticky.h"
 
 #include "base/compiler.h"
@@ -508,8 +509,16 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 
 	while (sl_attempt_may_go_on(ask)) {
 		const struct sl_plan_target *target = &front->plan.targets[front->next_target];
-		enum sl_err err = sl_attach_start(ask, target, on_attached, &fault);
+		enum sl_err err;
 
+		if (sl_lane_ends_here(ask, target)) {
+			front->next_target++;
+			if (sl_count_answer(ask, target, &fault))
+				return;
+			last = &fault;
+			continue;
+		}
+		err = sl_attach_start(ask, target, on_attached, &fault);
 		if (err == SL_AGAIN) {
 			if (last)
 				front->last = *last;

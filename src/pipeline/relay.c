@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/timestamp.h"
 #include "pipeline/ask.h"
+#include "pipeline/count.h"
 
 enum {
 	ERROR_BYTES_MAX = 1024 * 1024,
@@ -421,6 +422,8 @@ finish_error(struct sl_ask *ask)
 		return;
 	}
 	another = worth_another(status) || (says_too_long(ask) && sl_attempt_bigger_window(ask));
+	if (!another && sl_count_replaces(ask))
+		return;
 	if (ask->lane)
 		ask->answer_status = sl_lane_error(ask);
 	if (!another) {

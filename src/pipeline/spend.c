@@ -260,7 +260,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	spend->told_ns = 0;
 	spend->input_tokens = -1;
 	/* With the caller's own credential the provider's bill is the caller's. */
-	if (!money || sl_fields_callers_account(ask, ask->upstream))
+	if (!money || ask->shape->free_of_charge || sl_fields_callers_account(ask, ask->upstream))
 		return SL_OK;
 	sl_scopes_of_tenancy(&ask->tenancy, &scopes);
 	sl_scopes_add_stack(&scopes, ask->front->plan.stack, &ask->front->plan.stack_budget,
@@ -398,10 +398,12 @@ sl_spend_end(struct sl_ask *ask)
 	struct sl_usage *usage = &ask->reply.facts.usage;
 	int64_t cost = 0, now_ms = sl_loop_wall_ms(ask->gateway->loop);
 	struct sl_hold *hold = spend->hold;
-	bool bought = spend->open && was_bought(ask), priced = false;
+	bool bought, priced;
 
 	if (!spend->open)
 		return;
+	priced = ask->shape->free_of_charge;
+	bought = !priced && was_bought(ask);
 	spend->hold = NULL;
 	if (bought) {
 		usage_so_far(ask, usage);

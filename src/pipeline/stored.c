@@ -189,7 +189,8 @@ sl_stored_expand(struct sl_ask *ask)
 	struct sl_json previous;
 	struct sl_slice id;
 
-	if (ask->shape != &sl_shape_openai_responses || ask->front->went_on)
+	if ((ask->shape != &sl_shape_openai_responses &&
+	     ask->shape != &sl_shape_openai_input_tokens) || ask->front->went_on)
 		return false;
 	previous = member(ask->front->steer.input.body, "previous_response_id");
 	if (!sl_json_string(previous, &ask->front->arena, &id) ||

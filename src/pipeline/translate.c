@@ -38,13 +38,30 @@ choose_via(const struct sl_provider_kind *kind, const struct sl_shape_ops *from,
 	return NULL;
 }
 
+/* A number that the gateway can find out itself, as well as it can (count.h). */
+static bool
+counts(const struct sl_shape_ops *shape)
+{
+	return shape->codec && shape->codec->task == SL_CODEC_COUNT &&
+	       shape->codec->decode_request && shape->codec->write_whole;
+}
+
 bool
 sl_lane_reaches(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape,
                 bool own_shape_only)
 {
 	if (shape == &sl_shape_proxy || sl_provider_serves(kind, shape))
 		return true;
-	return !own_shape_only && choose_via(kind, shape, 0) != NULL;
+	return !own_shape_only && (choose_via(kind, shape, 0) != NULL || counts(shape));
+}
+
+bool
+sl_lane_ends_here(const struct sl_ask *ask, const struct sl_plan_target *target)
+{
+	const struct sl_provider_kind *kind = ask->world->upstreams[target->provider].kind;
+
+	return counts(ask->shape) && !sl_provider_serves(kind, ask->shape) &&
+	       !choose_via(kind, ask->shape, 0);
 }
 
 /* A provider must never see another one's sealed state. */
@@ -247,8 +264,8 @@ sl_lane_dialog(struct sl_ask *ask, const struct sl_plan_target *target,
 	return &ask->front->translation->dialog;
 }
 
-static bool
-is_strict(const struct sl_ask *ask)
+bool
+sl_lane_is_strict(const struct sl_ask *ask)
 {
 	struct sl_slice value =
 	    sl_headers_get(&ask->exchange->request.headers, "x-gateway-strict");
@@ -385,7 +402,7 @@ encode_body(struct sl_ask *ask, const struct sl_shape_target *shape_target, stru
 	err = codec->encode_request(&encode);
 	if (err == SL_OK)
 		err = sl_encode_leftovers(&encode);
-	if (err == SL_OK && lane->notes.dropped && is_strict(ask))
+	if (err == SL_OK && lane->notes.dropped && sl_lane_is_strict(ask))
 		return refuse_drop(ask, &lane->notes.first_drop);
 	if (err == SL_OK && body->failed)
 		return SL_ENOMEM;

@@ -53,6 +53,11 @@ struct sl_lane {
 /* Whether a provider can serve a shape, in its own or another API. */
 bool sl_lane_reaches(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape,
                      bool own_shape_only);
+/* Whether nobody but the gateway can answer for the target: a count of tokens, where the
+ * provider has no way to ask for one (count.h). */
+bool sl_lane_ends_here(const struct sl_ask *ask, const struct sl_plan_target *target);
+/* Whether the request, or else its key, wants nothing lost. */
+bool sl_lane_is_strict(const struct sl_ask *ask);
 /* Whether an attempt at the target speaks another API than the caller. */
 bool sl_lane_translates(const struct sl_ask *ask, const struct sl_plan_target *target);
 /* The dialog that an attempt at the target would encode, and with what; it takes data

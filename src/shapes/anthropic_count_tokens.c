@@ -90,6 +90,7 @@ const struct sl_shape_ops sl_shape_anthropic_count_tokens = {
 	.name = "anthropic_count_tokens",
 	.family = "anthropic",
 	.operation = "count_tokens",
+	.free_of_charge = true,
 	.paths = paths,
 	.codec = &codec,
 	.upstream_path = "/v1/messages/count_tokens",

@@ -128,6 +128,7 @@ const struct sl_shape_ops sl_shape_gemini_count_tokens = {
 	.name = "gemini_count_tokens",
 	.family = "gemini",
 	.operation = "count_tokens",
+	.free_of_charge = true,
 	.paths = paths,
 	.codec = &codec,
 	.upstream_path = "/v1beta/models/{model}:{verb}",

@@ -150,6 +150,8 @@ struct sl_shape_ops {
 	/* Path on a provider of the same family, below its base URL:
 	 * "/chat/completions", "/v1/messages", "/v1beta/models/{model}:{verb}". */
 	const char                 *upstream_path;
+	/* No provider charges for it: nothing is held, and what a reply counts is an answer. */
+	bool free_of_charge;
 	/* forward puts a target's max_output_tokens in. */
 	bool takes_limit;
 	/* How it is translated to and from other shapes (codec.h). NULL: not at all. */

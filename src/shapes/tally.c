@@ -346,9 +346,17 @@ add_member(struct walk *walk, struct sl_slice member, struct sl_json value)
 void
 sl_tally_request(struct sl_tally *tally, struct sl_slice body)
 {
+	static const char *const inside[] = { "generateContentRequest", "generate_content_request",
+		                              NULL };
 	struct walk walk = { .tally = tally };
-	struct sl_json_iter it = sl_json_iter(sl_json_parse(body));
+	struct sl_json top = sl_json_parse(body);
+	struct sl_json_iter it;
 
+	/* What Gemini's callers have counted may stand inside. */
+	for (size_t i = 0; inside[i]; i++)
+		if (sl_json_get(top, inside[i]).type == SL_JSON_OBJECT)
+			top = sl_json_get(top, inside[i]);
+	it = sl_json_iter(top);
 	while (sl_json_next(&it))
 		add_member(&walk, it.key, it.value);
 }

@@ -18,10 +18,10 @@ except ImportError:
     jsonschema = None
 
 WHOLE = {"chat": "CreateChatCompletionResponse", "responses": "Response",
-         "embeddings": "CreateEmbeddingResponse", "error": "ErrorResponse",
+         "embeddings": "CreateEmbeddingResponse", "input_tokens": "TokenCountsResource", "error": "ErrorResponse",
          "completions": "CreateCompletionResponse"}
 REQUESTS = {"chat": "CreateChatCompletionRequest", "responses": "CreateResponse",
-            "embeddings": "CreateEmbeddingRequest"}
+            "embeddings": "CreateEmbeddingRequest", "input_tokens": "TokenCountsBody"}
 
 
 def absent():

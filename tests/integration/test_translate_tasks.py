@@ -1,8 +1,9 @@
-"""Embeddings by OpenAI, Gemini, Cohere and Mistral for callers of the first two, token counts
-between Anthropic and Gemini."""
+"""Embeddings by OpenAI, Gemini, Cohere and Mistral for callers of the first two; token counts
+for callers of Anthropic, Gemini and OpenAI, by these three or, for others, by the gateway."""
 import base64
 import json
 import struct
+import subprocess
 
 import pytest
 
@@ -107,15 +108,47 @@ def test_google_embeds_one(gateway, key):
     assert one.headers["x-gateway-translation-warnings"] == "parameter_dropped;/taskType"
 
 
+COUNTERS = {"claude-haiku-4-5": 6, "gemini-2.5-flash": 6, "gpt-4o-mini": 6}
+THREE = [{"role": "user", "content": "one two three"}]
+
+
+def count_tokens(gateway, key, model, **more):
+    return gateway.request("POST", "/v1/messages/count_tokens",
+                           dict({"model": model, "messages": THREE}, **more), key=None,
+                           headers={"x-api-key": key, "anthropic-version": "2023-06-01"})
+
+
 def test_anthropic_counts_with_gemini(gateway, key, fleet):
     with anthropic.Anthropic(base_url=gateway.url, api_key=key, max_retries=0,
                              timeout=20) as client:
         answer = client.messages.count_tokens(
-            model="gemini-2.5-flash", messages=[{"role": "user", "content": "one two three"}],
+            model="gemini-2.5-flash", messages=THREE,
             system="be kind", tools=[{"name": "f", "input_schema": {"type": "object"}}])
     assert answer.input_tokens == 6
     sent = json.loads(fleet.journal.last().body)["generateContentRequest"]
     assert sent["model"] == "models/gemini-2.5-flash" and sent["tools"]
+
+
+def test_anthropic_counts_with_openai(gateway, key, fleet):
+    """OpenAI's own counting endpoint is asked; the emulator refuses what it does not take."""
+    with anthropic.Anthropic(base_url=gateway.url, api_key=key, max_retries=0,
+                             timeout=20) as client:
+        answer = client.messages.count_tokens(
+            model="gpt-4o-mini", messages=THREE, system="be kind",
+            tools=[{"name": "f", "input_schema": {"type": "object"}}])
+    assert answer.input_tokens == 8   # with the instructions, which are an item there
+    last = fleet.journal.last()
+    sent = json.loads(last.body)
+    assert last.target == "/v1/responses/input_tokens" and "be kind" in str(sent["input"])
+    assert sent["tools"][0]["name"] == "f" and not {"store", "max_output_tokens"} & set(sent)
+    openapi.judge_request("input_tokens", sent)
+
+
+@pytest.mark.parametrize("model", COUNTERS)
+def test_a_count_is_free(gateway, key, model):
+    """It is an answer, and not a usage of the model."""
+    answer = count_tokens(gateway, key, model)
+    assert answer.status == 200 and float(answer.headers["x-gateway-cost-usd"]) == 0
 
 
 def test_google_counts_with_anthropic(google, fleet):
@@ -124,8 +157,67 @@ def test_google_counts_with_anthropic(google, fleet):
     assert "max_tokens" not in json.loads(fleet.journal.last().body)
 
 
-def test_only_the_same_task_serves(gateway, key):
-    """OpenAI has no way to count tokens of a request: nobody else's answer comes."""
-    refused = gateway.request("POST", "/v1/messages/count_tokens", {
-        "model": "gpt-4o-mini", "messages": [{"role": "user", "content": "x"}]}, key=key)
-    assert refused.status in (400, 404) and refused.json()["type"] == "error"
+@pytest.mark.parametrize("model", COUNTERS)
+def test_openai_counts_everywhere(client, gateway, key, model):
+    answer = client.responses.input_tokens.count(model=model, input="one two three")
+    assert answer.object == "response.input_tokens" and answer.input_tokens == COUNTERS[model]
+    openapi.judge_reply("input_tokens", gateway.request(
+        "POST", "/v1/responses/input_tokens", {"model": model, "input": THREE}, key=key).json())
+
+
+def own_method(binary):
+    """Exact where the build has vocabularies."""
+    told = subprocess.run([binary, "tokens", "--model", "gpt-4o"], input=b"hello", timeout=60,
+                          capture_output=True, check=True).stdout.decode()
+    return "exact" if "exact" in told else "calibrated"
+
+
+COUNTED_HERE = {"mistral/mistral-large": "count_calibrated",
+                "bedrock/amazon.nova-lite-v1:0": "count_calibrated",
+                "cohere/command-a": "count_calibrated", "azure/gpt-4o": None}
+
+
+@pytest.mark.parametrize("model, method", COUNTED_HERE.items())
+def test_counted_by_the_gateway(gateway, key, fleet, binary, model, method):
+    """Nobody is asked, and the answer says how it was counted; strictly only exact ones."""
+    if method is None:
+        method = "count_%s" % own_method(binary)
+    answers = [
+        count_tokens(gateway, key, model),
+        gateway.request("POST", "/v1/responses/input_tokens",
+                        {"model": model, "input": THREE}, key=key),
+        gateway.request("POST", "/v1beta/models/%s:countTokens" % model.replace("/", "%2F"),
+                        {"contents": [{"parts": [{"text": "one two three"}]}]}, key=None,
+                        headers={"x-goog-api-key": key}),
+    ]
+    for answer, member in zip(answers, ("input_tokens", "input_tokens", "totalTokens")):
+        assert answer.status == 200, answer.body
+        assert answer.headers["x-gateway-translation-warnings"] == method
+        assert 3 <= answer.json()[member] <= 30
+        assert float(answer.headers["x-gateway-cost-usd"]) == 0
+    assert not fleet.journal.entries()
+    strict = gateway.request("POST", "/v1/messages/count_tokens",
+                             {"model": model, "messages": THREE}, key=key,
+                             headers={"x-gateway-strict": "1"})
+    assert strict.status == (200 if method == "count_exact" else 400)
+    if strict.status == 400:
+        assert strict.json()["type"] == "error" and method in strict.json()["error"]["message"]
+
+
+def test_longer_requests_count_more(gateway, key):
+    short = count_tokens(gateway, key, "mistral/mistral-large").json()["input_tokens"]
+    long = count_tokens(gateway, key, "mistral/mistral-large", system="w " * 400,
+                        tools=[{"name": "f", "input_schema": {"type": "object"}}])
+    assert long.json()["input_tokens"] > short + 200
+
+
+def test_a_provider_that_has_no_such_path(gateway, key, fleet):
+    """Servers that copy OpenAI's API mostly leave it out: their 404 is no answer. That of a
+    model that is not there is one."""
+    answer = count_tokens(gateway, key, "openai/lax-model")
+    assert answer.status == 200 and answer.json()["input_tokens"] >= 3
+    assert answer.headers["x-gateway-translation-warnings"] == "count_calibrated"
+    assert [entry.status for entry in fleet.journal.entries()] == [404]
+    missing = count_tokens(gateway, key, "openai/nobody")
+    assert missing.status == 404, missing.body
+    assert missing.json()["error"]["type"] == "not_found_error"

@@ -45,6 +45,13 @@ COMPLETION_RULES = {
     "best_of": ANY, "echo": ANY, "suffix": ANY, "logprobs": ANY, "logit_bias": ANY, "user": TEXT,
     "seed": ANY, "presence_penalty": ANY, "frequency_penalty": ANY,
 }
+COUNT_RULES = {
+    "model": TEXT, "input": typed(str, list), "instructions": nullable(TEXT),
+    "tools": typed(list), "tool_choice": typed(str, dict),
+    "parallel_tool_calls": nullable(typed(bool)), "previous_response_id": nullable(TEXT),
+    "reasoning": nullable(typed(dict)), "text": typed(dict), "conversation": ANY,
+    "truncation": nullable(one_of("auto", "disabled")), "personality": ANY,
+}
 RESPONSES_RULES = {
     "model": TEXT, "input": typed(str, list), "instructions": nullable(TEXT),
     "stream": nullable(typed(bool)), "max_output_tokens": nullable(number(16, 1 << 31, True)),
@@ -248,6 +255,7 @@ class OpenAI(Provider):
             "/chat/completions": (self.chat, CHAT_RULES, ("model", "messages")),
             "/completions": (self.completions, COMPLETION_RULES, ("model", "prompt")),
             "/responses": (self.responses, RESPONSES_RULES, ("model", "input")),
+            "/responses/input_tokens": (self.input_tokens, COUNT_RULES, ("model", "input")),
             "/embeddings": (self.embeddings, EMBEDDING_RULES, ("model", "input")),
             "/moderations": (self.moderations, {"model": TEXT, "input": typed(str, list)},
                              ("input",)),
@@ -452,6 +460,17 @@ class OpenAI(Provider):
                                      directives)
         skeleton.update(status="completed", usage=usage, output=output)
         return self.json_reply(entry, skeleton, usage)
+
+    def input_tokens(self, body, entry):
+        if self.lenient(body["model"]):
+            raise Broken("Not Found", None, None, 404)
+        items = body["input"]
+        if isinstance(items, list):
+            self.check_items(items)
+        self.check_flat_tools(body)
+        texts = [items] if isinstance(items, str) else [text_of(i.get("content")) for i in items]
+        return self.json_reply(entry, {"object": "response.input_tokens", "input_tokens":
+                                       rules.word_count(" ".join(texts)) + 3})
 
     CONTENT = {"user": ("input_text", "input_image", "input_file"),
                "assistant": ("output_text", "refusal"), "system": ("input_text",),
