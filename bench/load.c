@@ -191,6 +191,7 @@ take_head(struct conn *conn, char **bytes, size_t *len)
 	*bytes += head_len - conn->head_len;
 	*len -= head_len - conn->head_len;
 	conn->head[head_len] = '\0';
+	conn->head_len = head_len;
 	if (memcmp(conn->head, "HTTP/1.1 200", 12) != 0)
 		return false;
 	field = strcasestr(conn->head, "\r\ncontent-length:");

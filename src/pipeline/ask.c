@@ -439,6 +439,7 @@ sl_ask_gone(struct sl_ask *ask, enum sl_gone_reason why)
 {
 	bool answered = ask->state == SL_ASK_ANSWERED;
 
+	sl_pace_leave(ask);
 	if (sl_drain_begin(ask, why))
 		return;
 	if (ask->drain)

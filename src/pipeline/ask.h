@@ -33,6 +33,7 @@
 #include "pipeline/token.h"
 #include "pipeline/translate.h"
 #include "pipeline/verify.h"
+#include "pipeline/pace.h"
 #include "pipeline/waiting.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
@@ -107,6 +108,7 @@ struct sl_ask_head {
 	struct sl_selection   selection;  /* what the caller chose besides the message */
 	struct sl_shape_input input;      /* its body until the front is closed */
 	struct sl_standing    standing;   /* what the decision says of the key's limits */
+	struct sl_pace_place  pace;
 };
 
 struct sl_response_find;
@@ -196,6 +198,7 @@ struct sl_gateway {
 	struct sl_server_handler  handler;
 	uint64_t                  turn;
 	struct sl_list            drains;
+	struct sl_pace            pace;
 	size_t                    drain_count;
 	size_t                    attaching;  /* fetches under way (attach.h) */
 	struct sl_token_store    *tokens;
@@ -316,6 +319,8 @@ void sl_pages_gone(struct sl_ask *ask);
 
 /* gateway.c: reads the body as it now is, and goes on with it. */
 void sl_ask_go_on(struct sl_ask *ask);
+/* The request is complete, and need not wait for the writer of records (pace.h). */
+void sl_gateway_begin(struct sl_ask *ask);
 
 /* quota.c: into the decision, for a surface that tells it. */
 void sl_quota_note(struct sl_ask *ask);

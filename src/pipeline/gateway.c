@@ -339,6 +339,15 @@ on_request(void *context, struct sl_exchange *exchange)
 		return;
 	}
 	ask->record.bytes_in = exchange->body.len;
+	if (!sl_pace_hold(ask))
+		sl_gateway_begin(ask);
+}
+
+void
+sl_gateway_begin(struct sl_ask *ask)
+{
+	struct sl_exchange *exchange = ask->exchange;
+
 	if (sl_pages_run(ask) || sl_stored_run(ask))
 		return;
 	if (!sl_ask_open_front(ask)) {
@@ -448,6 +457,7 @@ sl_gateway_new(struct sl_loop *loop, struct sl_client *client,
 	}
 	gateway->world = sl_world_ref(world);
 	sl_list_init(&gateway->drains);
+	sl_pace_init(&gateway->pace);
 	gateway->handler = (struct sl_server_handler){
 		.context = gateway,
 		.arena_size = sizeof(struct sl_ask) + ASK_TEXTS,
@@ -467,6 +477,7 @@ sl_gateway_free(struct sl_gateway *gateway)
 	if (!gateway)
 		return;
 	sl_drain_stop_all(gateway);
+	sl_timer_clear(&gateway->pace.timer);
 	sl_token_store_free(gateway->tokens);
 	sl_world_unref(gateway->world);
 	free(gateway);

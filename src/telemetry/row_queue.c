@@ -17,6 +17,7 @@
 #include <string.h>
 
 enum {
+	BEHIND_SHARE = 8,
 	VARINT_MAX = 10,
 	TEXT_COUNT = 0
 #define SL_RECORD_TEXT(name, max_size) +1
@@ -219,6 +220,14 @@ sl_row_queue_takes(const struct sl_row_queue *queue, size_t rows)
 	size_t chunks = atomic_load_explicit(&queue->chunks, memory_order_relaxed);
 
 	return chunks + (rows + ROWS_PER_CHUNK - 1) / ROWS_PER_CHUNK <= queue->max_chunks;
+}
+
+bool
+sl_row_queue_behind(const struct sl_row_queue *queue)
+{
+	/* The one that is being filled does not count. */
+	return atomic_load_explicit(&queue->chunks, memory_order_relaxed) >
+	       queue->max_chunks / BEHIND_SHARE + 1;
 }
 
 bool

@@ -45,6 +45,8 @@ void sl_row_queue_release(struct sl_row_queue *queue);
 
 /* Producer. Whether this many more rows fit, however large they are. */
 bool sl_row_queue_takes(const struct sl_row_queue *queue, size_t rows);
+/* Any thread. Whether the rows in it take more than an eighth of the room. */
+bool sl_row_queue_behind(const struct sl_row_queue *queue);
 /* Producer. Texts are cut to their columns' sizes. False: the queue is full or
  * memory is out; the row is counted as dropped. */
 bool sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row);

@@ -13,7 +13,9 @@
  * Each queue is read by two cursors, `seen` (logged) ahead of `stored`. While the
  * store is ill the rows stay where they are, the same batch is tried again every
  * RETRY_MS, and log lines go on. An ask gets its row's room when it begins, so rows of
- * asks that were taken are never lost for want of room; new asks are refused meanwhile.
+ * asks that were taken are never lost for want of room; when there is none, new asks are
+ * refused. Long before that a store that works, but slower than the loops, slows them
+ * down: sl_telemetry_room is TIGHT and they let requests wait (pipeline/pace.h).
  * Only without memory at all is a row dropped, counted and reported as an error.
  */
 #include "telemetry/telemetry.h"
@@ -39,7 +41,9 @@ enum {
 	RETRY_MS = 200,
 	REPORT_MS = 1000,             /* between two complaints about dropped rows */
 	LAST_TRIES_MS = 3000,         /* an ill store's chance at shutdown */
-	BATCH_ROWS = 8192,
+	STUCK_MS = 2000,              /* in which the store takes nothing */
+	MOVED_ROWS = 1024,            /* between two looks at the clock */
+	BATCH_ROWS = 32768,
 	LINES_MAX_SIZE = 256 * 1024,  /* bytes of log lines per write */
 	LINE_MAX_SIZE = 16 * 1024,
 };
@@ -78,6 +82,8 @@ struct sl_telemetry {
 	atomic_bool      asleep;         /* a loop that pushes must wake the thread */
 	_Atomic uint64_t settled;        /* rows that are durable, or given up */
 	_Atomic uint64_t lost;           /* rows the store refused for good */
+	_Atomic uint64_t paced;          /* asks that waited for the store to catch up */
+	_Atomic uint64_t moved_ms;       /* it took rows, or answered a batch */
 	/* owner: telemetry thread */
 	struct batch     batch;
 	bool             batch_out;      /* submitted, its result not yet taken */
@@ -91,6 +97,12 @@ static uint64_t
 now_ms(void)
 {
 	return sl_clock_mono_ns() / 1000000u;
+}
+
+static void
+moved(struct sl_telemetry *telemetry)
+{
+	atomic_store_explicit(&telemetry->moved_ms, now_ms(), memory_order_relaxed);
 }
 
 static uint64_t
@@ -162,6 +174,23 @@ sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
 	sl_row_push(&feed->queue, &row);
 	if (atomic_load(&telemetry->asleep))
 		wake_thread(telemetry);
+}
+
+enum sl_room
+sl_telemetry_room(const struct sl_telemetry *telemetry, unsigned loop_index)
+{
+	if (!telemetry->store || !sl_row_queue_behind(&telemetry->feeds[loop_index].queue))
+		return SL_ROOM_FREE;
+	if (!sl_store_healthy(telemetry->store) ||
+	    now_ms() > atomic_load_explicit(&telemetry->moved_ms, memory_order_relaxed) + STUCK_MS)
+		return SL_ROOM_STUCK;
+	return SL_ROOM_TIGHT;
+}
+
+void
+sl_telemetry_paced(struct sl_telemetry *telemetry)
+{
+	atomic_fetch_add_explicit(&telemetry->paced, 1, memory_order_relaxed);
 }
 
 void
@@ -238,7 +267,8 @@ next_row(struct sl_record_source *source, struct sl_record_row *row)
 		if (batch->rows == BATCH_ROWS)
 			return false;
 		if (sl_row_next(&feed->queue, &feed->batch, row)) {
-			batch->rows++;
+			if (++batch->rows % MOVED_ROWS == 0)
+				moved(telemetry);
 			return true;
 		}
 	}
@@ -299,6 +329,7 @@ take_result(struct sl_telemetry *telemetry)
 	if (!telemetry->batch_out || is_in_flight(telemetry))
 		return;
 	telemetry->batch_out = false;
+	moved(telemetry);
 	err = telemetry->batch.job.err;
 	switch (err) {
 	case SL_OK:
@@ -332,6 +363,7 @@ submit_batch(struct sl_telemetry *telemetry)
 	for (unsigned i = 0; i < telemetry->feed_count; i++)
 		telemetry->feeds[i].batch = telemetry->feeds[i].stored;
 	batch->feed = batch->rows = 0;
+	moved(telemetry);
 	pthread_mutex_lock(&telemetry->lock);
 	telemetry->in_flight = true;
 	pthread_mutex_unlock(&telemetry->lock);
@@ -392,6 +424,7 @@ wait_for_rows(struct sl_telemetry *telemetry)
 			while (!telemetry->woken && !telemetry->stopping)
 				pthread_cond_wait(&telemetry->wake, &telemetry->lock);
 		atomic_store(&telemetry->asleep, false);
+		moved(telemetry);
 	}
 	due_ms = now_ms() + flush_ms(telemetry);
 	while (!telemetry->stopping && now_ms() < due_ms)
@@ -583,6 +616,9 @@ sl_telemetry_metrics(struct sl_telemetry *telemetry, const struct sl_telemetry_g
 	sl_metrics_put(out, "sluice_records_pending", "gauge",
 	               "Records that are not durable yet.",
 	               (double)sl_telemetry_pending(telemetry));
+	sl_metrics_put(out, "sluice_records_paced_total", "counter",
+	               "Requests that waited for the store to catch up with records.",
+	               (double)atomic_load_explicit(&telemetry->paced, memory_order_relaxed));
 	sl_metrics_put(out, "sluice_records_dropped_total", "counter",
 	               "Records lost because the store did not take them.",
 	               (double)dropped_rows(telemetry));

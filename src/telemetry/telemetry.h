@@ -2,9 +2,9 @@
  *
  * sl_telemetry_finish is the only way a record leaves the pipeline. It updates
  * this loop's counters and queues the row; a thread of its own writes access-log
- * lines and feeds the store every 40 ms. The loop never waits for a disk. While
- * the store refuses writes, rows wait in memory (64 MiB in all); what is dropped
- * beyond that is counted and logged as an error.
+ * lines and feeds the store every 40 ms. The loop never waits for a disk: rows
+ * wait in memory (64 MiB in all). From an eighth of that on requests should come
+ * in no faster than the store takes their rows; what finds no room is not begun.
  */
 #ifndef SL_TELEMETRY_TELEMETRY_H
 #define SL_TELEMETRY_TELEMETRY_H
@@ -37,6 +37,13 @@ void sl_telemetry_free(struct sl_telemetry *telemetry);
 bool sl_telemetry_begin(struct sl_telemetry *telemetry, unsigned loop_index);
 void sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
                          const struct sl_record *record);
+/* Whether the loop should begin what an ask asks for. STUCK: more rows wait than should,
+ * and the store takes none: it is ill, or has moved nothing for two seconds; to wait for it
+ * would help nobody. On the loop of that index. */
+enum sl_room { SL_ROOM_FREE, SL_ROOM_TIGHT, SL_ROOM_STUCK };
+enum sl_room sl_telemetry_room(const struct sl_telemetry *telemetry, unsigned loop_index);
+/* Counts an ask that waits because the room is tight. Any thread. */
+void sl_telemetry_paced(struct sl_telemetry *telemetry);
 void sl_telemetry_finish_rowless(struct sl_telemetry *telemetry, unsigned loop_index,
                                  const struct sl_record *record);
 

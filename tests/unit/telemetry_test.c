@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -371,6 +372,69 @@ no_row_of_what_was_begun_is_lost(void **state)
 	assert_int_equal(query("SELECT count(*) FROM records"), begun + 1);
 }
 
+/* Keeps the store's thread busy until it is let go. */
+struct blocker {
+	struct sl_store_job job;
+	atomic_bool         let_go, ended;
+};
+
+static void
+block(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct blocker *blocker = SL_CONTAINER(job, struct blocker, job);
+
+	(void)ops;
+	(void)conn;
+	while (!atomic_load(&blocker->let_go))
+		usleep(1000);
+}
+
+static void
+blocked(struct sl_store_job *job)
+{
+	atomic_store(&SL_CONTAINER(job, struct blocker, job)->ended, true);
+}
+
+static bool
+room_becomes(struct sl_telemetry *telemetry, enum sl_room room)
+{
+	for (int i = 0; i < 30000 && sl_telemetry_room(telemetry, 0) != room; i++)
+		usleep(1000);
+	return sl_telemetry_room(telemetry, 0) == room;
+}
+
+/* A store that is behind makes the room tight; one that stands still, useless to wait for. */
+static void
+the_room_says_how_the_store_does(void **state)
+{
+	static const struct sl_telemetry_config config = { .loops = 1, .queue_bytes = 1 << 20 };
+	struct blocker blocker = { .job = { .run = block, .done = blocked } };
+	struct sl_store *store = open_store();
+	struct sl_telemetry *telemetry = sl_telemetry_new(&config, store);
+	struct sl_record record = usual_record();
+	uint64_t rows = 0;
+
+	(void)state;
+	assert_int_equal(sl_telemetry_room(telemetry, 0), SL_ROOM_FREE);
+	assert_int_equal(sl_store_submit(store, &blocker.job), SL_OK);
+	while (sl_telemetry_room(telemetry, 0) == SL_ROOM_FREE) {
+		/* Long before it is full. */
+		assert_true(sl_telemetry_begin(telemetry, 0));
+		sl_telemetry_finish(telemetry, 0, &record);
+		rows++;
+	}
+	assert_true(sl_telemetry_begin(telemetry, 0));
+	sl_telemetry_finish(telemetry, 0, &record);
+	assert_true(room_becomes(telemetry, SL_ROOM_STUCK));
+	atomic_store(&blocker.let_go, true);
+	assert_true(room_becomes(telemetry, SL_ROOM_FREE));
+	assert_true(becomes_durable(telemetry, 20000));
+	sl_telemetry_free(telemetry);
+	sl_store_free(store);
+	assert_true(atomic_load(&blocker.ended));
+	assert_int_equal(query("SELECT count(*) FROM records"), rows + 1);
+}
+
 static void
 values_reach_their_columns(void **state)
 {
@@ -486,6 +550,7 @@ main(void)
 		TEST(rows_become_durable_by_themselves),
 		TEST(rows_wait_for_an_ill_store),
 		TEST(no_row_of_what_was_begun_is_lost),
+		TEST(the_room_says_how_the_store_does),
 		TEST(values_reach_their_columns),
 		TEST(log_lines_parse_whatever_callers_send),
 		TEST(log_lines_arrive_soon),

@@ -1,0 +1,138 @@
+"""The disk is slower than the callers: they are slowed, not refused, while the store works;
+refused with 503 while it stands still; and every request that was taken leaves its row."""
+import mmap
+import os
+import pathlib
+import shutil
+import sqlite3
+import struct
+import subprocess
+import threading
+import time
+
+import pytest
+
+from tests.integration.books import metric, wait_for
+from tests.integration.gateway import Gateway
+from tests.integration.rawhttp import Connection
+from tests.integration.shapes import SHAPES
+
+SOURCE = pathlib.Path(__file__).with_name("slow_disk.c")
+CALLERS, AT_ONCE, LIMIT_S = 6, 20, 90
+SHAPE = SHAPES["chat"]
+
+
+class Disk:
+    """How long the gateway's fsync takes, as slow_disk.c lets it."""
+
+    def __init__(self, path):
+        path.write_bytes(struct.pack("q", 0))
+        with open(path, "r+b") as file:
+            self.map = mmap.mmap(file.fileno(), 8)
+
+    def take(self, extra_ms):
+        self.map[0:8] = struct.pack("q", extra_ms)
+
+
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory):
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if not compiler:
+        pytest.skip("no C compiler")
+    directory = tmp_path_factory.mktemp("disk")
+    library = directory / "slow_disk.so"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", str(library),
+                    str(SOURCE), "-ldl"], check=True, timeout=60)
+    disk = Disk(directory / "disk")
+    disk.environment = {
+        "LD_PRELOAD": str(library), "SLOW_DISK": str(directory / "disk"),
+        # A sanitizer wants to be loaded first; this library takes nothing of its own.
+        "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "abort_on_error=0:detect_leaks=1") +
+                        ":verify_asan_link_order=0"}
+    return disk
+
+
+@pytest.fixture
+def gateway(binary, fleet, disk, tmp_path):
+    disk.take(0)
+    gateway = Gateway(tmp_path, fleet, environment=disk.environment,
+                      extra="workers: 1\nlimits: {record_queue_bytes: 1048576}\n").start()
+    yield gateway
+    disk.take(0)
+    gateway.stop()
+
+
+class Callers:
+    """Ask for what is not there, again as soon as they are answered."""
+
+    def __init__(self, gateway):
+        self.gateway = gateway
+        # What a request costs here is little beside its row.
+        self.question = SHAPE.ask(gateway.new_key(name="callers")["key"], model="no-such-model",
+                                  extra={"user": "u" * 128})
+        self.answers, self.failures, self.stopping = [], [], False
+        self.threads = [threading.Thread(target=self.run) for _ in range(CALLERS)]
+
+    def run(self):
+        try:
+            with Connection(self.gateway.connect(LIMIT_S), LIMIT_S) as connection:
+                while not self.stopping:
+                    connection.send(self.question * AT_ONCE)
+                    self.answers.extend([connection.read() for _ in range(AT_ONCE)])
+        except Exception as failure:
+            self.failures.append(failure)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping = True
+        for thread in self.threads:
+            thread.join(LIMIT_S)
+            assert not thread.is_alive()
+
+    def of(self, status):
+        return [answer for answer in list(self.answers) if answer.status == status]
+
+
+def rows(gateway):
+    with sqlite3.connect("file:%s?mode=ro" % (gateway.directory / "sluice.db"), uri=True) as db:
+        return db.execute("SELECT count(*) FROM records WHERE status = 404").fetchone()[0]
+
+
+def all_rows_are_there(gateway, callers):
+    assert not callers.failures
+    wait_for(lambda: metric(gateway, "sluice_records_pending") == 0, LIMIT_S, "the rows")
+    assert rows(gateway) == len(callers.of(404))
+    assert metric(gateway, "sluice_records_dropped_total") == 0
+
+
+def test_a_slow_disk_slows_callers_and_refuses_nobody(gateway, disk):
+    with Callers(gateway) as callers:
+        disk.take(1200)
+        wait_for(lambda: metric(gateway, "sluice_records_paced_total") > CALLERS, LIMIT_S,
+                 "requests that wait")
+        before = len(callers.answers)
+        wait_for(lambda: len(callers.answers) > before + 100, LIMIT_S, "answers to them")
+        disk.take(0)
+    assert len(callers.of(404)) == len(callers.answers)
+    all_rows_are_there(gateway, callers)
+
+
+def test_a_disk_that_hangs_refuses_until_it_works_again(gateway, disk):
+    with Callers(gateway) as callers:
+        disk.take(-1)
+        wait_for(lambda: callers.of(503), LIMIT_S, "refusals")
+        disk.take(0)
+        wait_for(lambda: metric(gateway, "sluice_records_pending") == 0 or
+                 callers.answers[-1].status == 404, LIMIT_S, "answers")
+    for refused in callers.of(503):
+        assert refused.header("retry-after") == "1"
+        assert "record_queue_bytes" in SHAPE.check_error(503, refused.body)
+    assert len(callers.of(503)) + len(callers.of(404)) == len(callers.answers)
+    all_rows_are_there(gateway, callers)
+    with Connection(gateway.connect()) as connection:
+        connection.send(callers.question)
+        assert connection.read().status == 404
