@@ -1,8 +1,6 @@
 /* headers.c - look-ups and rules that hold for every header field. */
 #include "base/headers.h"
 
-#include <stdint.h>
-
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -10,6 +8,9 @@
 const struct sl_header *
 sl_headers_find(const struct sl_headers *headers, const char *name, size_t len)
 {
+	/* Most of what is asked for is not there, nor is another name of its length. */
+	if (headers->lengths && !(headers->lengths >> (len & 63) & 1))
+		return NULL;
 	for (size_t i = 0; i < headers->count; i++) {
 		const struct sl_slice *at = &headers->items[i].name;
 

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/slice.h"
 
@@ -18,6 +19,9 @@ struct sl_header {
 struct sl_headers {
 	struct sl_header *items;
 	size_t            count;
+	/* A bit for each length of a name, modulo 64; 0: not known. Whoever adds a field to
+	 * a list that has it adds its bit. */
+	uint64_t          lengths;
 };
 
 /* NULL when there is none. */

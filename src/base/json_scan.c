@@ -17,6 +17,7 @@
  */
 #include <string.h>
 
+#include "base/avx2.h"
 #include "base/json.h"
 #include "base/json_lex.h"
 
@@ -247,25 +248,74 @@ special_16(const uint8_t *p, unsigned *beyond_ascii)
 	return (unsigned)_mm_movemask_epi8(sl_json_special(bytes));
 }
 
-static inline uint64_t
-special_64(const uint8_t *p, unsigned *beyond_ascii)
+/* The first block of 64 from p on with special bytes, and which they are; *mask is 0
+ * where fewer than 64 bytes are left. */
+static const uint8_t *
+find_special(const uint8_t *p, const uint8_t *end, uint64_t *mask, unsigned *beyond_ascii)
 {
-	__m128i a = sl_json_load(p), b = sl_json_load(p + 16);
-	__m128i c = sl_json_load(p + 32), d = sl_json_load(p + 48);
+	__m128i all = _mm_setzero_si128();
 
-	*beyond_ascii |= (unsigned)_mm_movemask_epi8(
-	    _mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d)));
-	a = sl_json_special(a);
-	b = sl_json_special(b);
-	c = sl_json_special(c);
-	d = sl_json_special(d);
-	if (!_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))))
-		return 0;
-	return (uint64_t)(unsigned)_mm_movemask_epi8(a) |
-	       (uint64_t)(unsigned)_mm_movemask_epi8(b) << 16 |
-	       (uint64_t)(unsigned)_mm_movemask_epi8(c) << 32 |
-	       (uint64_t)(unsigned)_mm_movemask_epi8(d) << 48;
+	*mask = 0;
+	for (; end - p >= 64; p += 64) {
+		__m128i a = sl_json_load(p), b = sl_json_load(p + 16);
+		__m128i c = sl_json_load(p + 32), d = sl_json_load(p + 48);
+
+		all = _mm_or_si128(_mm_or_si128(all, _mm_or_si128(a, b)), _mm_or_si128(c, d));
+		a = sl_json_special(a);
+		b = sl_json_special(b);
+		c = sl_json_special(c);
+		d = sl_json_special(d);
+		if (!_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d))))
+			continue;
+		*mask = (uint64_t)(unsigned)_mm_movemask_epi8(a) |
+		        (uint64_t)(unsigned)_mm_movemask_epi8(b) << 16 |
+		        (uint64_t)(unsigned)_mm_movemask_epi8(c) << 32 |
+		        (uint64_t)(unsigned)_mm_movemask_epi8(d) << 48;
+		break;
+	}
+	*beyond_ascii |= (unsigned)_mm_movemask_epi8(all);
+	return p;
 }
+
+#ifdef SL_AVX2
+/* sl_json_special of 32 bytes. */
+static inline SL_AVX2 __m256i
+special_32(__m256i bytes)
+{
+	__m256i quote = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('"'));
+	__m256i backslash = _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8('\\'));
+	__m256i control = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1f)), bytes);
+
+	return _mm256_or_si256(_mm256_or_si256(quote, backslash), control);
+}
+
+/* The same as find_special. */
+static SL_AVX2 const uint8_t *
+find_special_avx2(const uint8_t *p, const uint8_t *end, uint64_t *mask, unsigned *beyond_ascii)
+{
+	__m256i all = _mm256_setzero_si256();
+
+	*mask = 0;
+	for (; end - p >= 64; p += 64) {
+		__m256i low = _mm256_loadu_si256((const __m256i *)(const void *)p);
+		__m256i high = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32));
+
+		all = _mm256_or_si256(all, _mm256_or_si256(low, high));
+		low = special_32(low);
+		high = special_32(high);
+		if (!_mm256_movemask_epi8(_mm256_or_si256(low, high)))
+			continue;
+		*mask = (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 |
+		        (uint32_t)_mm256_movemask_epi8(low);
+		break;
+	}
+	*beyond_ascii |= (unsigned)_mm256_movemask_epi8(all);
+	return p;
+}
+#define FIND_SPECIAL (sl_has_avx2() ? find_special_avx2 : find_special)
+#else
+#define FIND_SPECIAL find_special
+#endif
 
 /* Works through the special bytes of the block at p, of which there are some.
  * Returns where to go on; *stopped: that is the closing quote or a bad byte. */
@@ -303,10 +353,16 @@ skip_string_vectors(struct scan *scan, const uint8_t *p, bool *stopped)
 	size_t width = 16;
 
 	while (!*stopped && (size_t)(end - p) >= width) {
-		uint64_t mask = width == 16 ? special_16(p, &beyond_ascii)
-		                            : special_64(p, &beyond_ascii);
+		uint64_t mask;
 
-		p = mask ? skip_escapes(p, end, mask, width, stopped) : p + width;
+		if (width == 64)
+			p = FIND_SPECIAL(p, end, &mask, &beyond_ascii);
+		else
+			mask = special_16(p, &beyond_ascii);
+		if (mask)
+			p = skip_escapes(p, end, mask, width, stopped);
+		else if (width == 16)
+			p += 16;
 		width = end - p >= 64 ? 64 : 16;
 	}
 	scan->beyond_ascii |= beyond_ascii;

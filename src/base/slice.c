@@ -1,6 +1,10 @@
 /* slice.c - questions about borrowed bytes. */
 #include "base/slice.h"
 
+#include <stdint.h>
+
+#include "base/avx2.h"
+
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -43,33 +47,77 @@ sl_slice_find(struct sl_slice a, char c)
 	return at ? at - a.ptr : -1;
 }
 
+/* Searches by blocks: places where the needle's first and its last byte are right are few
+ * in any text. Each goes on at *from; false: the needle begins nowhere before the new
+ * *from, else *from is where it does. */
+
+/* Of the places that the bits stand for, counted from *from. */
+static inline bool
+is_at_any(struct sl_slice a, struct sl_slice needle, uint64_t places, size_t *from)
+{
+	for (; places; places &= places - 1) {
+		size_t place = *from + (size_t)__builtin_ctzll(places);
+
+		if (memcmp(a.ptr + place, needle.ptr, needle.len) == 0) {
+			*from = place;
+			return true;
+		}
+	}
+	return false;
+}
+
+#ifdef SL_AVX2
+/* Which of 32 places have the right first and last byte. */
+static inline SL_AVX2 __m256i
+likely_32(const char *at, size_t to_last, __m256i first, __m256i last)
+{
+	__m256i begins = _mm256_loadu_si256((const __m256i *)(const void *)at);
+	__m256i ends = _mm256_loadu_si256((const __m256i *)(const void *)(at + to_last));
+
+	return _mm256_and_si256(_mm256_cmpeq_epi8(begins, first), _mm256_cmpeq_epi8(ends, last));
+}
+
+static SL_AVX2 bool
+search_64(struct sl_slice a, struct sl_slice needle, size_t *from)
+{
+	const size_t to_last = needle.len - 1;
+	const __m256i first = _mm256_set1_epi8(needle.ptr[0]);
+	const __m256i last = _mm256_set1_epi8(needle.ptr[to_last]);
+
+	for (; *from + needle.len + 63 <= a.len; *from += 64) {
+		__m256i low = likely_32(a.ptr + *from, to_last, first, last);
+		__m256i high = likely_32(a.ptr + *from + 32, to_last, first, last);
+		uint64_t places;
+
+		if (_mm256_testz_si256(_mm256_or_si256(low, high), _mm256_or_si256(low, high)))
+			continue;
+		places = (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 |
+		         (uint32_t)_mm256_movemask_epi8(low);
+		if (is_at_any(a, needle, places, from))
+			return true;
+	}
+	return false;
+}
+#endif
+
 #ifdef __SSE2__
-/* Where the needle is, or where a search byte by byte goes on: places where its first and
- * its last byte are right, sixteen looked at together, are few in any text. */
-static size_t
-search_blocks(struct sl_slice a, struct sl_slice needle, bool *found)
+static bool
+search_16(struct sl_slice a, struct sl_slice needle, size_t *from)
 {
 	const __m128i first = _mm_set1_epi8(needle.ptr[0]);
 	const __m128i last = _mm_set1_epi8(needle.ptr[needle.len - 1]);
-	size_t i = 0;
 
-	for (; i + needle.len + 15 <= a.len; i += 16) {
-		const char *at = a.ptr + i;
+	for (; *from + needle.len + 15 <= a.len; *from += 16) {
+		const char *at = a.ptr + *from;
 		__m128i begins = _mm_loadu_si128((const __m128i *)(const void *)at);
 		__m128i ends = _mm_loadu_si128((const __m128i *)(const void *)(at + needle.len - 1));
-		int mask = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(begins, first),
-		                                           _mm_cmpeq_epi8(ends, last)));
+		int places = _mm_movemask_epi8(_mm_and_si128(_mm_cmpeq_epi8(begins, first),
+		                                             _mm_cmpeq_epi8(ends, last)));
 
-		for (; mask; mask &= mask - 1) {
-			size_t place = i + (size_t)__builtin_ctz((unsigned)mask);
-
-			if (memcmp(a.ptr + place, needle.ptr, needle.len) == 0) {
-				*found = true;
-				return place;
-			}
-		}
+		if (is_at_any(a, needle, (unsigned)places, from))
+			return true;
 	}
-	return i;
+	return false;
 }
 #endif
 
@@ -77,13 +125,15 @@ ptrdiff_t
 sl_slice_search(struct sl_slice a, struct sl_slice needle)
 {
 	size_t from = 0;
-	bool found = false;
 
 	if (needle.len == 0)
 		return 0;
+#ifdef SL_AVX2
+	if (a.len >= 256 && sl_has_avx2() && search_64(a, needle, &from))
+		return (ptrdiff_t)from;
+#endif
 #ifdef __SSE2__
-	from = search_blocks(a, needle, &found);
-	if (found)
+	if (search_16(a, needle, &from))
 		return (ptrdiff_t)from;
 #endif
 	for (size_t i = from; i + needle.len <= a.len; i++) {

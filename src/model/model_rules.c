@@ -68,6 +68,8 @@ bare(struct sl_slice model)
 			model = sl_slice_from(model, i);
 			break;
 		}
+	if (sl_slice_find(model, '.') < 0)
+		return model;
 	for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
 		ptrdiff_t at = sl_slice_search(model, vendors[i]);
 
@@ -83,8 +85,14 @@ sl_model_rules(struct sl_slice model)
 	uint32_t rules = 0;
 
 	model = bare(model);
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (matches(rows[i].pattern, model))
+	if (model.len == 0)
+		return 0;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char first = rows[i].pattern.ptr[0];
+
+		/* Most rows are of another family, which their first letter tells. */
+		if ((first == model.ptr[0] || first == '*') && matches(rows[i].pattern, model))
 			rules |= rows[i].rules;
+	}
 	return rules;
 }

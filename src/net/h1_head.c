@@ -379,6 +379,7 @@ sl_h1_head_fields(const struct sl_h1_head *head, struct sl_arena *arena, struct 
 	char *text;
 
 	out->count = 0;
+	out->lengths = 0;
 	if (head->count == 0)
 		return SL_OK;
 	items = sl_arena_alloc(arena, head->count * sizeof(*items) + head->text.len);
@@ -390,6 +391,7 @@ sl_h1_head_fields(const struct sl_h1_head *head, struct sl_arena *arena, struct 
 		const struct sl_h1_field *field = &head->fields[i];
 
 		items[i].name = sl_slice_make(text + field->name_at, field->name_len);
+		out->lengths |= UINT64_C(1) << (field->name_len & 63);
 		items[i].value =
 		    sl_slice_trim(sl_slice_make(text + field->value_at, field->value_len));
 	}

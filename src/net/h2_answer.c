@@ -232,7 +232,7 @@ keep_trailers(struct h2_stream *stream, const struct sl_header *trailers, size_t
 	}
 	if (!items)
 		return SL_ENOMEM;
-	stream->trailers = (struct sl_headers){ items, count };
+	stream->trailers = (struct sl_headers){ .items = items, .count = count };
 	return SL_OK;
 }
 

@@ -80,7 +80,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sl_slice rest = sl_slice_make(data, size), query = sl_slice_cut(&rest, '\n');
 	struct sl_slice path = sl_slice_cut(&query, '?');
 	struct sl_header fields[FIELDS_MAX];
-	struct sl_headers headers = { fields, read_fields(&rest, fields) };
+	struct sl_headers headers = { .items = fields, .count = read_fields(&rest, fields) };
 	struct sl_surface_request request = { SL_SLICE("POST"), path, query, &headers, &config };
 	struct sl_selection selection = { .path = path };
 	struct sl_surface_members members = { .model = query, .shape = &sl_shape_openai_chat };

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -78,6 +79,38 @@ integers_are_strict(void **state)
 	assert_int_equal(sl_slice_search(SL_SLICE("a"), SL_SLICE("ab")), -1);
 }
 
+/* At every place of a text of several blocks, with what looks like it everywhere else. */
+static void
+searches_find_the_first_place_in_long_text(void **state)
+{
+	enum { SIZE = 420 };
+	const struct sl_slice needle = SL_SLICE("sluicev1");
+	char *text = malloc(SIZE); /* of its own, so that a sanitizer sees its end */
+
+	(void)state;
+	assert_non_null(text);
+	for (size_t size = 1; size <= SIZE; size += size < 300 ? 37 : 1) {
+		struct sl_slice all = sl_slice_make(text + SIZE - size, size);
+
+		for (size_t i = 0; i < SIZE; i++)
+			text[i] = "sluicev_sluice_1"[i % 16];
+		assert_int_equal(sl_slice_search(all, needle), -1);
+		assert_int_equal(sl_slice_search(all, SL_SLICE("~")), -1);
+		for (size_t place = 0; place + needle.len <= size; place += 3) {
+			char kept[8];
+			char *at = text + SIZE - size + place;
+
+			memcpy(kept, at, sizeof(kept));
+			memcpy(at, needle.ptr, needle.len);
+			assert_int_equal(sl_slice_search(all, needle), place);
+			memcpy(at, kept, sizeof(kept));
+		}
+		text[SIZE - 1] = '~';
+		assert_int_equal(sl_slice_search(all, SL_SLICE("~")), size - 1);
+	}
+	free(text);
+}
+
 int
 main(void)
 {
@@ -86,6 +119,7 @@ main(void)
 		cmocka_unit_test(cap_refuses_and_survives),
 		cmocka_unit_test(buffer_failure_is_sticky),
 		cmocka_unit_test(integers_are_strict),
+		cmocka_unit_test(searches_find_the_first_place_in_long_text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

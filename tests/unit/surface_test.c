@@ -50,7 +50,7 @@ requests_are_recognised(void **state)
 			{ sl_slice_str(cases[i].name), sl_slice_str(cases[i].value) },
 			{ sl_slice_str(cases[i].more_name), sl_slice_str(cases[i].more_value) },
 		};
-		struct sl_headers headers = { fields, (size_t)(cases[i].name != NULL) +
+		struct sl_headers headers = { .items = fields, .count = (size_t)(cases[i].name != NULL) +
 			                              (cases[i].more_name != NULL) };
 		struct sl_surface_request request = { SL_SLICE("POST"),
 			                              sl_slice_str(cases[i].path),

@@ -19,7 +19,7 @@ test_headers(void **state)
 		{ SL_SLICE("x-gateway-something-else-that-is-longer-than-a-wish"), SL_SLICE("?") },
 		{ SL_SLICE("quality"), SL_SLICE("not a wish without the prefix") },
 	};
-	struct sl_headers headers = { fields, sizeof(fields) / sizeof(fields[0]) };
+	struct sl_headers headers = { .items = fields, .count = sizeof(fields) / sizeof(fields[0]) };
 	struct sl_wish wish = { 0 };
 	struct sl_fault fault;
 
