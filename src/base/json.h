@@ -158,8 +158,6 @@ enum sl_err sl_json_splice_remove(struct sl_json_splice *splice,
 enum sl_err sl_json_splice_insert(struct sl_json_splice *splice,
                                   const struct sl_json_found *object,
                                   struct sl_slice key, struct sl_slice raw_value);
-/* Bytes of the edited document. */
-size_t sl_json_splice_size(const struct sl_json_splice *splice);
 /* The edited document as a list of slices of the original and of the inserted
  * text, for writev. Returns the number of slices, or SL_ELIMIT when they do
  * not fit in max_count. With no edits: one slice. */

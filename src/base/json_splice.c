@@ -190,18 +190,6 @@ sl_json_splice_slices(const struct sl_json_splice *splice, struct sl_slice *out,
 	return sink.count <= max_count ? (int)sink.count : SL_ELIMIT;
 }
 
-size_t
-sl_json_splice_size(const struct sl_json_splice *splice)
-{
-	struct sl_slice slices[SL_JSON_SLICES_MAX] __attribute__((uninitialized));
-	int count = sl_json_splice_slices(splice, slices, SL_JSON_SLICES_MAX);
-	size_t size = 0;
-
-	for (int i = 0; i < count; i++)
-		size += slices[i].len;
-	return size;
-}
-
 enum sl_err
 sl_json_splice_append(const struct sl_json_splice *splice, struct sl_buf *out)
 {

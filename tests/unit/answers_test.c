@@ -11,21 +11,18 @@
 #include <unistd.h>
 
 #include "../money_harness.h"
+#include "../store_fixture.h"
 #include "ledger/answers.h"
 
 #define NOW INT64_C(1700000000000)
 
-static char directory[64], url[128];
 static struct sl_store *store;
 static struct sl_answers *answers;
 
 static void
 open_all(int64_t now_ms)
 {
-	const char *reason = "";
-
-	store = sl_store_new(sl_slice_str(url), &reason);
-	assert_non_null(store);
+	store = open_store();
 	answers = sl_answers_new(store, NULL, now_ms);
 	assert_non_null(answers);
 }
@@ -41,10 +38,8 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	strcpy(directory, "/tmp/sluice-answers-XXXXXX");
-	if (!mkdtemp(directory))
+	if (make_directory() != 0)
 		return -1;
-	snprintf(url, sizeof(url), "sqlite:%s/test.db", directory);
 	open_all(NOW);
 	return 0;
 }
@@ -52,16 +47,9 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
-	char name[128];
-
 	(void)state;
 	close_all();
-	for (size_t i = 0; i < 3; i++) {
-		snprintf(name, sizeof(name), "%s/test.db%s", directory, suffixes[i]);
-		unlink(name);
-	}
-	return rmdir(directory);
+	return remove_directory();
 }
 
 static enum sl_err

@@ -23,7 +23,7 @@ next(int64_t below)
 	return (int64_t)((seed >> 33) % (uint64_t)below);
 }
 
-static char names[AGENTS_MAX][8];
+static char names[AGENTS_MAX][24];
 
 struct instance {
 	struct sl_auction auction;

@@ -26,7 +26,6 @@ assert_result(struct sl_json_splice *splice, const char *text)
 	assert_int_equal(sl_json_splice_append(splice, &buf), SL_OK);
 	if (!sl_slice_is(sl_buf_slice(&buf), text))
 		fail_msg("got  %.*s\nwant %s", SL_ARG(sl_buf_slice(&buf)), text);
-	assert_int_equal(sl_json_splice_size(splice), buf.len);
 	assert_true(count > 0);
 	for (int i = 0; i < count; i++) {
 		assert_true(slices[i].len > 0);
@@ -205,7 +204,6 @@ check_plan(size_t count, const enum action *plan, size_t insertions, bool nested
 	sl_json_obj_end(&w);
 
 	assert_int_equal(sl_json_splice_append(&splice, &got), SL_OK);
-	assert_int_equal(sl_json_splice_size(&splice), got.len);
 	if (sl_json_validate(sl_buf_slice(&got), NULL, NULL) != SL_OK)
 		fail_msg("%.*s\nbecame\n%.*s", SL_ARG(sl_buf_slice(&doc)), SL_ARG(sl_buf_slice(&got)));
 	a = sl_json_iter(sl_json_parse(sl_buf_slice(&want)));

@@ -19,50 +19,26 @@
 
 #include <openssl/evp.h>
 
+#include "../store_fixture.h"
 #include "base/rand.h"
 #include "ledger/keyring.h"
 #include "ledger/tenancy.h"
-#include "store/store.h"
 
 enum { SECRET_LEN = 8 + SL_SECRET_HEX_LEN };
 
-static char directory[64], path[96], url[128];
 
 static int
 set_up(void **state)
 {
 	(void)state;
-	strcpy(directory, "/tmp/sluice-keys-XXXXXX");
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/test.db", directory);
-	snprintf(url, sizeof(url), "sqlite:%s", path);
-	return 0;
+	return make_directory();
 }
 
 static int
 tear_down(void **state)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
-	char name[128];
-
 	(void)state;
-	for (size_t i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
-		unlink(name);
-	}
-	return rmdir(directory);
-}
-
-static struct sl_store *
-open_store(void)
-{
-	const char *reason = "";
-	struct sl_store *store = sl_store_new(sl_slice_str(url), &reason);
-
-	if (!store)
-		fail_msg("%s", reason);
-	return store;
+	return remove_directory();
 }
 
 /* --- changes, waited for ------------------------------------------------------ */

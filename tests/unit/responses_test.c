@@ -10,45 +10,33 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../store_fixture.h"
 #include "ledger/responses.h"
-#include "store/store.h"
 
 #define NOW INT64_C(1700000000000)
 #define DAY INT64_C(86400000)
 
-static char directory[64], url[128];
 static struct sl_store *store;
 static sem_t found;
 
 static int
 set_up(void **state)
 {
-	const char *reason = "";
-
 	(void)state;
-	strcpy(directory, "/tmp/sluice-responses-XXXXXX");
-	if (!mkdtemp(directory))
+	if (make_directory() != 0)
 		return -1;
-	snprintf(url, sizeof(url), "sqlite:%s/test.db", directory);
-	store = sl_store_new(sl_slice_str(url), &reason);
+	store = open_store();
 	sem_init(&found, 0, 0);
-	return store ? 0 : -1;
+	return 0;
 }
 
 static int
 tear_down(void **state)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm" };
-	char name[128];
-
 	(void)state;
 	sl_store_free(store);
 	sem_destroy(&found);
-	for (size_t i = 0; i < 3; i++) {
-		snprintf(name, sizeof(name), "%s/test.db%s", directory, suffixes[i]);
-		unlink(name);
-	}
-	return rmdir(directory);
+	return remove_directory();
 }
 
 static bool

@@ -21,49 +21,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../store_fixture.h"
 #include "base/log.h"
-#include "store/store.h"
 
-static char directory[64];
-static char path[128];
-static char url[160];
 
 static int
 set_up(void **state)
 {
 	(void)state;
-	strcpy(directory, "/tmp/sluice-store-XXXXXX");
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof(path), "%s/test.db", directory);
-	snprintf(url, sizeof(url), "sqlite:%s", path);
-	return 0;
+	return make_directory();
 }
 
 static int
 tear_down(void **state)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
-	char name[160];
-
 	(void)state;
-	for (size_t i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
-		unlink(name);
-	}
-	return rmdir(directory);
-}
-
-static struct sl_store *
-open_store(void)
-{
-	const char *reason = NULL;
-	struct sl_store *store = sl_store_new(sl_slice_str(url), &reason);
-
-	if (!store)
-		print_error("%s\n", reason);
-	assert_non_null(store);
-	return store;
+	return remove_directory();
 }
 
 /* --- jobs ------------------------------------------------------------------ */

@@ -13,12 +13,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../store_fixture.h"
 #include "ledger/audit.h"
 #include "ledger/scopes.h"
 #include "model/config.h"
-#include "store/store.h"
 
-static char directory[64], path[96], url[128];
 static struct sl_store *store;
 static struct sl_tenants *tenants;
 static struct sl_keyring *ring;
@@ -29,11 +28,7 @@ static struct sl_allowances left;
 static void
 open_all(void)
 {
-	const char *reason = "";
-
-	store = sl_store_new(sl_slice_str(url), &reason);
-	if (!store)
-		fail_msg("%s", reason);
+	store = open_store();
 	tenants = sl_tenants_new();
 	assert_int_equal(sl_tenants_load(tenants, store), SL_OK);
 	ring = sl_keyring_new();
@@ -52,11 +47,8 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	strcpy(directory, "/tmp/sluice-tenants-XXXXXX");
-	if (!mkdtemp(directory))
+	if (make_directory() != 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/test.db", directory);
-	snprintf(url, sizeof(url), "sqlite:%s", path);
 	sl_arena_init(&arena, 4096, 0);
 	open_all();
 	return 0;
@@ -65,17 +57,10 @@ set_up(void **state)
 static int
 tear_down(void **state)
 {
-	static const char *const suffixes[] = { "", "-wal", "-shm", "-journal" };
-	char name[128];
-
 	(void)state;
 	close_all();
 	sl_arena_release(&arena);
-	for (size_t i = 0; i < 4; i++) {
-		snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
-		unlink(name);
-	}
-	return rmdir(directory);
+	return remove_directory();
 }
 
 /* --- changes, waited for ------------------------------------------------------ */
