@@ -16,11 +16,7 @@
 #include "base/slice.h"
 #include "base/utf8.h"
 
-/* Resolves the escapes of the raw bytes between quotes into out, which has
- * room for raw.len bytes; returns the length. Half a surrogate pair becomes
- * U+FFFD; on text that was not validated, a bad escape is copied as it is. */
-size_t sl_json_decode(struct sl_slice raw, char *out);
-/* Whether the same, decoded, equals text. */
+/* Whether the raw bytes between quotes, their escapes resolved, equal text. */
 bool sl_json_text_is(struct sl_slice raw, struct sl_slice text);
 
 static inline bool

@@ -350,8 +350,11 @@ decode_escape(const uint8_t **at, const uint8_t *end, char out[4])
 	                out);
 }
 
-size_t
-sl_json_decode(struct sl_slice raw, char *out)
+/* Resolves the escapes of the raw bytes between quotes into out, which has
+ * room for raw.len bytes; returns the length. Half a surrogate pair becomes
+ * U+FFFD; on text that was not validated, a bad escape is copied as it is. */
+static size_t
+decode(struct sl_slice raw, char *out)
 {
 	const uint8_t *p = (const uint8_t *)raw.ptr, *end = p + raw.len;
 	size_t len = 0;
@@ -413,7 +416,7 @@ sl_json_unescape(struct sl_slice raw, struct sl_arena *arena, struct sl_slice *o
 	room = sl_arena_alloc(arena, raw.len);
 	if (!room)
 		return false;
-	*out = sl_slice_make(room, sl_json_decode(raw, room));
+	*out = sl_slice_make(room, decode(raw, room));
 	return true;
 }
 

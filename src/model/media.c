@@ -78,8 +78,11 @@ lower(struct sl_slice text, struct sl_arena *arena)
 	return copy;
 }
 
-bool
-sl_media_data_url(struct sl_slice url, struct sl_arena *arena, struct sl_slice *type,
+/* "data:image/png;charset=x;base64,...": type in lower case and data, which is
+ * valid base64 without white space; borrowed or on the arena. False when it is
+ * not base64 or memory is out. */
+static bool
+read_data_url(struct sl_slice url, struct sl_arena *arena, struct sl_slice *type,
                   struct sl_slice *data)
 {
 	struct sl_slice rest = sl_slice_from(sl_slice_trim(url), 5), head;
@@ -184,6 +187,6 @@ sl_media_from_url(struct sl_slice url, struct sl_arena *arena, struct sl_notes *
 		part->media.data = url;
 		return url.len > 0;
 	}
-	return sl_media_data_url(url, arena, &type, &data) &&
+	return read_data_url(url, arena, &type, &data) &&
 	       sl_media_from_base64(type, data, arena, notes, part);
 }

@@ -6,11 +6,6 @@
 
 /* Whether the text is a data URL at all ("data:", any case, white space before). */
 bool sl_media_is_data_url(struct sl_slice url);
-/* "data:image/png;charset=x;base64,...": type in lower case and data, which is
- * valid base64 without white space; borrowed or on the arena. False when it is
- * not base64 or memory is out. */
-bool sl_media_data_url(struct sl_slice url, struct sl_arena *arena, struct sl_slice *type,
-                       struct sl_slice *data);
 /* base64 as providers take it: alphabet, padding; white space taken out. */
 bool sl_media_base64(struct sl_slice text, struct sl_arena *arena, struct sl_slice *out);
 /* The type that the first bytes of base64 data prove; empty: not known. */

@@ -276,8 +276,9 @@ put_policy(const struct sl_plan *plan, struct sl_json_writer *w)
 	sl_json_bool(w, "fallback", plan->fallback);
 }
 
-void
-sl_explain_write(const struct sl_world *world, const struct sl_plan *plan,
+/* The decision as JSON members, without braces. */
+static void
+write_explained(const struct sl_world *world, const struct sl_plan *plan,
                  struct sl_json_writer *w)
 {
 	sl_json_str(w, "requested", plan->requested);
@@ -426,7 +427,7 @@ write_answer(const struct sl_explain *how, const struct described *request,
 	sl_json_str(&w, "surface", sl_slice_str(request->surface->name));
 	sl_json_str(&w, "shape", sl_slice_str(request->shape->name));
 	put_text(&w, "key", request->key ? sl_key_id(request->key) : SL_SLICE_NONE);
-	sl_explain_write(how->world, plan, &w);
+	write_explained(how->world, plan, &w);
 	put_hedge(how, request, plan, &w);
 	if (request->bidding)
 		sl_bidding_write(request->bidding, &w);

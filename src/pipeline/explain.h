@@ -32,8 +32,5 @@ struct sl_explain {
 bool sl_explain_request(const struct sl_explain *how, struct sl_json request, struct sl_buf *out,
                         struct sl_fault *fault);
 
-/* The decision as JSON members, without braces. */
-void sl_explain_write(const struct sl_world *world, const struct sl_plan *plan,
-                      struct sl_json_writer *w);
 
 #endif

@@ -11,11 +11,6 @@ bool sl_anthropic_decode(const struct sl_codec_input *in, struct sl_dialog *out,
                          struct sl_fault *fault);
 /* anthropic_encode.c */
 enum sl_err sl_anthropic_encode(struct sl_encode *encode);
-/* anthropic_reply.c */
-void sl_anthropic_read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena);
-void sl_anthropic_read_frame(void *reader, struct sl_flow *flow, struct sl_slice event,
-                             struct sl_slice data, struct sl_arena *arena);
-void sl_anthropic_read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena);
 /* anthropic_write.c */
 enum { SL_ANTHROPIC_WRITER_SIZE = 64 };
 void sl_anthropic_write_whole(const struct sl_completion *answer,

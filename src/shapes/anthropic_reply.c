@@ -114,8 +114,8 @@ tell_block(struct sl_flow *flow, int64_t key, struct sl_json block, struct sl_ar
 		tell_citation(flow, key, it.value, arena);
 }
 
-void
-sl_anthropic_read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
+static void
+read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
 {
 	struct sl_json message = sl_json_parse(body);
 	struct sl_usage usage = { .source = SL_USAGE_NONE };
@@ -157,8 +157,8 @@ tell_delta(struct sl_flow *flow, int64_t key, struct sl_json delta, struct sl_ar
 		tell_citation(flow, key, sl_json_get(delta, "citation"), arena);
 }
 
-void
-sl_anthropic_read_frame(void *context, struct sl_flow *flow, struct sl_slice event,
+static void
+read_frame(void *context, struct sl_flow *flow, struct sl_slice event,
                         struct sl_slice data, struct sl_arena *arena)
 {
 	enum { TYPE, INDEX, DELTA, BLOCK, MESSAGE, USAGE, ERROR, WANTS };
@@ -205,8 +205,8 @@ sl_anthropic_read_frame(void *context, struct sl_flow *flow, struct sl_slice eve
 	}
 }
 
-void
-sl_anthropic_read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena)
+static void
+read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena)
 {
 	struct sl_fault fault;
 
@@ -228,10 +228,10 @@ const struct sl_codec_ops sl_anthropic_codec = {
 	.caller_ids = &(const struct sl_id_rule){ .also = "_-" },
 	.id_carries = true,
 	.encode_request = sl_anthropic_encode,
-	.read_whole = sl_anthropic_read_whole,
+	.read_whole = read_whole,
 	.reader_size = sizeof(struct reader),
-	.read_frame = sl_anthropic_read_frame,
-	.read_end = sl_anthropic_read_end,
+	.read_frame = read_frame,
+	.read_end = read_end,
 	.stream_framing = SL_FRAMING_SSE,
 	.target_ids = &(const struct sl_id_rule){ .also = "_-" },
 	.target_names = &(const struct sl_name_rule){ .also = "_-", .max_len = 64 },

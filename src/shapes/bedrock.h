@@ -8,8 +8,6 @@
 void sl_bedrock_usage(struct sl_json value, struct sl_usage *usage);
 /* Whether a message of the stream is an error, by its type. */
 bool sl_bedrock_is_exception(struct sl_slice type);
-/* "ThrottlingException" for 429. */
-const char *sl_bedrock_error_type(int status);
 /* The fault as an exception message of the stream. */
 void sl_bedrock_write_exception(const struct sl_fault *fault, struct sl_buf *out);
 

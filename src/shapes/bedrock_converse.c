@@ -196,8 +196,9 @@ end_stream(struct sl_stream_state *state)
 
 /* --- faults ------------------------------------------------------------------- */
 
-const char *
-sl_bedrock_error_type(int status)
+/* "ThrottlingException" for 429. */
+static const char *
+error_type(int status)
 {
 	switch (status) {
 	case 401:
@@ -240,7 +241,7 @@ static void
 write_fault(const struct sl_fault *fault, struct sl_slice request_id, struct sl_buf *out)
 {
 	(void)request_id;
-	put_fault(sl_bedrock_error_type(sl_fault_status(fault)), fault, out);
+	put_fault(error_type(sl_fault_status(fault)), fault, out);
 }
 
 /* The exceptions that a stream knows have their own spelling. */

@@ -228,8 +228,9 @@ sl_openai_read_reply(const struct sl_steer *steer, struct sl_slice body, struct 
 
 /* --- faults ----------------------------------------------------------------- */
 
-void
-sl_openai_put_error(struct sl_json_writer *w, const struct sl_fault *fault)
+/* The members message, type, param and code, into an open object. */
+static void
+put_error(struct sl_json_writer *w, const struct sl_fault *fault)
 {
 	sl_json_str(w, "message", fault->message);
 	sl_json_str(w, "type", sl_slice_str(sl_fault_type(fault->kind)));
@@ -252,7 +253,7 @@ sl_openai_write_fault(const struct sl_fault *fault, struct sl_slice request_id,
 	sl_json_obj(&w);
 	sl_json_key(&w, "error");
 	sl_json_obj(&w);
-	sl_openai_put_error(&w, fault);
+	put_error(&w, fault);
 	sl_json_obj_end(&w);
 	sl_json_obj_end(&w);
 }

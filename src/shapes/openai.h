@@ -24,8 +24,6 @@ void sl_openai_write_fault(const struct sl_fault *fault, struct sl_slice request
 void sl_openai_write_stream_fault(const struct sl_stream_state *state,
                                   const struct sl_fault *fault, struct sl_slice request_id,
                                   enum sl_framing framing, struct sl_buf *out);
-/* The members message, type, param and code, into an open object. */
-void sl_openai_put_error(struct sl_json_writer *w, const struct sl_fault *fault);
 
 /* Chat and legacy completions are one grammar of stream; the pieces of a
  * choice differ and are looked for both. */

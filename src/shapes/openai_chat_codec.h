@@ -25,11 +25,6 @@ bool sl_openai_take_common(struct sl_dialog *dialog, struct sl_slice key, struct
 enum sl_err sl_openai_chat_encode(struct sl_encode *encode);
 /* openai_chat_reply.c */
 enum { SL_OPENAI_CHAT_READER_SIZE = 3072, SL_OPENAI_CHAT_WRITER_SIZE = 128 };
-void sl_openai_chat_read_whole(struct sl_flow *flow, struct sl_slice body,
-                               struct sl_arena *arena);
-void sl_openai_chat_read_frame(void *reader, struct sl_flow *flow, struct sl_slice event,
-                               struct sl_slice data, struct sl_arena *arena);
-void sl_openai_chat_read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena);
 /* openai_chat_write.c */
 void sl_openai_chat_write_whole(const struct sl_completion *answer,
                                 const struct sl_codec_caller *caller, struct sl_buf *out);

@@ -269,8 +269,8 @@ tell_start(struct sl_flow *flow, struct sl_json id, struct sl_json model, struct
 	sl_flow_start(flow, sl_text_json(id), sl_text_json(model), created_s);
 }
 
-void
-sl_openai_chat_read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
+static void
+read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena *arena)
 {
 	struct reader reader = { .next_key = 0 };
 	struct sl_json reply = sl_json_parse(body), error = sl_json_get(reply, "error");
@@ -288,8 +288,8 @@ sl_openai_chat_read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_
 	sl_flow_end(flow);
 }
 
-void
-sl_openai_chat_read_frame(void *context, struct sl_flow *flow, struct sl_slice event,
+static void
+read_frame(void *context, struct sl_flow *flow, struct sl_slice event,
                           struct sl_slice data, struct sl_arena *arena)
 {
 	enum { ID, MODEL, CREATED, CHOICES, USAGE, ERROR, GROQ, WANTS };
@@ -331,8 +331,8 @@ sl_openai_chat_read_frame(void *context, struct sl_flow *flow, struct sl_slice e
 	tell_usage(flow, sl_reply_value(data, &found[GROQ]));
 }
 
-void
-sl_openai_chat_read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena)
+static void
+read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena)
 {
 	(void)reader;
 	(void)arena;
@@ -348,10 +348,10 @@ const struct sl_codec_ops sl_openai_chat_codec = {
 	.writer_release = sl_openai_chat_writer_release,
 	.id_carries = true,
 	.encode_request = sl_openai_chat_encode,
-	.read_whole = sl_openai_chat_read_whole,
+	.read_whole = read_whole,
 	.reader_size = sizeof(struct reader),
-	.read_frame = sl_openai_chat_read_frame,
-	.read_end = sl_openai_chat_read_end,
+	.read_frame = read_frame,
+	.read_end = read_end,
 	.stream_framing = SL_FRAMING_SSE,
 	.target_ids = &(const struct sl_id_rule){ .max_len = 40 },
 	.target_names = &(const struct sl_name_rule){ .also = "_-", .max_len = 64 },

@@ -126,8 +126,8 @@ sl_steer_bool(struct sl_reading *reading, size_t want, bool *out)
 	return true;
 }
 
-bool
-sl_steer_int(struct sl_reading *reading, size_t want, int64_t *out)
+static bool
+steer_int(struct sl_reading *reading, size_t want, int64_t *out)
 {
 	return !given(reading, want) || sl_json_i64(value_of(reading, want), out) ||
 	       wrong_type(reading, want, "an integer");
@@ -146,7 +146,7 @@ sl_steer_limit(struct sl_reading *reading, size_t want, int64_t *out)
 {
 	int64_t value = -1;
 
-	if (!sl_steer_int(reading, want, &value))
+	if (!steer_int(reading, want, &value))
 		return false;
 	if (value >= 0)
 		*out = value;
@@ -158,7 +158,7 @@ sl_steer_choices(struct sl_reading *reading, size_t want, int64_t *out)
 {
 	const char *path = reading->wants[want].path;
 
-	if (!sl_steer_int(reading, want, out))
+	if (!steer_int(reading, want, out))
 		return false;
 	if (*out >= 1 && *out <= CHOICES_MAX)
 		return true;

@@ -40,7 +40,6 @@ bool sl_steer_scan(struct sl_reading *reading);
  * for strings. Another type is a BAD_TYPE fault that names the member. */
 bool sl_steer_string(struct sl_reading *reading, size_t want, struct sl_slice *out);
 bool sl_steer_bool(struct sl_reading *reading, size_t want, bool *out);
-bool sl_steer_int(struct sl_reading *reading, size_t want, int64_t *out);
 bool sl_steer_object(struct sl_reading *reading, size_t want);
 /* A limit on tokens: a negative one means none to those servers that take it. */
 bool sl_steer_limit(struct sl_reading *reading, size_t want, int64_t *out);

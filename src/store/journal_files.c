@@ -76,8 +76,8 @@ sl_journal_crc(const struct sl_journal_record *record)
 	return ~crc;
 }
 
-bool
-sl_journal_record_good(const struct sl_journal_record *record)
+static bool
+record_is_good(const struct sl_journal_record *record)
 {
 	return record->kind != 0 && record->crc == sl_journal_crc(record);
 }
@@ -356,7 +356,7 @@ first_of(const struct sl_journal *journal, int index)
 	struct sl_journal_record record;
 
 	if (!read_all(journal->segments[index].fd, &record, sizeof(record), 0) ||
-	    !sl_journal_record_good(&record))
+	    !record_is_good(&record))
 		return 0;
 	return record.seq;
 }
@@ -375,7 +375,7 @@ replay_segment(const struct sl_journal *journal, int index, uint64_t seq, struct
 		              (uint64_t)at * SL_JOURNAL_RECORD_SIZE))
 			return SL_EIO;
 		for (uint32_t i = 0; i < count && err == SL_OK; i++) {
-			if (chunk[i].seq != seq || !sl_journal_record_good(&chunk[i]))
+			if (chunk[i].seq != seq || !record_is_good(&chunk[i]))
 				return SL_OK;
 			if (seq > replay->last)
 				replay->last = seq;
@@ -396,12 +396,12 @@ replay_ring(const struct sl_journal *journal, struct replay *replay)
 	if (journal->ring_is_new)
 		return SL_OK;
 	for (uint32_t i = 0; i <= mask; i++)
-		if (journal->ring[i].seq > replay->last && sl_journal_record_good(&journal->ring[i]))
+		if (journal->ring[i].seq > replay->last && record_is_good(&journal->ring[i]))
 			replay->last = journal->ring[i].seq;
 	while (err == SL_OK) {
 		const struct sl_journal_record *record = &journal->ring[replay->next & mask];
 
-		if (record->seq != replay->next || !sl_journal_record_good(record))
+		if (record->seq != replay->next || !record_is_good(record))
 			break;
 		err = take(replay, record);
 	}

@@ -48,7 +48,6 @@ struct sl_journal {
 };
 
 uint32_t sl_journal_crc(const struct sl_journal_record *record);
-bool sl_journal_record_good(const struct sl_journal_record *record);
 /* journal_files.c; false: errno says why, *what which file. */
 bool sl_journal_open_files(struct sl_journal *journal, const char **what);
 void sl_journal_close_files(struct sl_journal *journal);
