@@ -1,8 +1,8 @@
 /* store_bench.c - what a record costs: on the loop, on its way to the disk, and when
  * somebody asks for the spend of a million.
  *
- *   make build/bench/store_bench && build/bench/store_bench [DIRECTORY] [ROWS]
- *   (default: . 1000000)
+ *   make build/bench/store_bench && build/bench/store_bench [DIRECTORY] [ROWS] [KEYS]
+ *   (default: . 1000000 200)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +69,7 @@ main(int argc, char **argv)
 {
 	struct sl_telemetry_config config = { .loops = 1 };
 	long rows = argc > 2 ? atol(argv[2]) : 1000000;
+	long used_keys = argc > 3 && atol(argv[3]) < KEYS ? atol(argv[3]) : KEYS;
 	const int64_t first = 1700000000000;
 	char url[256], path[240], keys[KEYS][32], models[MODELS][32];
 	struct sl_record record = {
@@ -115,8 +116,8 @@ main(int argc, char **argv)
 
 		/* Bursts of 1000, never more than the queue holds. */
 		for (long k = 0; k < 1000 && i < rows; k++, i++) {
-			record.key_id = sl_slice_str(keys[i * 7 % KEYS]);
-			record.model_served = sl_slice_str(models[i / 3 % MODELS]);
+			record.key_id = sl_slice_str(keys[i * 7 % used_keys]);
+			record.model_served = sl_slice_str(models[i / 3 % (used_keys < MODELS ? used_keys : MODELS)]);
 			record.begin_wall_ms = first + i * 86; /* a million a day */
 			sl_telemetry_begin(telemetry, 0);
 			sl_telemetry_finish(telemetry, 0, &record);

@@ -20,18 +20,11 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 
-#include "base/rand.h"
-#include "store/sqlite_internal.h"
+#include "store/sqlite_records.h"
 #include "store/sqlite_schema.h"
 #include "store/store.h"
 
-enum {
-	HOUR_MS = 3600 * 1000,
-	ID_SHIFT = 20,               /* bits below the milliseconds in a record's id */
-	ID_TRIES = 16,
-	SUMS = 128,                  /* distinct sums gathered before they are written */
-};
-#define WALL_MAX_MS ((int64_t)1 << 42) /* the year 2109 */
+enum { HOUR_MS = SL_SQLITE_HOUR_MS, ID_SHIFT = SL_SQLITE_ID_SHIFT };
 
 #define SPEND_EDGE(column, from, to)                                                   \
 	" UNION ALL SELECT ifnull(" column ", ''), (id >> 20) / 3600000 * ?7, 1,"       \
@@ -46,26 +39,6 @@ enum {
 	" FROM hours WHERE hour >= ?1 AND hour < ?2"                                    \
 	SPEND_EDGE(records_column, "?3", "?4") SPEND_EDGE(records_column, "?5", "?6")   \
 	") GROUP BY name, bucket ORDER BY name, bucket"
-
-static const char insert_record_sql[] = "INSERT INTO records(id"
-#define SL_RECORD_TEXT(name, max_size) ", " #name
-#define SL_RECORD_INT(name)            ", " #name
-#define USAGE_COLUMN(id, name)         ", " name
-#include "store/records.def"
-    SL_USAGE_CLASSES(USAGE_COLUMN)
-#undef SL_RECORD_TEXT
-#undef SL_RECORD_INT
-#undef USAGE_COLUMN
-    ") VALUES (?"
-#define SL_RECORD_TEXT(name, max_size) ", ?"
-#define SL_RECORD_INT(name)            ", ?"
-#define USAGE_COLUMN(id, name)         ", ?"
-#include "store/records.def"
-    SL_USAGE_CLASSES(USAGE_COLUMN)
-#undef SL_RECORD_TEXT
-#undef SL_RECORD_INT
-#undef USAGE_COLUMN
-    ")";
 
 static const char find_record_sql[] = "SELECT 0"
 #define SL_RECORD_TEXT(name, max_size) ", " #name
@@ -103,16 +76,6 @@ static const char find_record_sql[] = "SELECT 0"
 	               " DESC LIMIT 1 OFFSET ?2), 0))")                                      \
 	X(KEY_EACH, "SELECT id, digest, hint, policy_json, created_wall_ms,"            \
 	            " revoked_wall_ms FROM keys ORDER BY id")                           \
-	X(RECORD, insert_record_sql)                                                    \
-	X(HOUR, "INSERT INTO hours(hour, key_id, team, workspace, model, provider, tag,"\
-	        " requests, input_tokens, output_tokens, cost_nanousd,"                 \
-	        " unpriced_requests) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,"  \
-	        " ?11, ?12)"                                                            \
-	        " ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,"   \
-	        " input_tokens = input_tokens + excluded.input_tokens,"                 \
-	        " output_tokens = output_tokens + excluded.output_tokens,"              \
-	        " cost_nanousd = cost_nanousd + excluded.cost_nanousd,"                 \
-	        " unpriced_requests = unpriced_requests + excluded.unpriced_requests")  \
 	X(LAST_RECORD, "SELECT max(id) FROM records")                                   \
 	X(SPEND_KEY, SPEND_SQL("key_id", "key_id"))                                     \
 	X(SPEND_TEAM, SPEND_SQL("team", "team"))                                        \
@@ -135,21 +98,11 @@ static const char *const statement_sql[STATEMENT_COUNT] = {
 #undef STATEMENT_SQL
 };
 
-/* One row of hours in the making. */
-struct sum {
-	bool            used;
-	int64_t         hour;
-	struct sl_slice name[SL_SPEND_GROUPS];
-	int64_t         requests, input_tokens, output_tokens, cost_nanousd, unpriced;
-};
-
 struct conn {
 	sqlite3              *db;
 	int                   lock_fd; /* -1: in memory */
 	struct sl_sqlite_part parts[SL_SQLITE_PARTS];
-	uint64_t              record_seq;
-	struct sum            sums[SUMS];
-	size_t                sum_count;
+	struct sl_sqlite_records records;
 };
 
 struct sl_sqlite_part *
@@ -375,218 +328,9 @@ sqlite_answer_trim(void *conn, int64_t now_wall_ms, size_t most)
 /* --- records --------------------------------------------------------------- */
 
 static enum sl_err
-write_sums(struct conn *conn)
-{
-	sqlite3_stmt *stmt = statement(conn, STATEMENT_HOUR);
-	int rc = stmt ? SQLITE_OK : sqlite3_errcode(conn->db);
-
-	for (size_t i = 0; i < SUMS && rc == SQLITE_OK && conn->sum_count > 0; i++) {
-		struct sum *sum = &conn->sums[i];
-		int at = 1;
-
-		if (!sum->used)
-			continue;
-		sqlite3_bind_int64(stmt, at++, sum->hour);
-		for (int k = 0; k < SL_SPEND_GROUPS; k++)
-			sl_sqlite_bind_text(stmt, at++, sum->name[k]);
-		sqlite3_bind_int64(stmt, at++, sum->requests);
-		sqlite3_bind_int64(stmt, at++, sum->input_tokens);
-		sqlite3_bind_int64(stmt, at++, sum->output_tokens);
-		sqlite3_bind_int64(stmt, at++, sum->cost_nanousd);
-		sqlite3_bind_int64(stmt, at++, sum->unpriced);
-		rc = sl_sqlite_step_once(stmt);
-		sum->used = false;
-		conn->sum_count--;
-	}
-	return sl_sqlite_error(rc);
-}
-
-static void
-clear_sums(struct conn *conn)
-{
-	if (conn->sum_count == 0)
-		return;
-	for (size_t i = 0; i < SUMS; i++)
-		conn->sums[i].used = false;
-	conn->sum_count = 0;
-}
-
-static uint64_t
-hash_text(uint64_t hash, struct sl_slice text)
-{
-	for (size_t i = 0; i < text.len; i++)
-		hash = (hash ^ (unsigned char)text.ptr[i]) * 0x100000001b3u;
-	return (hash ^ 0xff) * 0x100000001b3u; /* where one ends and the next begins */
-}
-
-static bool
-is_sum(const struct sum *sum, int64_t hour, const struct sl_slice *name)
-{
-	if (sum->hour != hour)
-		return false;
-	for (int i = 0; i < SL_SPEND_GROUPS; i++)
-		if (!sl_slice_eq(sum->name[i], name[i]))
-			return false;
-	return true;
-}
-
-static struct sum *
-find_sum(struct conn *conn, int64_t hour, const struct sl_slice *name)
-{
-	uint64_t hash = (uint64_t)hour * 0x9e3779b97f4a7c15u;
-	struct sum *sum;
-
-	for (int i = 0; i < SL_SPEND_GROUPS; i++)
-		hash = hash_text(hash, name[i]);
-	hash ^= hash >> 32;
-	for (;; hash++) {
-		sum = &conn->sums[hash % SUMS];
-		if (!sum->used)
-			break;
-		if (is_sum(sum, hour, name))
-			return sum;
-	}
-	*sum = (struct sum){ .used = true, .hour = hour };
-	memcpy(sum->name, name, sizeof(sum->name));
-	conn->sum_count++;
-	return sum;
-}
-
-static int64_t
-known(int64_t number)
-{
-	return number == SL_RECORD_NULL ? 0 : number;
-}
-
-static int64_t
-clamp_wall_ms(int64_t wall_ms)
-{
-	if (wall_ms < 0)
-		return 0;
-	return wall_ms < WALL_MAX_MS ? wall_ms : WALL_MAX_MS;
-}
-
-static enum sl_err
-add_to_sums(struct conn *conn, const struct sl_record_row *row)
-{
-	const struct sl_slice name[SL_SPEND_GROUPS] = {
-		[SL_SPEND_KEY] = row->key_id,
-		[SL_SPEND_TEAM] = row->team,
-		[SL_SPEND_WORKSPACE] = row->workspace,
-		[SL_SPEND_MODEL] = row->model_served,
-		[SL_SPEND_PROVIDER] = row->provider,
-		[SL_SPEND_TAG] = row->tag,
-	};
-	struct sum *sum;
-
-	/* What was refused here, or only read something, was no request to a model. */
-	if (known(row->attempts) == 0 && known(row->cached) == 0)
-		return SL_OK;
-	/* Probing needs free slots. */
-	if (conn->sum_count >= SUMS * 3 / 4) {
-		enum sl_err err = write_sums(conn);
-
-		if (err != SL_OK)
-			return err;
-	}
-	sum = find_sum(conn, clamp_wall_ms(row->end_wall_ms) / HOUR_MS, name);
-	sum->requests++;
-	sum->input_tokens += known(row->usage[SL_USAGE_INPUT]);
-	sum->output_tokens += known(row->usage[SL_USAGE_OUTPUT]);
-	sum->cost_nanousd += known(row->cost_nanousd);
-	sum->unpriced += known(row->unpriced);
-	return SL_OK;
-}
-
-/* Rows that follow one another are much alike: only what differs from `bound`, the row
- * before, is bound. All text stays where it is until the last row of the source. */
-static void
-bind_record(sqlite3_stmt *stmt, const struct sl_record_row *row, struct sl_record_row *bound)
-{
-	int at = 2;
-
-#define BIND_INT(member)                                                               \
-	if (row->member != bound->member) {                                            \
-		if (row->member != SL_RECORD_NULL)                                     \
-			sqlite3_bind_int64(stmt, at, row->member);                     \
-		else                                                                   \
-			sqlite3_bind_null(stmt, at);                                   \
-	}                                                                              \
-	at++;
-#define SL_RECORD_TEXT(name, max_size)                                                 \
-	if (!sl_slice_eq(row->name, bound->name)) {                                    \
-		if (row->name.len)                                                     \
-			sqlite3_bind_text(stmt, at, row->name.ptr, (int)row->name.len, \
-			                  SQLITE_STATIC);                              \
-		else                                                                   \
-			sqlite3_bind_null(stmt, at);                                   \
-	}                                                                              \
-	at++;
-#define SL_RECORD_INT(name) BIND_INT(name)
-#include "store/records.def"
-#undef SL_RECORD_TEXT
-#undef SL_RECORD_INT
-	for (int i = 0; i < SL_USAGE_COUNT; i++) {
-		BIND_INT(usage[i])
-	}
-#undef BIND_INT
-	*bound = *row;
-}
-
-/* Nothing is bound: every column is NULL. */
-static void
-bind_nothing(sqlite3_stmt *stmt, struct sl_record_row *bound)
-{
-	sqlite3_clear_bindings(stmt);
-#define SL_RECORD_TEXT(name, max_size) bound->name = SL_SLICE_NONE;
-#define SL_RECORD_INT(name)            bound->name = SL_RECORD_NULL;
-#include "store/records.def"
-#undef SL_RECORD_TEXT
-#undef SL_RECORD_INT
-	for (int i = 0; i < SL_USAGE_COUNT; i++)
-		bound->usage[i] = SL_RECORD_NULL;
-}
-
-static enum sl_err
-insert_record(struct conn *conn, sqlite3_stmt *stmt, const struct sl_record_row *row,
-              struct sl_record_row *bound)
-{
-	int64_t id_ms = clamp_wall_ms(row->end_wall_ms) << ID_SHIFT;
-	int rc = SQLITE_CONSTRAINT;
-
-	bind_record(stmt, row, bound);
-	/* An id is taken only when the clock was set back to a time of an earlier
-	 * run, and then hardly ever. */
-	for (int i = 0; i < ID_TRIES && rc == SQLITE_CONSTRAINT; i++) {
-		int64_t seq = (int64_t)(conn->record_seq++ & ((1u << ID_SHIFT) - 1));
-
-		sqlite3_bind_int64(stmt, 1, id_ms | seq);
-		rc = sl_sqlite_step_once(stmt) & 0xff;
-	}
-	return sl_sqlite_error(rc);
-}
-
-static enum sl_err
 sqlite_records_append(void *conn, struct sl_record_source *source)
 {
-	struct conn *c = conn;
-	sqlite3_stmt *stmt = statement(c, STATEMENT_RECORD);
-	struct sl_record_row row, bound;
-	enum sl_err err = SL_OK;
-
-	if (!stmt)
-		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
-	bind_nothing(stmt, &bound);
-	while (err == SL_OK && source->next(source, &row)) {
-		err = insert_record(c, stmt, &row, &bound);
-		if (err == SL_OK)
-			err = add_to_sums(c, &row);
-	}
-	if (err == SL_OK)
-		err = write_sums(c);
-	clear_sums(c);
-	bind_nothing(stmt, &bound); /* the text is about to go */
-	return err;
+	return sl_sqlite_records_append(&((struct conn *)conn)->records, source);
 }
 
 static void
@@ -652,8 +396,8 @@ has_records_from(struct conn *conn, int64_t wall_ms, bool *answer)
 static enum sl_err
 bind_range(struct conn *conn, sqlite3_stmt *stmt, const struct sl_spend_query *query)
 {
-	int64_t since = clamp_wall_ms(query->since_wall_ms);
-	int64_t until = clamp_wall_ms(query->until_wall_ms);
+	int64_t since = sl_sqlite_clamp_wall_ms(query->since_wall_ms);
+	int64_t until = sl_sqlite_clamp_wall_ms(query->until_wall_ms);
 	int64_t first = (since + HOUR_MS - 1) / HOUR_MS;
 	int64_t last = until / HOUR_MS;
 	int64_t edge[4] = { since, first * HOUR_MS, last * HOUR_MS, until };
@@ -738,9 +482,14 @@ open_with(enum sl_err (*open)(struct sl_slice path, sqlite3 **db, int *lock_fd,
 		free(conn);
 		return err;
 	}
-	conn->record_seq = sl_rand_u64();
 	for (int i = 0; i < SL_SQLITE_PARTS; i++)
 		conn->parts[i].db = conn->db;
+	if (sl_sqlite_records_open(&conn->records, &conn->parts[SL_SQLITE_RECORDS]) != SQLITE_OK) {
+		sl_sqlite_close(conn->db, conn->lock_fd);
+		free(conn);
+		*reason = "out of memory";
+		return SL_ENOMEM;
+	}
 	*out = conn;
 	return SL_OK;
 }
@@ -765,6 +514,7 @@ sqlite_close(void *conn)
 	for (int part = 0; part < SL_SQLITE_PARTS; part++)
 		for (int i = 0; i < SL_SQLITE_STATEMENTS_MAX; i++)
 			sqlite3_finalize(c->parts[part].statements[i]);
+	sl_sqlite_records_release(&c->records);
 	sl_sqlite_close(c->db, c->lock_fd);
 	free(c);
 }

@@ -339,6 +339,7 @@ take_result(struct sl_telemetry *telemetry)
 	case SL_EIO:
 	case SL_EBUSY:
 	case SL_ENOMEM:
+	case SL_EEXIST: /* an id of theirs; they get others */
 		telemetry->retry_due_ms = now_ms() + RETRY_MS;
 		break;
 	default:
