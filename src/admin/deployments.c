@@ -105,6 +105,16 @@ health_of(const struct sl_board_view *view)
 }
 
 static void
+put_concurrency(struct sl_json_writer *w, uint64_t concurrency)
+{
+	sl_json_key(w, "concurrency");
+	if (concurrency > 0)
+		sl_json_put_i64(w, (int64_t)concurrency);
+	else
+		sl_json_put_null(w);
+}
+
+static void
 put_health(struct sl_json_writer *w, const struct sl_board_view *view, uint64_t at_us)
 {
 	const struct sl_health_figures *live = &view->live;
@@ -191,6 +201,7 @@ put_deployment(struct listing *list, const struct sl_config_model *alias,
 	else
 		sl_json_put_null(w);
 	sl_json_int(w, "priority", deployment->priority);
+	put_concurrency(w, deployment->concurrency);
 	sl_json_bool(w, "enabled", provider && provider->enabled &&
 	                               !sl_board_is_disabled(list->board, deployment->id));
 	put_health(w, &view, list->at_us);
@@ -212,6 +223,7 @@ put_named(struct listing *list, struct sl_slice id, const struct sl_board_view *
 	sl_json_key(w, "tier");
 	sl_json_put_null(w);
 	sl_json_int(w, "priority", 0);
+	put_concurrency(w, 0);
 	sl_json_bool(w, "enabled", !sl_board_is_disabled(list->board, id));
 	put_health(w, view, list->at_us);
 	sl_json_obj_end(w);

@@ -41,3 +41,37 @@ sl_scopes_bind(const struct sl_scopes *scopes)
 			return true;
 	return false;
 }
+
+static void
+bound(int64_t *room, int64_t left)
+{
+	if (left < 0)
+		left = 0;
+	if (*room < 0 || left < *room)
+		*room = left;
+}
+
+int64_t
+sl_scopes_room(const struct sl_scopes *scopes, struct sl_money *money, int64_t now_wall_ms)
+{
+	int64_t room = -1;
+
+	for (size_t i = 0; i < scopes->count; i++) {
+		const struct sl_money_scope *scope = &scopes->scope[i];
+		const struct sl_money_limits *limits = scope->limits;
+		struct sl_money_standing standing;
+
+		if (!sl_money_limits_set(limits))
+			continue;
+		sl_money_standing(money, scope->kind, scope->name, limits->zone, now_wall_ms,
+		                  &standing);
+		for (int k = 0; k < SL_WINDOW_COUNT; k++)
+			if (limits->window[k] >= 0)
+				bound(&room, limits->window[k] - standing.spent[k] - standing.held[k]);
+		if (limits->per_request >= 0)
+			bound(&room, limits->per_request);
+		if (limits->prepaid)
+			bound(&room, standing.available - limits->minimum_balance);
+	}
+	return room;
+}

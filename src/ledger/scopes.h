@@ -25,5 +25,9 @@ void sl_scopes_add_stack(struct sl_scopes *scopes, struct sl_slice slug,
 /* Whether any of them has a budget or must be paid in advance: then nothing may be
  * bought whose cost has no proven bound. */
 bool sl_scopes_bind(const struct sl_scopes *scopes);
+/* What all of them leave for one more request, never below 0, in nano-dollars; -1: nothing
+ * limits it. Others may take of it before a hold does. */
+int64_t sl_scopes_room(const struct sl_scopes *scopes, struct sl_money *money,
+                       int64_t now_wall_ms);
 
 #endif

@@ -393,6 +393,7 @@ write_record(struct sl_ask *ask)
 		.end_user = begun->end_user,
 		.tag = begun->tag,
 		.translation = begun->translation,
+		.bids = begun->bids,
 		.surface = sl_slice_str(ask->surface->name),
 		.model_requested = begun->model_requested,
 		.provider = ask->decision.provider,

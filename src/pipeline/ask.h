@@ -118,7 +118,7 @@ struct sl_usage_sums;
  * it at the end, so that a running stream does not hold everything twice. */
 struct sl_ask_record {
 	struct sl_slice    client_request_id, trace_id, end_user, model_requested, deployment,
-	                   category, tag, translation;
+	                   category, tag, translation, bids;
 	int64_t            begin_wall_ms;
 	int                status;
 	enum sl_outcome    outcome;

@@ -8,6 +8,7 @@
 #include "pipeline/bidding.h"
 
 #include "pipeline/agent_book.h"
+#include "ledger/scopes.h"
 #include "ledger/tenancy.h"
 #include "routing/cost.h"
 #include "shapes/tally.h"
@@ -82,6 +83,19 @@ count_tokens(const struct sl_steer *steer, struct sl_auction *auction)
 	auction->output_tokens = tokens.output;
 }
 
+/* What is left for the caller to spend. A stack's own budget is not known here: a hold
+ * still refuses what it has no room for. */
+static int64_t
+credit_of(const struct sl_bidding_view *view)
+{
+	struct sl_scopes scopes;
+
+	if (!view->money)
+		return -1;
+	sl_scopes_of_tenancy(view->tenancy, &scopes);
+	return sl_scopes_room(&scopes, view->money, view->now_wall_ms);
+}
+
 static bool
 read_bidding(const struct sl_bidding_view *view, struct sl_bidding *bidding,
              struct sl_fault *fault)
@@ -95,7 +109,7 @@ read_bidding(const struct sl_bidding_view *view, struct sl_bidding *bidding,
 	if (core.type != SL_JSON_OBJECT)
 		return refuse(fault, "stoPayload", "An auction needs 'stoPayload': {\"stoAuction\": "
 		              "{\"core\": {\"category\": ...}}}.");
-	bidding->auction.credit_nanousd = -1;
+	bidding->auction.credit_nanousd = credit_of(view);
 	if (!read_core(view, core, bidding, fault))
 		return false;
 	bidding->family = text_of(sl_json_get(auction, "constraints"), "model_family", view->arena);
@@ -189,6 +203,7 @@ gather(const struct sl_bidding_view *view, struct sl_bidding *bidding)
 		sl_bid_strategy_find(route->auction.bid, &agent->strategy);
 		agent->floor = (struct sl_price_formula){ 0, low, low };
 		agent->ceiling = (struct sl_price_formula){ 0, high, high };
+		agent->paid_elsewhere = route->base_url.len > 0 && route->auth == SL_AUTH_PASSTHROUGH;
 		look_at_places(view, route, agent);
 		sl_agent_book_look(view->book, agent);
 		bidding->agent_count++;
@@ -204,15 +219,11 @@ sl_bidding_is_asked(const struct sl_selection *selection)
 	return sl_slice_is(selection->wish.route, "stolabs/stoAuction");
 }
 
-struct sl_bidding *
-sl_bidding_hold(const struct sl_bidding_view *view, struct sl_fault *fault)
+static void
+run(struct sl_bidding *bidding)
 {
-	struct sl_bidding *bidding = sl_arena_zalloc(view->arena, 1, sizeof(*bidding));
 	bool ill = false;
 
-	sl_fault_set_memory(fault);
-	if (!bidding || !read_bidding(view, bidding, fault) || !gather(view, bidding))
-		return NULL;
 	sl_auction_run(&bidding->auction, bidding->agents, NULL, bidding->agent_count,
 	               &bidding->result);
 	/* The last are never ejected. */
@@ -223,6 +234,22 @@ sl_bidding_hold(const struct sl_bidding_view *view, struct sl_fault *fault)
 	if (ill)
 		sl_auction_run(&bidding->auction, bidding->agents, NULL, bidding->agent_count,
 		               &bidding->result);
+}
+
+struct sl_bidding *
+sl_bidding_hold(const struct sl_bidding_view *view, struct sl_fault *fault)
+{
+	struct sl_bidding *bidding = sl_arena_zalloc(view->arena, 1, sizeof(*bidding));
+
+	sl_fault_set_memory(fault);
+	if (!bidding || !read_bidding(view, bidding, fault) || !gather(view, bidding))
+		return NULL;
+	run(bidding);
+	/* Who has nothing left is refused by the hold, which says what of and until when. */
+	if (bidding->result.count == 0 && !bidding->ranks && bidding->auction.credit_nanousd >= 0) {
+		bidding->auction.credit_nanousd = -1;
+		run(bidding);
+	}
 	return bidding;
 }
 
@@ -240,12 +267,28 @@ sl_bidding_price(const struct sl_bidding *bidding)
 	                                               &bidding->result, bidding->at));
 }
 
+static bool
+is_beyond_credit(const struct sl_auction *auction, const struct sl_agent *agent)
+{
+	struct sl_auction unlimited = *auction;
+	int64_t bid = sl_auction_bid(auction, agent);
+
+	unlimited.credit_nanousd = -1;
+	return sl_auction_too_dear(auction, agent, bid) &&
+	       !sl_auction_too_dear(&unlimited, agent, bid);
+}
+
 void
-sl_bidding_explain_nobody(struct sl_fault *fault)
+sl_bidding_explain_nobody(const struct sl_bidding *bidding, struct sl_fault *fault)
 {
 	sl_fault_set(fault, SL_FAULT_NOT_FOUND,
 	             SL_SLICE("No agent of this category bids within the reserve price: raise it, or "
 	                      "look at /api/aiendpoint/discover for who is registered."));
+	for (size_t i = 0; i < bidding->agent_count; i++)
+		if (!sl_auction_unfit(&bidding->auction, &bidding->agents[i]) &&
+		    is_beyond_credit(&bidding->auction, &bidding->agents[i]))
+			fault->message = SL_SLICE("No agent of this category bids within what is left of the "
+			                          "key's budget or balance: raise it, or ask for less.");
 	fault->code = SL_SLICE("no_eligible_agents");
 }
 
@@ -338,8 +381,58 @@ write_absent(const struct sl_bidding *bidding, size_t at, struct sl_json_writer 
 	sl_json_str(w, "route_name", agent->name);
 	sl_json_usd(w, "bid_price", sl_auction_per_mtok(&bidding->auction, bid));
 	sl_json_usd(w, "expected_cost_usd", bid);
-	sl_json_str(w, "why", sl_slice_str(why ? why : "bids more than the reserve price"));
+	if (!why)
+		why = sl_auction_too_dear(&bidding->auction, agent, bid);
+	/* More than are ranked, or another agent of its owner stands there. */
+	sl_json_str(w, "why", sl_slice_str(why ? why : "others bid better"));
 	sl_json_obj_end(w);
+}
+
+static bool
+print_bid(const struct sl_bidding *bidding, const struct sl_agent *agent, int64_t nanousd,
+          struct sl_buf *out)
+{
+	struct sl_json_writer w;
+	size_t begun = out->len;
+
+	sl_buf_printf(out, "%s%.*s=", out->len ? " " : "", SL_ARG(agent->name));
+	sl_json_writer_init(&w, out);
+	sl_json_put_nanousd(&w, sl_auction_per_mtok(&bidding->auction, nanousd));
+	if (out->len + sizeof(" | +1024") <= SL_BIDS_MAX)
+		return true;
+	out->len = begun;
+	return false;
+}
+
+struct sl_slice
+sl_bidding_print(const struct sl_bidding *bidding, struct sl_arena *arena)
+{
+	struct sl_slice text;
+	struct sl_buf out;
+	size_t left_out = 0;
+	bool bar = false;
+
+	sl_buf_init(&out, 2 * SL_BIDS_MAX);
+	for (size_t i = 0; i < bidding->result.count; i++) {
+		const struct sl_bid *bid = &bidding->result.ranking[i];
+
+		left_out += !print_bid(bidding, &bidding->agents[bid->agent], bid->price_nanousd, &out);
+	}
+	for (size_t i = 0; i < bidding->agent_count; i++) {
+		const struct sl_agent *agent = &bidding->agents[i];
+
+		if (is_ranked(bidding, i))
+			continue;
+		if (!bar)
+			sl_buf_append_str(&out, " |");
+		bar = true;
+		left_out += !print_bid(bidding, agent, sl_auction_bid(&bidding->auction, agent), &out);
+	}
+	if (left_out > 0)
+		sl_buf_printf(&out, " +%zu", left_out);
+	text = sl_arena_dup(arena, sl_buf_slice(&out));
+	sl_buf_release(&out);
+	return text;
 }
 
 void

@@ -21,6 +21,7 @@
 
 struct sl_ask;
 struct sl_agent_book;
+struct sl_money;
 struct sl_tenancy;
 
 /* Who asks for what. Everything is borrowed. */
@@ -29,10 +30,14 @@ struct sl_bidding_view {
 	struct sl_board         *board;
 	const struct sl_tenancy *tenancy; /* closed: everything is allowed */
 	struct sl_agent_book    *book;    /* NULL: all are newcomers */
+	struct sl_money         *money;   /* NULL: nothing limits what the caller can pay */
+	int64_t                  now_wall_ms;
 	const struct sl_steer   *steer;
 	uint64_t                 now_us;
 	struct sl_arena         *arena;   /* as long as the bidding */
 };
+
+enum { SL_BIDS_MAX = 1024 }; /* bytes of the record's bids */
 
 /* An auction that was held. */
 struct sl_bidding {
@@ -55,12 +60,15 @@ struct sl_bidding *sl_bidding_hold(const struct sl_bidding_view *view, struct sl
 /* Who executes, and at which price of a million tokens. */
 const struct sl_agent *sl_bidding_agent(const struct sl_bidding *bidding);
 int64_t sl_bidding_price(const struct sl_bidding *bidding);
-void sl_bidding_explain_nobody(struct sl_fault *fault);
+void sl_bidding_explain_nobody(const struct sl_bidding *bidding, struct sl_fault *fault);
 /* Puts the auction's price in the place of the catalogue's. arena: as long as the cards. */
 void sl_bidding_apply_price(const struct sl_bidding *bidding, struct sl_plan *plan,
                             struct sl_arena *arena);
 /* The price of a million tokens of a record whose price was an auction's. False: it was not. */
 bool sl_bidding_price_of(struct sl_slice price_date, int64_t *nanousd);
+/* Every bid, best first, as "NAME=USD" of a million tokens and spaces between; behind a bar
+ * those that did not qualify. For the record: what does not fit is counted, "+3". */
+struct sl_slice sl_bidding_print(const struct sl_bidding *bidding, struct sl_arena *arena);
 /* "auction": {...}, for people. */
 void sl_bidding_write(const struct sl_bidding *bidding, struct sl_json_writer *w);
 

@@ -83,6 +83,8 @@ sl_bidding_apply(struct sl_ask *ask)
 		.board = ask->gateway->services.board,
 		.tenancy = &ask->tenancy,
 		.book = ask->gateway->services.agents,
+		.money = ask->gateway->services.money,
+		.now_wall_ms = ask->record.begin_wall_ms,
 		.steer = &ask->front->steer,
 		.now_us = sl_loop_now_ns(ask->gateway->loop) / 1000,
 		.arena = &ask->front->arena,
@@ -93,8 +95,10 @@ sl_bidding_apply(struct sl_ask *ask)
 	if (!sl_bidding_is_asked(&ask->head->selection))
 		return true;
 	bidding = sl_bidding_hold(&view, &fault);
+	if (bidding)
+		ask->record.bids = sl_bidding_print(bidding, &ask->exchange->arena);
 	if (bidding && bidding->result.count == 0)
-		sl_bidding_explain_nobody(&fault);
+		sl_bidding_explain_nobody(bidding, &fault);
 	if (!bidding || bidding->result.count == 0) {
 		sl_ask_refuse(ask, &fault);
 		return false;

@@ -347,7 +347,7 @@ settle_route(struct described *request, const struct sl_explain *how, struct sl_
 {
 	const struct sl_bidding_view view = {
 		.world = how->world, .board = how->board, .tenancy = &request->tenancy,
-		.book = how->agents, .steer = &request->steer, .now_us = how->now_us,
+		.book = how->agents, .money = how->money, .now_wall_ms = how->now_wall_ms, .steer = &request->steer, .now_us = how->now_us,
 		.arena = how->arena,
 	};
 
@@ -356,7 +356,7 @@ settle_route(struct described *request, const struct sl_explain *how, struct sl_
 		if (!request->bidding)
 			return false;
 		if (request->bidding->result.count == 0) {
-			sl_bidding_explain_nobody(fault);
+			sl_bidding_explain_nobody(request->bidding, fault);
 			return false;
 		}
 		request->selection.wish.route = sl_bidding_agent(request->bidding)->name;

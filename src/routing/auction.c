@@ -151,17 +151,29 @@ sl_auction_per_mtok(const struct sl_auction *auction, int64_t nanousd)
 
 /* --- ranking ------------------------------------------------------------------ */
 
-/* The most that the caller may pay; PRICE_MAX: no limit. */
+/* The most that the caller may pay the agent; PRICE_MAX: no limit. */
 static int64_t
-limit_of(const struct sl_auction *auction)
+limit_of(const struct sl_auction *auction, const struct sl_agent *agent)
 {
 	int64_t limit = PRICE_MAX;
 
 	if (auction->reserve_mtok >= 0)
 		limit = reserve_of(auction);
-	if (auction->credit_nanousd >= 0 && auction->credit_nanousd < limit)
+	if (!agent->paid_elsewhere && auction->credit_nanousd >= 0 &&
+	    auction->credit_nanousd < limit)
 		limit = auction->credit_nanousd;
 	return limit;
+}
+
+const char *
+sl_auction_too_dear(const struct sl_auction *auction, const struct sl_agent *agent,
+                    int64_t bid_nanousd)
+{
+	if (bid_nanousd <= limit_of(auction, agent))
+		return NULL;
+	return auction->reserve_mtok >= 0 && bid_nanousd > reserve_of(auction)
+	           ? "bids more than the reserve price"
+	           : "bids more than is left of the caller's budget or balance";
 }
 
 const char *
@@ -247,7 +259,7 @@ sl_auction_price_at(const struct sl_auction *auction, const struct sl_agent *age
 {
 	const struct sl_bid *winner = &result->ranking[at];
 	const struct sl_agent *agent = &agents[winner->agent];
-	int64_t limit = limit_of(auction), paid;
+	int64_t limit = limit_of(auction, agent), paid;
 
 	if (auction->rule == SL_AUCTION_FIRST_PRICE)
 		return winner->price_nanousd;
@@ -264,8 +276,6 @@ void
 sl_auction_run(const struct sl_auction *auction, const struct sl_agent *agents,
                const int64_t *bids_nanousd, size_t count, struct sl_auction_result *out)
 {
-	int64_t limit = limit_of(auction);
-
 	out->count = 0;
 	out->price_nanousd = 0;
 	for (size_t i = 0; i < count; i++) {
@@ -275,7 +285,7 @@ sl_auction_run(const struct sl_auction *auction, const struct sl_agent *agents,
 			continue;
 		bid.price_nanousd = bids_nanousd ? bids_nanousd[i]
 		                                 : sl_auction_bid(auction, &agents[i]);
-		if (bid.price_nanousd > limit)
+		if (bid.price_nanousd > limit_of(auction, &agents[i]))
 			continue;
 		bid.score = value_of(auction, &agents[i]) - bid.price_nanousd;
 		insert(agents, &bid, out);

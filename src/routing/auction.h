@@ -64,6 +64,8 @@ struct sl_agent {
 	int32_t                 quality_ppm;    /* measured, never claimed */
 	int32_t                 won_ppm;        /* share of its last auctions; ADAPTIVE */
 	bool                    out;            /* ill, switched off, or not allowed */
+	bool                    paid_elsewhere; /* by the caller itself: its credit here does
+	                                         * not bound the bid */
 };
 
 enum sl_auction_rule {
@@ -98,6 +100,10 @@ struct sl_auction_result {
 
 /* NULL, or why the agent cannot take part, whatever it bids. */
 const char *sl_auction_unfit(const struct sl_auction *auction, const struct sl_agent *agent);
+
+/* NULL, or why the caller cannot pay the bid. */
+const char *sl_auction_too_dear(const struct sl_auction *auction, const struct sl_agent *agent,
+                                int64_t bid_nanousd);
 
 /* The bid of one agent; it is made whether or not the caller can pay it. */
 int64_t sl_auction_bid(const struct sl_auction *auction, const struct sl_agent *agent);

@@ -75,6 +75,7 @@ sl_record_to_row(const struct sl_record *record, struct sl_record_row *row)
 		.bucket = record->bucket,
 		.category = record->category,
 		.translation = record->translation,
+		.bids = record->bids,
 		.begin_wall_ms = record->begin_wall_ms,
 		.end_wall_ms = record->begin_wall_ms + (int64_t)(record->total_us / 1000),
 		.status = record->status,

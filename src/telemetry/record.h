@@ -46,6 +46,7 @@ struct sl_record {
 	struct sl_slice model_reported; /* as the reply names it */
 	struct sl_slice deployment;
 	struct sl_slice translation;  /* what was changed or lost between two APIs */
+	struct sl_slice bids;         /* of the auction that chose where it went */
 	int             status;       /* sent to the caller; 0: nothing was sent */
 	int             upstream_status; /* 0: no reply */
 	bool            stream;

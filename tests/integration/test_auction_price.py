@@ -3,6 +3,8 @@ were used; record, receipt, header and ledger agree. Who cannot answer is follow
 next in the ranking."""
 import json
 import math
+import pathlib
+import sqlite3
 
 import pytest
 
@@ -190,3 +192,56 @@ def test_the_charge_is_no_more_than_the_reserve_price(gateway):
     tokens = answer.json()["usage"]["total_tokens"]
     books.settled(gateway)
     assert float(answer.headers["X-Gateway-Cost-Usd"]) <= math.ceil(tokens * 0.7) * 1e-6
+
+
+def recorded_bids(gateway, request_id):
+    store = sqlite3.connect("file:%s?mode=ro" % (pathlib.Path(gateway.directory) / "sluice.db"),
+                            uri=True)
+    try:
+        row = store.execute("SELECT bids FROM records WHERE request_id = ?",
+                            (request_id,)).fetchone()
+    finally:
+        store.close()
+    return row and row[0]
+
+
+def test_every_bid_is_recorded_for_the_operator(gateway):
+    key = gateway.new_key(name="audited")
+    answer = bid(gateway, "talk", key["key"], reserve_price=1.0)
+    name = answer.headers["X-Gateway-Request-Id"]
+    books.wait_for(lambda: recorded_bids(gateway, name), limit_s=15, what="record")
+    qualified, others = recorded_bids(gateway, name).split(" | ")
+    assert qualified == "first/cheap=0.5"
+    found = dict(one.split("=") for one in others.split())
+    assert found["first/dear"] == "2" and found["rank/broken"] == "0.1" and len(found) == 8
+    # Sealed: what others bid is told to no caller.
+    assert "first/dear" not in json.dumps(receipt(gateway, answer, key))
+    plain = gateway.request("POST", "/v1/chat/completions", dict(ASK, model="gpt-4o-mini"),
+                            key=key["key"])
+    receipt(gateway, plain, key)
+    assert recorded_bids(gateway, plain.headers["X-Gateway-Request-Id"]) is None
+
+
+def test_who_bids_more_than_is_left_is_out(gateway, fleet):
+    """The key has money for the one agent but not for the other."""
+    expected = {one["route_name"]: one["expected_cost_usd"]
+                for one in explain(gateway, "talk")["auction"]["ranking"]}
+    between = (expected["first/cheap"] + expected["first/dear"]) / 2
+    ranking = {"category": "talk", "auction_mode": "air"}
+    rich, key = gateway.new_key(name="rich"), gateway.new_key(name="some", total_budget_usd=between)
+    assert [one["route_name"] for one in bid(gateway, key=rich["key"], **ranking).json()["candidates"]] \
+        == ["first/cheap", "first/dear"]
+    assert [one["route_name"] for one in bid(gateway, key=key["key"], **ranking).json()["candidates"]] \
+        == ["first/cheap"]
+    payload = {"stoAuction": {"core": {"category": "talk"}}}
+    found = gateway.request("POST", "/admin/explain", {
+        "path": "/v1/chat/completions", "headers": {"X-Gateway-Route": "stolabs/stoAuction"},
+        "key": key["id"], "body": dict(ASK, stoPayload=payload, model="any")}).json()["auction"]
+    why = {one["route_name"]: one["why"] for one in found["dropped"]}
+    assert why["first/dear"] == "bids more than is left of the caller's budget or balance"
+    # Who can pay nobody: a ranking says so, a purchase is refused as by any empty budget.
+    poor = gateway.new_key(name="poorer", total_budget_usd=expected["first/cheap"] / 2)
+    nobody = bid(gateway, key=poor["key"], **ranking)
+    assert nobody.status == 404 and "budget" in nobody.json()["error"]["message"]
+    assert bid(gateway, "talk", poor["key"]).status in (402, 429)
+    assert not fleet.journal.entries()

@@ -178,6 +178,7 @@ def test_breaker_opens_and_is_shown(gateway, key, fleet):
     (row,) = rows(gateway, model="breaking", provider="openai")
     assert row["id"] == "breaking/openai/fault-500"
     assert (row["breaker"], row["health"], row["enabled"]) == ("open", "unhealthy", True)
+    assert row["concurrency"] is None
     assert row["cooldown_ms"] > 0
     for _ in range(3):
         assert is_whole(ask(gateway, key, "breaking", True), True)

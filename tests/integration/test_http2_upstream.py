@@ -15,6 +15,16 @@ from tests.upstream.fleet import Fleet
 pytest.importorskip("h2", reason="Python package h2 is not installed")
 from tests.upstream.http2 import Trouble  # noqa: E402
 
+# Both targets are streams of one provider, so of one connection.
+MODELS = """\
+  - name: raced
+    strategy: priority
+    hedge: {delay_ms: 200}
+    deployments:
+      - {provider: openai-h2, model: gpt-4o-mini, priority: 0}
+      - {provider: openai-h2, model: gpt-4o, priority: 1}
+"""
+HEDGE = "hedge: {budget_percent: 100}"
 LABELS = ("openai", "anthropic", "gemini")
 FAMILIES = [SHAPES[name] for name in ("chat", "responses", "messages", "gemini")]
 
@@ -27,7 +37,8 @@ class Upstream:
         self.fleet = Fleet(labels=LABELS, tls=tls, http2=self.trouble).start()
         blocks = [provider_block(name + "-h2", name, self.fleet.url(name), self.fleet.key(name),
                                  extra) for name in LABELS]
-        self.gateway = Gateway(directory, plain, providers="\n".join(blocks), retries=2).start()
+        self.gateway = Gateway(directory, plain, providers="\n".join(blocks), models=MODELS, router=HEDGE,
+                               retries=2).start()
         self.key = self.gateway.new_key()["key"]
 
     def ask(self, shape, prompt="hello there", stream=False, key=None):
@@ -162,6 +173,27 @@ def test_a_caller_who_leaves_resets_only_his_stream(upstream):
     sock.close()
     wait_for(lambda: upstream.trouble.streams_reset_by_peer > before, what="RST_STREAM")
     assert SHAPES["chat"].ended_clean(other.result(30).body)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_both_attempts_of_a_hedge_on_one_connection(upstream, stream):
+    """The one that lost is reset, alone: the other answers on the same connection."""
+    resets, arrivals = upstream.trouble.streams_reset_by_peer, len(upstream.trouble.arrivals)
+    upstream.trouble.add("hang")
+    with Connection(upstream.gateway.connect()) as connection:
+        connection.send(SHAPES["chat"].ask(upstream.key, "raced", "hello there", stream))
+        answer = connection.read()
+    assert answer.status == 200 and answer.header("x-gateway-hedge") == "won"
+    (entry,) = upstream.fleet.journal.entries()
+    assert entry.json()["model"] == "gpt-4o"
+    first, second = upstream.trouble.arrivals[arrivals:]
+    assert first == second
+    wait_for(lambda: upstream.trouble.streams_reset_by_peer == resets + 1, what="RST_STREAM")
+    if stream:
+        assert SHAPES["chat"].ended_clean(answer.body)
+    else:
+        assert answer.body == entry.reply
+    assert upstream.ask(SHAPES["chat"]).status == 200
 
 
 def test_an_error_keeps_its_status_and_body(upstream):

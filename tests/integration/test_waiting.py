@@ -53,6 +53,12 @@ def options(script, router, extra=""):
             "router": router}
 
 
+def test_the_limit_is_listed(gateway):
+    listed = {row["id"]: row["concurrency"]
+              for row in gateway.request("GET", "/admin/deployments").json()["data"]}
+    assert listed["one/script/one-a"] == 1 and listed["quiet/script/quiet-a"] is None
+
+
 @pytest.fixture(scope="module")
 def gateway_options(script):
     # Two loops: who waits on one is called by the other.

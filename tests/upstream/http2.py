@@ -4,6 +4,7 @@ hyper-h2 judges what arrives: a field or frame that RFC 9113 forbids ends the co
 Each stream is one exchange with the provider, side by side. `Trouble` spoils streams in
 ways that only this protocol has:
 
+    hang     nothing at all, until the peer resets the stream
     refuse   RST_STREAM(REFUSED_STREAM) before anything was read by the provider
     reset    RST_STREAM(INTERNAL_ERROR) after some events
     goaway   GOAWAY that names this stream as the last one, which is then served
@@ -24,12 +25,14 @@ EVENTS_BEFORE = 6   # what `reset` and `drop` send first: some content is among 
 
 
 class Trouble:
-    """shared: tests add, connections take; also counts connections."""
+    """shared: tests add, connections take; also counts connections, and tells on which one
+    each stream came."""
 
     def __init__(self):
         self._lock = threading.Lock()
         self._planned = []
         self.connections = 0
+        self.arrivals = []
         self.streams_reset_by_peer = 0
         self.broken_rules = []
 
@@ -171,10 +174,13 @@ class Connection:
     async def begin(self, stream):
         fields, body = self.bodies.pop(stream)
         what = self.trouble.take()
+        self.trouble.arrivals.append(id(self))
         if what == "refuse":
             self.h2.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
             return
         self.channels[stream] = channel = StreamChannel(self, stream, what)
+        if what == "hang":
+            return
         task = asyncio.ensure_future(self.answer(stream, channel, request_of(fields, bytes(body))))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
