@@ -326,7 +326,7 @@ class Bench:
         if mode == "first":
             command += ["--", *self.pinned(proxy.command, PROXY_CORE)]
         log = open(self.directory / "first.log", "ab") if mode == "first" else subprocess.PIPE
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, timeout=120, check=False)
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, timeout=300, check=False)
         problems = (done.stderr or b"").decode(errors="replace")
         if done.returncode != 0 or not done.stdout:
             raise RuntimeError(f"{proxy.name}: {mode} failed\n{problems}")
