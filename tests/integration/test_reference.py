@@ -11,7 +11,7 @@ from tests.integration.pages import run, steps
 PAGES = sorted((pathlib.Path(__file__).parent / "reference").glob("*.md"))
 # Where the examples of a contract go, and what its key is called there.
 HOSTS = ("https://sto0.638labs.com", "https://api.638labs.com", "https://api.astrolabe.run",
-         "https://ingate.example.com", "http://localhost:8080", "http://localhost:3050")
+         "https://api.ingateai.com", "http://localhost:8080", "http://localhost:3050")
 KEYS = {"stolabs": "STOLABS_API_KEY", "astrolabe": "ASTROLABE_API_KEY", "ingate": "INGATE_KEY",
         "gateway": "GATEWAY_KEY", "nexus": "NEXUS_VK"}
 EXTRA = """\
@@ -24,8 +24,10 @@ routes:
     model: gpt-4o-mini
     system: Summarise the text.
     auction: {{category: summarization, price_min: 0.10, price_max: 0.60, quality: 0.8}}
+  stolabs/BulletBot: {{model: gpt-4o-mini, system: Summarise the text in bullets.}}
 stacks:
   - {{slug: customer-data, version: 3, models: [gpt-4o-mini, claude-haiku-4-5]}}
+  - {{slug: code-agent, models: [gpt-4o-mini]}}
 """
 
 
