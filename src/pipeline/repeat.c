@@ -35,14 +35,34 @@ static const struct text_fact {
 	{ "stack", offsetof(struct sl_decision, stack) },
 	{ "verification", offsetof(struct sl_decision, verification) },
 	{ "warnings", offsetof(struct sl_decision, warnings) },
+	{ "reason", offsetof(struct sl_decision, reason) },
 };
 
-enum { TEXT_FACTS = sizeof(text_facts) / sizeof(text_facts[0]) };
+/* None of a hedge: what is to happen once has none. */
+static const struct flag_fact {
+	const char *name;
+	size_t      offset;
+} flag_facts[] = {
+	{ "has_baseline", offsetof(struct sl_decision, has_baseline) },
+	{ "has_estimate", offsetof(struct sl_decision, has_estimate) },
+	{ "explain", offsetof(struct sl_decision, explain) },
+};
+
+enum {
+	TEXT_FACTS = sizeof(text_facts) / sizeof(text_facts[0]),
+	FLAG_FACTS = sizeof(flag_facts) / sizeof(flag_facts[0]),
+};
 
 static struct sl_slice *
 fact_of(struct sl_decision *decision, const struct text_fact *fact)
 {
 	return (struct sl_slice *)(void *)((char *)decision + fact->offset);
+}
+
+static bool *
+flag_of(struct sl_decision *decision, const struct flag_fact *fact)
+{
+	return (bool *)(void *)((char *)decision + fact->offset);
 }
 
 /* As JSON on the exchange's arena; empty: without memory the answer is kept alone. */
@@ -65,6 +85,10 @@ write_told(struct sl_ask *ask)
 	sl_json_put_f64(&w, decision->confidence);
 	sl_json_int(&w, "stack_version", decision->stack_version);
 	sl_json_int(&w, "attempts", decision->attempts);
+	for (size_t i = 0; i < FLAG_FACTS; i++)
+		sl_json_bool(&w, flag_facts[i].name, *flag_of(decision, &flag_facts[i]));
+	sl_json_int(&w, "baseline_nanousd", decision->baseline_nanousd);
+	sl_json_int(&w, "estimate_nanousd", decision->estimate_nanousd);
 	sl_json_obj_end(&w);
 	told = buf.failed ? SL_SLICE_NONE : sl_arena_dup(&ask->exchange->arena, sl_buf_slice(&buf));
 	sl_buf_release(&buf);
@@ -92,6 +116,11 @@ read_told(struct sl_ask *ask, struct sl_slice told)
 	if (sl_json_i64(sl_json_get(doc, "attempts"), &attempts) && attempts > 0 &&
 	    attempts <= UINT32_MAX)
 		decision->attempts = (uint32_t)attempts;
+	for (size_t i = 0; i < FLAG_FACTS; i++)
+		*flag_of(decision, &flag_facts[i]) =
+		    sl_json_get(doc, flag_facts[i].name).type == SL_JSON_TRUE;
+	(void)sl_json_i64(sl_json_get(doc, "baseline_nanousd"), &decision->baseline_nanousd);
+	(void)sl_json_i64(sl_json_get(doc, "estimate_nanousd"), &decision->estimate_nanousd);
 	decision->cost_known = decision->priced = true;
 	decision->cost_nanousd = 0;
 }

@@ -137,19 +137,26 @@ has_deployment(const struct sl_config_model *alias, size_t among,
 	return false;
 }
 
-/* Each once, however many aliases have it. */
+static bool
+may_use(const struct sl_surface_view *view, size_t alias)
+{
+	return view->allows(view->context, view->config->models[alias].name);
+}
+
+/* Each once, however many aliases that the key may use have it. */
 static void
 put_every_alias(const struct sl_surface_view *view, struct sl_json_writer *w)
 {
 	const struct sl_config_model *models = view->config->models;
 
 	for (size_t i = 0; i < view->config->model_count; i++)
-		for (size_t d = 0; d < models[i].deployment_count; d++) {
+		for (size_t d = 0; d < models[i].deployment_count && may_use(view, i); d++) {
 			const struct sl_config_deployment *at = &models[i].deployments[d];
 			bool told = has_deployment(&models[i], d, at);
 
 			for (size_t before = 0; before < i && !told; before++)
-				told = has_deployment(&models[before],
+				told = may_use(view, before) &&
+				       has_deployment(&models[before],
 				                      models[before].deployment_count, at);
 			if (!told)
 				put_deployment(view, at, w);
@@ -358,12 +365,29 @@ put_class(const struct sl_decision *decision, struct sl_arena *arena,
 	               sl_arena_u64(arena, confidence_of(decision)));
 }
 
-static int64_t
-savings_of(const struct sl_decision *decision)
+/* What it costs; while that is not known, as of a stream, what was expected of the choice.
+ * False: nobody knows. */
+static bool
+cost_of(const struct sl_decision *decision, int64_t *nanousd)
 {
-	int64_t less = decision->baseline_nanousd - decision->cost_nanousd;
+	*nanousd = decision->cost_known ? decision->cost_nanousd : decision->estimate_nanousd;
+	return decision->cost_known ? decision->priced
+	                            : decision->has_estimate && decision->attempts <= 1;
+}
 
-	return less > 0 ? less : 0;
+static void
+put_savings(const struct sl_decision *decision, struct sl_arena *arena,
+            struct sl_surface_headers *out)
+{
+	int64_t cost, less;
+
+	if (!decision->has_baseline || !cost_of(decision, &cost))
+		return;
+	less = decision->baseline_nanousd - cost;
+	sl_surface_put(out, SL_SLICE("x-astrolabe-estimated-baseline-cost-usd"),
+	               sl_surface_usd(decision->baseline_nanousd, 6, arena));
+	sl_surface_put(out, SL_SLICE("x-astrolabe-estimated-savings-usd"),
+	               sl_surface_usd(less > 0 ? less : 0, 6, arena));
 }
 
 static void
@@ -397,12 +421,7 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	if (decision->verification.len > 0)
 		sl_surface_put(out, SL_SLICE("x-astrolabe-verification-status"),
 		               decision->verification);
-	if (decision->has_baseline && decision->cost_known && decision->priced) {
-		sl_surface_put(out, SL_SLICE("x-astrolabe-estimated-baseline-cost-usd"),
-		               sl_surface_usd(decision->baseline_nanousd, 6, arena));
-		sl_surface_put(out, SL_SLICE("x-astrolabe-estimated-savings-usd"),
-		               sl_surface_usd(savings_of(decision), 6, arena));
-	}
+	put_savings(decision, arena, out);
 }
 
 /* The decision as an object, for the body of an answer. */

@@ -158,3 +158,16 @@ def test_a_refusal_is_explained(gateway, wrong, code):
         assert answer.status == 200 and answer.json()["error"]["code"] == code
     else:
         assert answer.status == 400
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_replay_tells_the_reason_again(gateway, stream):
+    key = gateway.new_key()["key"]
+    headers = {"X-Gateway-Stack": "thrifty", "X-Gateway-Explain": "true",
+               "Idempotency-Key": "why-%s" % stream}
+    first, again = [gateway.request("POST", "/v1/chat/completions",
+                                    dict(ASK, model="auto", stream=stream), key=key,
+                                    headers=headers) for _ in range(2)]
+    assert again.headers["Idempotent-Replayed"] == "true" and again.body == first.body
+    for name in ("Reason", "Expected-Cost-Usd", "Baseline-Cost-Usd", "Stack", "Category"):
+        assert again.headers["X-Gateway-" + name] == first.headers["X-Gateway-" + name]

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.integration.gateway import PRICES
+from tests.integration.gateway import PRICES, Gateway
 from tests.integration.rawhttp import Connection, request_bytes, sse_frames
 
 PROMPT = "Write a Python function that reverses a linked list."
@@ -272,6 +272,37 @@ def test_lists(gateway, key):
     assert lanes[1]["fallback_candidates"] == ["openai/gpt-4o-mini"]
     assert gateway.request("GET", "/v1/lanes", key="astrolabe_live_x").status == 401
     assert gateway.request("POST", "/v1/lanes", {}, key=key).status == 405
+
+
+def test_candidates_are_those_of_the_key(binary, fleet, tmp_path):
+    """Where neither an alias of the lane nor router.auto says, the aliases that it may use."""
+    gateway = Gateway(tmp_path, fleet)
+    gateway.start()
+    try:
+        every = gateway.new_key(surface="astrolabe")["key"]
+        few = gateway.new_key(surface="astrolabe", models=["claude-haiku-4-5"])["key"]
+        listed = [gateway.request("GET", path, key=one).json()["data"][0][member]
+                  for one in (every, few) for path, member in (
+                      ("/v1/models", "candidates"), ("/v1/lanes", "default_candidates"))]
+        assert listed[0] == listed[1] and "openai/gpt-4o-mini" in listed[0]
+        assert listed[2] == listed[3] == ["anthropic/claude-haiku-4-5"]
+        answer = gateway.request("POST", "/v1/chat/completions", CHAT, key=few)
+        assert answer.headers["x-astrolabe-selected-provider"] == "anthropic"
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.parametrize("path, body", [("/v1/responses", RESPONSES),
+                                        ("/v1/chat/completions", CHAT)])
+def test_a_stream_tells_what_is_expected_to_be_saved(gateway, key, path, body):
+    """Its cost is not known when the head goes out; both fields are estimates by name."""
+    whole, stream = [gateway.request("POST", path, dict(body, stream=stream), key=key)
+                     for stream in (False, True)]
+    for answer in (whole, stream):
+        assert answer.status == 200
+        for name in ("baseline-cost", "savings"):
+            assert re.fullmatch(r"\d+\.\d{6}",
+                                answer.headers["x-astrolabe-estimated-%s-usd" % name])
 
 
 def test_other_refusals(gateway, key):
