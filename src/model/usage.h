@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/slice.h"
+
 /* id, name in JSON, records and metrics */
 #define SL_USAGE_CLASSES(X)                                                   \
 	X(INPUT, "input_tokens")                                              \
@@ -83,6 +85,29 @@ bool sl_usage_consistent(const struct sl_usage *usage);
 struct sl_usage_hour {
 	int64_t hour; /* since 1970 */
 	int64_t requests, input_tokens, output_tokens, cost_nanousd;
+};
+
+/* What to tell of the use of a key. Texts that are empty narrow nothing. */
+struct sl_usage_question {
+	int64_t         since_wall_ms, until_wall_ms; /* [since, until) */
+	struct sl_slice provider, model, team, end_user, tag;
+	bool            times; /* struct sl_usage_times too */
+	uint32_t        calls; /* and so many of the newest requests, one by one */
+};
+
+/* How the requests of a question went: those that a provider was asked for, and those
+ * that were answered from what is kept. */
+struct sl_usage_times {
+	int64_t  requests, failed, cached; /* failed: told a status from 400, or broken off */
+	uint64_t total_us; /* all of them, from the request's first byte to the end */
+	uint64_t p99_us;   /* to 1.6 % */
+};
+
+/* One request, refused ones included. */
+struct sl_usage_call {
+	struct sl_slice request_id, provider, model, operation, end_user, tag;
+	int64_t         end_wall_ms, status, input_tokens, output_tokens, cost_nanousd, total_us;
+	bool            priced, stream, cached;
 };
 
 #endif

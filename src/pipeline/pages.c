@@ -90,12 +90,18 @@ on_sums(struct sl_usage_sums *sums)
 		view = view_of(ask);
 		view.hours = sums->hours;
 		view.hour_count = sums->count;
-		if (sums->err != SL_OK)
+		view.times = sums->has_times ? &sums->times : NULL;
+		view.calls = sums->calls;
+		view.call_count = sums->call_count;
+		if (sums->err == SL_ELIMIT)
+			sl_ask_refuse_with(ask, SL_FAULT_BAD_REQUEST,
+			                   SL_SLICE("There are too many records of that time to be "
+			                            "narrowed: ask for a shorter one."));
+		else if (sums->err != SL_OK)
 			sl_ask_refuse_with(ask, SL_FAULT_UNAVAILABLE,
 			                   SL_SLICE("The records cannot be read now. Try again "
 			                            "shortly."));
-		else if (!ask->page->period(&view, &view.since_wall_ms, &view.until_wall_ms,
-		                            &fault))
+		else if (!ask->page->ask(&view, &view.question, &fault))
 			sl_ask_refuse(ask, &fault);
 		else
 			write_page(ask, &view);
@@ -115,20 +121,20 @@ ask_store(struct sl_ask *ask)
 		                            "own: GET /admin/spend tells the whole."));
 		return;
 	}
-	if (!ask->page->period(&view, &view.since_wall_ms, &view.until_wall_ms, &fault)) {
+	if (!ask->page->ask(&view, &view.question, &fault)) {
 		sl_ask_refuse(ask, &fault);
 		return;
 	}
-	if (view.until_wall_ms - view.since_wall_ms > (int64_t)SL_USAGE_DAYS_MAX * DAY_MS) {
+	if (view.question.until_wall_ms - view.question.since_wall_ms >
+	    (int64_t)SL_USAGE_DAYS_MAX * DAY_MS) {
 		sl_ask_refuse_with(ask, SL_FAULT_BAD_REQUEST,
 		                   SL_SLICE("That is a longer time than one answer tells of: ask for "
-		                            "90 days at most."));
+		                            "400 days at most."));
 		return;
 	}
 	ask->sums = ask->gateway->services.store
 	                ? sl_usage_sums_start(ask->gateway->services.store, ask->gateway->loop,
-	                                      sl_key_id(ask->key), view.since_wall_ms,
-	                                      view.until_wall_ms, on_sums, ask)
+	                                      sl_key_id(ask->key), &view.question, on_sums, ask)
 	                : NULL;
 	if (!ask->sums)
 		sl_ask_refuse_with(ask, SL_FAULT_UNAVAILABLE,
@@ -148,7 +154,7 @@ sl_pages_answer(struct sl_ask *ask, bool authenticated)
 	                       &allow);
 	if (page && (authenticated || page->open)) {
 		ask->page = page;
-		if (page->period)
+		if (page->ask)
 			return true; /* sl_pages_run follows, with the end of the request */
 		sl_quota_note(ask);
 		view = view_of(ask);

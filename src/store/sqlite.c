@@ -543,4 +543,5 @@ const struct sl_store_ops sl_store_sqlite = {
 	.money = &sl_sqlite_money_ops,
 	.tenants = &sl_sqlite_tenant_ops,
 	.responses = &sl_sqlite_response_ops,
+	.log = &sl_sqlite_log_ops,
 };

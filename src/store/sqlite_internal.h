@@ -9,6 +9,7 @@
 
 #include <sqlite3.h>
 
+#include "store/log_store.h"
 #include "store/money_store.h"
 #include "store/response_store.h"
 #include "store/tenant_store.h"
@@ -19,6 +20,7 @@ enum sl_sqlite_part_id {
 	SL_SQLITE_TENANTS,
 	SL_SQLITE_RESPONSES,
 	SL_SQLITE_RECORDS,
+	SL_SQLITE_LOG,
 	SL_SQLITE_PARTS,
 };
 
@@ -32,6 +34,7 @@ struct sl_sqlite_part {
 extern const struct sl_money_ops sl_sqlite_money_ops;
 extern const struct sl_tenant_ops sl_sqlite_tenant_ops;
 extern const struct sl_response_ops sl_sqlite_response_ops;
+extern const struct sl_log_ops sl_sqlite_log_ops;
 
 /* conn: what the operations of the store are called with (sqlite.c). */
 struct sl_sqlite_part *sl_sqlite_part(void *conn, enum sl_sqlite_part_id id);

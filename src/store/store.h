@@ -73,6 +73,7 @@ struct sl_answer_row {
 	int64_t         expires_wall_ms;
 };
 
+struct sl_log_ops;
 struct sl_money_ops;
 struct sl_response_ops;
 struct sl_tenant_ops;
@@ -122,6 +123,7 @@ struct sl_store_ops {
 	                           void *context);
 	/* Removes those that ended by then, and the oldest but `most`. */
 	enum sl_err (*answer_trim)(void *conn, int64_t now_wall_ms, size_t most);
+	const struct sl_log_ops *log; /* store/log_store.h */
 	const struct sl_money_ops *money; /* store/money_store.h */
 	const struct sl_tenant_ops *tenants; /* store/tenant_store.h */
 	const struct sl_response_ops *responses; /* store/response_store.h */

@@ -137,10 +137,10 @@ trailers(const struct sl_decision *decision, struct sl_arena *arena,
 /* --- usage ------------------------------------------------------------------------ */
 
 static bool
-period(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
+period(const struct sl_surface_view *view, struct sl_usage_question *question,
        struct sl_fault *refused)
 {
-	return sl_surface_period(view, "since", "until", since_wall_ms, until_wall_ms, refused);
+	return sl_surface_period(view, "since", "until", 0, question, refused);
 }
 
 static void
@@ -164,8 +164,8 @@ write_usage(const struct sl_surface_view *view, struct sl_json_writer *w,
 		sum = sl_surface_sum(view, INT64_MAX, &at);
 	sl_json_obj(w);
 	sl_json_str(w, "key", view->decision->key_id);
-	sl_surface_put_time(w, "since", view->since_wall_ms);
-	sl_surface_put_time(w, "until", view->until_wall_ms);
+	sl_surface_put_time(w, "since", view->question.since_wall_ms);
+	sl_surface_put_time(w, "until", view->question.until_wall_ms);
 	put_sum(w, &sum);
 	sl_json_key(w, "by_day");
 	sl_json_arr(w);

@@ -90,7 +90,8 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	if (out->provider.len == 0 && sl_slice_starts(request->path, SL_SLICE("/api/v1/"))) {
 		sl_fault_set(fault, SL_FAULT_NOT_FOUND,
 		             SL_SLICE("There is no such page: /api/v1/usage/summary, "
-		                      "/api/v1/usage/timeseries and /api/v1/budgets are."));
+		                      "/api/v1/usage/timeseries, /api/v1/logs and "
+		                      "/api/v1/budgets are."));
 		return false;
 	}
 	if (out->provider.len == 0 && request->config->ingate_detect)
@@ -126,32 +127,59 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 
 /* --- usage and budgets ------------------------------------------------------------ */
 
-/* A sum that looks narrowed and is not would be a wrong one. */
-static bool
-is_of_the_whole_key(const struct sl_surface_view *view, struct sl_fault *fault)
-{
-	static const char *const filters[] = { "app_id", "team_id", "provider", "model", "user_id",
-		                               "session_id" };
+enum { DAYS_BY_DEFAULT = 30, CALLS_BY_DEFAULT = 50, CALLS_MAX = 500 };
 
-	for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
-		if (sl_surface_query(view->query, filters[i]).len == 0)
-			continue;
-		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
-		             sl_arena_printf(view->arena, "Usage is summed for the whole key; '%s' "
-		                             "cannot narrow it. Leave it out; GET /admin/spend sums by "
-		                             "team, provider, model and tag.", filters[i]));
-		fault->param = sl_slice_str(filters[i]);
+static struct sl_slice
+parameter(const struct sl_surface_view *view, const char *name)
+{
+	return sl_surface_parameter(view->query, name, view->arena);
+}
+
+/* What narrows a usage. There are no apps here, and a sum that looks narrowed and is not
+ * would be a wrong one. */
+static bool
+ask_usage(const struct sl_surface_view *view, struct sl_usage_question *question,
+          struct sl_fault *fault)
+{
+	if (!sl_surface_period(view, "since", "until", DAYS_BY_DEFAULT, question, fault))
 		return false;
-	}
-	return true;
+	question->provider = parameter(view, "provider");
+	question->model = parameter(view, "model");
+	question->team = parameter(view, "team_id");
+	question->end_user = parameter(view, "user_id");
+	question->tag = parameter(view, "session_id");
+	if (sl_surface_query(view->query, "app_id").len == 0)
+		return true;
+	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+	             SL_SLICE("There are no apps here, so 'app_id' cannot narrow the usage. Leave it "
+	                      "out: it is of the key that asks."));
+	fault->param = SL_SLICE("app_id");
+	return false;
 }
 
 static bool
-period(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
-       struct sl_fault *fault)
+ask_summary(const struct sl_surface_view *view, struct sl_usage_question *question,
+            struct sl_fault *fault)
 {
-	return is_of_the_whole_key(view, fault) &&
-	       sl_surface_period(view, "since", "until", since_wall_ms, until_wall_ms, fault);
+	question->times = true;
+	return ask_usage(view, question, fault);
+}
+
+static bool
+ask_logs(const struct sl_surface_view *view, struct sl_usage_question *question,
+         struct sl_fault *fault)
+{
+	struct sl_slice limit = sl_surface_query(view->query, "limit");
+	int64_t calls = CALLS_BY_DEFAULT;
+
+	if (limit.len > 0 && (!sl_slice_i64(limit, &calls) || calls < 1 || calls > CALLS_MAX)) {
+		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+		             SL_SLICE("'limit' is a number from 1 to 500."));
+		fault->param = SL_SLICE("limit");
+		return false;
+	}
+	question->calls = (uint32_t)calls;
+	return ask_usage(view, question, fault);
 }
 
 static void
@@ -163,13 +191,54 @@ put_sum(struct sl_json_writer *w, const struct sl_usage_hour *sum)
 	sl_json_usd(w, "total_cost_usd", sum->cost_nanousd);
 }
 
-/* What is not summed here is null, not zero. */
+static void
+put_milliseconds(struct sl_json_writer *w, const char *name, uint64_t us)
+{
+	sl_json_key(w, name);
+	sl_json_put_f64(w, (double)((us + 50) / 100) / 10);
+}
+
+static void
+put_rate(struct sl_json_writer *w, const char *name, int64_t part, int64_t whole)
+{
+	sl_json_key(w, name);
+	sl_json_put_f64(w, whole > 0 ? (double)part / (double)whole : 0);
+}
+
+/* What nobody could add up in the time is null, not zero. */
+static void
+put_times(const struct sl_surface_view *view, struct sl_json_writer *w)
+{
+	static const char *const names[] = { "avg_latency_ms", "p99_latency_ms", "cache_hit_rate",
+		                             "error_rate" };
+	const struct sl_usage_times *times = view->times;
+
+	if (times) {
+		uint64_t count = times->requests > 0 ? (uint64_t)times->requests : 1;
+
+		put_milliseconds(w, names[0], times->total_us / count);
+		put_milliseconds(w, names[1], times->p99_us);
+		put_rate(w, names[2], times->cached, times->requests);
+		put_rate(w, names[3], times->failed, times->requests);
+		return;
+	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		sl_json_key(w, names[i]);
+		sl_json_put_null(w);
+	}
+}
+
+static void
+put_period(const struct sl_surface_view *view, struct sl_json_writer *w)
+{
+	sl_surface_put_time(w, "since", view->question.since_wall_ms);
+	sl_surface_put_time(w, "until", view->question.until_wall_ms);
+}
+
 static bool
 write_summary(const struct sl_surface_view *view, struct sl_json_writer *w,
               struct sl_fault *fault)
 {
-	static const char *const unknown[] = { "avg_latency_ms", "p99_latency_ms",
-		                               "cache_hit_rate", "error_rate" };
 	struct sl_usage_hour sum = { 0 };
 	size_t at = 0;
 
@@ -178,12 +247,8 @@ write_summary(const struct sl_surface_view *view, struct sl_json_writer *w,
 		sum = sl_surface_sum(view, INT64_MAX, &at);
 	sl_json_obj(w);
 	put_sum(w, &sum);
-	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++) {
-		sl_json_key(w, unknown[i]);
-		sl_json_put_null(w);
-	}
-	sl_surface_put_time(w, "since", view->since_wall_ms);
-	sl_surface_put_time(w, "until", view->until_wall_ms);
+	put_times(view, w);
+	put_period(view, w);
 	sl_json_obj_end(w);
 	return true;
 }
@@ -192,9 +257,9 @@ static bool
 write_series(const struct sl_surface_view *view, struct sl_json_writer *w, struct sl_fault *fault)
 {
 	struct sl_slice step = sl_surface_query(view->query, "granularity");
-	bool hourly = sl_slice_is(step, "hour");
+	bool daily = sl_slice_is(step, "day");
 
-	if (step.len > 0 && !hourly && !sl_slice_is(step, "day")) {
+	if (step.len > 0 && !daily && !sl_slice_is(step, "hour")) {
 		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
 		             SL_SLICE("'granularity' is hour or day."));
 		fault->param = SL_SLICE("granularity");
@@ -204,7 +269,8 @@ write_series(const struct sl_surface_view *view, struct sl_json_writer *w, struc
 	sl_json_key(w, "data");
 	sl_json_arr(w);
 	for (size_t at = 0; at < view->hour_count;) {
-		struct sl_usage_hour sum = sl_surface_sum(view, hourly ? SL_SURFACE_HOUR_MS : SL_SURFACE_DAY_MS, &at);
+		struct sl_usage_hour sum =
+		    sl_surface_sum(view, daily ? SL_SURFACE_DAY_MS : SL_SURFACE_HOUR_MS, &at);
 
 		sl_json_obj(w);
 		sl_surface_put_time(w, "timestamp", sum.hour * SL_SURFACE_HOUR_MS);
@@ -212,8 +278,58 @@ write_series(const struct sl_surface_view *view, struct sl_json_writer *w, struc
 		sl_json_obj_end(w);
 	}
 	sl_json_arr_end(w);
-	sl_surface_put_time(w, "since", view->since_wall_ms);
-	sl_surface_put_time(w, "until", view->until_wall_ms);
+	put_period(view, w);
+	sl_json_obj_end(w);
+	return true;
+}
+
+static void
+put_label(struct sl_json_writer *w, const char *name, struct sl_slice text)
+{
+	sl_json_key(w, name);
+	if (text.len > 0)
+		sl_json_put_str(w, text);
+	else
+		sl_json_put_null(w);
+}
+
+static void
+put_call(const struct sl_surface_view *view, const struct sl_usage_call *call,
+         struct sl_json_writer *w)
+{
+	sl_json_obj(w);
+	sl_json_str(w, "request_id", sl_surface_uuid(call->request_id, view->arena));
+	sl_surface_put_time(w, "timestamp", call->end_wall_ms);
+	put_label(w, "provider", call->provider);
+	put_label(w, "model", call->model);
+	put_label(w, "operation", call->operation);
+	sl_json_int(w, "status", call->status);
+	put_milliseconds(w, "latency_ms", (uint64_t)call->total_us);
+	sl_json_int(w, "input_tokens", call->input_tokens);
+	sl_json_int(w, "output_tokens", call->output_tokens);
+	sl_json_key(w, "cost_usd");
+	if (call->priced)
+		sl_json_put_nanousd(w, call->cost_nanousd);
+	else
+		sl_json_put_null(w);
+	sl_json_bool(w, "stream", call->stream);
+	sl_json_bool(w, "cached", call->cached);
+	put_label(w, "user_id", call->end_user);
+	put_label(w, "session_id", call->tag);
+	sl_json_obj_end(w);
+}
+
+static bool
+write_logs(const struct sl_surface_view *view, struct sl_json_writer *w, struct sl_fault *fault)
+{
+	(void)fault;
+	sl_json_obj(w);
+	sl_json_key(w, "data");
+	sl_json_arr(w);
+	for (size_t i = 0; i < view->call_count; i++)
+		put_call(view, &view->calls[i], w);
+	sl_json_arr_end(w);
+	put_period(view, w);
 	sl_json_obj_end(w);
 	return true;
 }
@@ -294,8 +410,10 @@ write_budget(const struct sl_surface_view *view, struct sl_json_writer *w, struc
 }
 
 static const struct sl_surface_page pages[] = {
-	{ "GET", "/api/v1/usage/summary", false, write_summary, period },
-	{ "GET", "/api/v1/usage/timeseries", false, write_series, period },
+	{ "GET", "/api/v1/usage/summary", false, write_summary, ask_summary },
+	{ "GET", "/api/v1/usage/timeseries", false, write_series, ask_usage },
+	{ "GET", "/api/v1/logs", false, write_logs, ask_logs },
+	{ "GET", "/api/logs", false, write_logs, ask_logs },
 	{ "GET", "/api/v1/budgets", false, write_budgets, NULL },
 	{ "GET", "/api/v1/budgets/", false, write_budget, NULL },
 	{ NULL, NULL, false, NULL, NULL },

@@ -13,6 +13,8 @@
 
 #define PREFIX SL_SLICE("nvk_")
 
+enum { DAYS_MAX = 92 }; /* 90, told generously at both ends */
+
 static enum sl_claim
 claim(const struct sl_surface_request *request)
 {
@@ -158,18 +160,26 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 /* --- usage ---------------------------------------------------------------------- */
 
 static bool
-this_month(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
+this_month(const struct sl_surface_view *view, struct sl_usage_question *question,
            struct sl_fault *fault)
 {
-	return sl_surface_period(view, "", "", since_wall_ms, until_wall_ms, fault);
+	return sl_surface_period(view, "", "", 0, question, fault);
 }
 
 static bool
-asked_days(const struct sl_surface_view *view, int64_t *since_wall_ms, int64_t *until_wall_ms,
+asked_days(const struct sl_surface_view *view, struct sl_usage_question *question,
            struct sl_fault *fault)
 {
-	return sl_surface_period(view, "startDate", "endDate", since_wall_ms, until_wall_ms,
-	                         fault);
+	if (!sl_surface_period(view, "startDate", "endDate", 0, question, fault))
+		return false;
+	if (question->until_wall_ms - question->since_wall_ms <=
+	    (int64_t)DAYS_MAX * SL_SURFACE_DAY_MS)
+		return true;
+	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+	             SL_SLICE("That is a longer time than one answer tells of: ask for 90 days "
+	                      "at most."));
+	fault->param = SL_SLICE("startDate");
+	return false;
 }
 
 static void
@@ -232,7 +242,7 @@ write_usage(const struct sl_surface_view *view, struct sl_json_writer *w, struct
 		sum = sl_surface_sum(view, INT64_MAX, &at);
 	sl_json_obj(w);
 	sl_json_str(w, "virtualKeyId", view->decision->key_id);
-	sl_json_str(w, "period", date_of(view->since_wall_ms, 7, view->arena));
+	sl_json_str(w, "period", date_of(view->question.since_wall_ms, 7, view->arena));
 	sl_json_str(w, "periodType", SL_SLICE("monthly"));
 	sl_json_key(w, "usage");
 	sl_json_obj(w);
@@ -249,8 +259,8 @@ write_days(const struct sl_surface_view *view, struct sl_json_writer *w, struct 
 	(void)fault;
 	sl_json_obj(w);
 	sl_json_str(w, "virtualKeyId", view->decision->key_id);
-	sl_json_str(w, "startDate", date_of(view->since_wall_ms, 10, view->arena));
-	sl_json_str(w, "endDate", date_of(view->until_wall_ms - 1, 10, view->arena));
+	sl_json_str(w, "startDate", date_of(view->question.since_wall_ms, 10, view->arena));
+	sl_json_str(w, "endDate", date_of(view->question.until_wall_ms - 1, 10, view->arena));
 	sl_json_key(w, "data");
 	sl_json_arr(w);
 	for (size_t at = 0; at < view->hour_count;) {

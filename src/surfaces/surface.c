@@ -117,11 +117,10 @@ sl_surface_query(struct sl_slice query, const char *name)
 	return SL_SLICE_NONE;
 }
 
-/* The value of `key` in a query string, percent-decoded where it can be. */
-static struct sl_slice
-query_key(struct sl_slice query, struct sl_arena *arena)
+struct sl_slice
+sl_surface_parameter(struct sl_slice query, const char *name, struct sl_arena *arena)
 {
-	struct sl_slice raw = sl_surface_query(query, "key");
+	struct sl_slice raw = sl_surface_query(query, name);
 	char *out = sl_arena_alloc(arena, raw.len + 1);
 	ptrdiff_t len = out ? sl_percent_decode(raw, out) : 0;
 
@@ -137,7 +136,7 @@ sl_surface_sdk_credential(const struct sl_surface_request *request, struct sl_ar
 
 	for (size_t i = 0; value.len == 0 && i < CARRIER_COUNT; i++)
 		value = sl_headers_get(request->headers, carriers[i]);
-	return value.len > 0 ? value : query_key(request->query, arena);
+	return value.len > 0 ? value : sl_surface_parameter(request->query, "key", arena);
 }
 
 /* --- what headers are made of -------------------------------------------------- */
@@ -218,8 +217,10 @@ read_moment(const struct sl_surface_view *view, const char *name, int64_t *wall_
 
 bool
 sl_surface_period(const struct sl_surface_view *view, const char *since, const char *until,
-                  int64_t *since_wall_ms, int64_t *until_wall_ms, struct sl_fault *fault)
+                  unsigned days, struct sl_usage_question *question, struct sl_fault *fault)
 {
+	int64_t *since_wall_ms = &question->since_wall_ms;
+	int64_t *until_wall_ms = &question->until_wall_ms;
 	char text[SL_TIMESTAMP_LEN + 1];
 	bool is_date;
 
@@ -227,11 +228,14 @@ sl_surface_period(const struct sl_surface_view *view, const char *since, const c
 	memcpy(text + 8, "01", 3); /* the first day of the month */
 	*until_wall_ms = view->now_wall_ms;
 	if (!sl_timestamp_parse(sl_slice_make(text, 10), since_wall_ms) ||
-	    !read_moment(view, since, since_wall_ms, &is_date, fault) ||
 	    !read_moment(view, until, until_wall_ms, &is_date, fault))
 		return false;
 	if (is_date)
 		*until_wall_ms += SL_SURFACE_DAY_MS;
+	if (days > 0)
+		*since_wall_ms = *until_wall_ms - (int64_t)days * SL_SURFACE_DAY_MS;
+	if (!read_moment(view, since, since_wall_ms, &is_date, fault))
+		return false;
 	if (*since_wall_ms <= *until_wall_ms)
 		return true;
 	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,

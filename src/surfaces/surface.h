@@ -147,10 +147,13 @@ struct sl_surface_view {
 	struct sl_slice          path, query;
 	struct sl_arena         *arena;
 	int64_t                  now_wall_ms;
-	/* For pages with a period: what the key used in it, hours in order. */
-	int64_t                  since_wall_ms, until_wall_ms;
+	/* For pages with a question: what the key used, hours in order, the newest call first. */
+	struct sl_usage_question question;
 	const struct sl_usage_hour *hours;
 	size_t                   hour_count;
+	const struct sl_usage_times *times; /* NULL: not asked for, or of too many requests */
+	const struct sl_usage_call *calls;
+	size_t                   call_count;
 	/* Whether the caller may use a model; true for pages without a key. */
 	bool (*allows)(void *context, struct sl_slice model);
 	void *context;
@@ -165,9 +168,9 @@ struct sl_surface_page {
 	/* The JSON body of a 200; false: *fault. */
 	bool (*write)(const struct sl_surface_view *view, struct sl_json_writer *w,
 	              struct sl_fault *fault);
-	/* The time [since, until) whose usage it tells; false: *fault. NULL: none. */
-	bool (*period)(const struct sl_surface_view *view, int64_t *since_wall_ms,
-	               int64_t *until_wall_ms, struct sl_fault *fault);
+	/* Of what usage it tells; false: *fault. NULL: none. */
+	bool (*ask)(const struct sl_surface_view *view, struct sl_usage_question *question,
+	            struct sl_fault *fault);
 };
 
 struct sl_surface_ops {
@@ -240,6 +243,9 @@ bool sl_surface_keeps_shape(const struct sl_surface_request *request, struct sl_
                             struct sl_arena *arena);
 /* A parameter of the query as it stands there, not decoded; empty when absent. */
 struct sl_slice sl_surface_query(struct sl_slice query, const char *name);
+/* The same decoded, on the arena; as it stands there where it cannot be. */
+struct sl_slice sl_surface_parameter(struct sl_slice query, const char *name,
+                                     struct sl_arena *arena);
 /* Adds a field. What cannot be sent as one (no bytes, a line break) is left out:
  * nothing that a provider or a model returns can forge or split a header. */
 void sl_surface_put(struct sl_surface_headers *out, struct sl_slice name, struct sl_slice value);
@@ -250,9 +256,11 @@ struct sl_slice sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_are
 /* The UUID (version 7) with the bits of a request id "req_<ULID>". */
 struct sl_slice sl_surface_uuid(struct sl_slice request_id, struct sl_arena *arena);
 /* The period of a page from two parameters of its query, each a date or a moment; by
- * default the month of now, so far. A date as the end is the end of that day. */
+ * default it ends now and has so many days, 0: began with the month of now. A date as the
+ * end is the end of that day. */
 bool sl_surface_period(const struct sl_surface_view *view, const char *since, const char *until,
-                       int64_t *since_wall_ms, int64_t *until_wall_ms, struct sl_fault *fault);
+                       unsigned days, struct sl_usage_question *question,
+                       struct sl_fault *fault);
 enum { SL_SURFACE_HOUR_MS = 3600000, SL_SURFACE_DAY_MS = 24 * SL_SURFACE_HOUR_MS };
 /* A moment as RFC 3339. */
 void sl_surface_put_time(struct sl_json_writer *w, const char *name, int64_t wall_ms);

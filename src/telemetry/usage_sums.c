@@ -1,19 +1,34 @@
-/* usage_sums.c - ask the store's thread for the hours of a key. */
+/* usage_sums.c - ask the store's thread for what a key used.
+ *
+ *   SUMS --nothing else is asked--> done
+ *     '---> RECORDS --a piece, more to come--> RECORDS
+ *              '------ended, or nobody waits--> done
+ *
+ * Each piece is a job of its own: what others have to write goes between them.
+ */
 #include "telemetry/usage_sums.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "store/store.h"
+#include "telemetry/usage_scan.h"
 
-enum { KEY_ID_MAX = 64, HOURS_MAX = (SL_USAGE_DAYS_MAX + 1) * 24 };
+enum {
+	HOURS_MAX = (SL_USAGE_DAYS_MAX + 1) * 24,
+	PIECE = 20000, /* records: some 20 ms */
+	TEXT_BYTES_MAX = 4 * 1024 * 1024,
+};
 
 struct reading {
 	struct sl_usage_sums sums;
 	struct sl_store_job  job;
-	char                 key_id[KEY_ID_MAX];
-	size_t               key_id_len;
-	int64_t              since_wall_ms, until_wall_ms;
+	struct sl_store     *store;
+	struct sl_log_query  query;
+	uint32_t             looked_at;
+	bool                 has_hours; /* or nobody asked for them */
+	bool                 scans;
+	struct sl_usage_scan scan;
 };
 
 static bool
@@ -21,7 +36,7 @@ take(void *context, const struct sl_spend_row *row)
 {
 	struct reading *reading = context;
 
-	if (!sl_slice_eq(row->name, sl_slice_make(reading->key_id, reading->key_id_len)))
+	if (!sl_slice_eq(row->name, reading->query.key_id))
 		return true;
 	reading->sums.hours[reading->sums.count++] = (struct sl_usage_hour){
 		.hour = row->hour,
@@ -33,18 +48,53 @@ take(void *context, const struct sl_spend_row *row)
 	return reading->sums.count < HOURS_MAX;
 }
 
+static bool
+take_record(void *context, const struct sl_log_row *row)
+{
+	return sl_usage_scan_take(context, row);
+}
+
 static void
 run(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
 	struct reading *reading = SL_CONTAINER(job, struct reading, job);
 	const struct sl_spend_query query = {
 		.by = SL_SPEND_KEY,
-		.since_wall_ms = reading->since_wall_ms,
-		.until_wall_ms = reading->until_wall_ms,
+		.since_wall_ms = reading->query.since_wall_ms,
+		.until_wall_ms = reading->query.until_wall_ms,
 		.hourly = true,
 	};
 
-	job->err = ops->spend(conn, &query, take, reading);
+	job->err = SL_OK;
+	if (!reading->has_hours)
+		job->err = ops->spend(conn, &query, take, reading);
+	reading->has_hours = true;
+	if (job->err != SL_OK || !reading->scans)
+		return;
+	job->err = ops->log->each(conn, &reading->query, take_record, &reading->scan);
+	reading->looked_at += PIECE;
+}
+
+static void
+tell(struct reading *reading)
+{
+	struct sl_usage_sums *sums = &reading->sums;
+	struct sl_usage_scan *scan = &reading->scan;
+
+	if (reading->scans && reading->query.ended) {
+		sl_usage_scan_end(scan);
+		sums->has_times = scan->question.times;
+		sums->times = scan->times;
+	} else if (reading->scans && scan->hours && sums->err == SL_OK) {
+		sums->err = SL_ELIMIT;
+	}
+	if (scan->out_of_memory)
+		sums->err = SL_ENOMEM;
+	if (scan->hours)
+		sums->count = scan->hour_count;
+	sums->calls = scan->calls;
+	sums->call_count = scan->call_count;
+	sums->done(sums);
 }
 
 static void
@@ -53,40 +103,91 @@ job_done(struct sl_store_job *job)
 	struct reading *reading = SL_CONTAINER(job, struct reading, job);
 
 	reading->sums.err = job->err;
-	reading->sums.done(&reading->sums);
+	if (job->err == SL_OK && reading->scans && !reading->query.ended && reading->sums.user &&
+	    reading->looked_at < SL_USAGE_RECORDS_MAX) {
+		reading->sums.err = sl_store_submit(reading->store, job);
+		if (reading->sums.err == SL_OK)
+			return;
+	}
+	tell(reading);
+}
+
+/* Of their owner, whose request may end before. */
+static bool
+copy_question(struct reading *reading, const struct sl_usage_question *question)
+{
+	struct sl_usage_question *to = &reading->scan.question;
+	struct sl_slice *texts[] = { &to->provider, &to->model, &to->team, &to->end_user,
+		                     &to->tag };
+
+	*to = *question;
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		*texts[i] = sl_arena_dup(&reading->scan.arena, *texts[i]);
+		if (!texts[i]->ptr)
+			return false;
+	}
+	if (to->calls > SL_USAGE_CALLS_MAX)
+		to->calls = SL_USAGE_CALLS_MAX;
+	return true;
+}
+
+static bool
+prepare(struct reading *reading, struct sl_slice key_id, const struct sl_usage_question *question)
+{
+	struct sl_usage_scan *scan = &reading->scan;
+	bool narrowed = sl_usage_is_narrowed(question);
+
+	sl_arena_init(&scan->arena, 1024, TEXT_BYTES_MAX);
+	if (!copy_question(reading, question))
+		return false;
+	reading->query = (struct sl_log_query){
+		.key_id = sl_arena_dup(&scan->arena, key_id),
+		.since_wall_ms = question->since_wall_ms,
+		.until_wall_ms = question->until_wall_ms,
+		.most = PIECE,
+	};
+	reading->scans = narrowed || question->times || question->calls > 0;
+	reading->has_hours = narrowed;
+	reading->sums.hours = calloc(HOURS_MAX, sizeof(reading->sums.hours[0]));
+	if (narrowed && question->calls == 0) {
+		scan->hours = reading->sums.hours;
+		scan->hour_room = HOURS_MAX;
+	}
+	if (question->calls > 0)
+		scan->calls = SL_ARENA_ARRAY(&scan->arena, struct sl_usage_call,
+		                             scan->question.calls);
+	return reading->query.key_id.ptr && reading->sums.hours &&
+	       (question->calls == 0 || scan->calls);
 }
 
 struct sl_usage_sums *
 sl_usage_sums_start(struct sl_store *store, struct sl_loop *loop, struct sl_slice key_id,
-                    int64_t since_wall_ms, int64_t until_wall_ms,
+                    const struct sl_usage_question *question,
                     void (*done)(struct sl_usage_sums *sums), void *user)
 {
 	struct reading *reading = calloc(1, sizeof(*reading));
 
-	if (!reading || key_id.len > KEY_ID_MAX)
-		goto fail;
+	if (!reading)
+		return NULL;
+	reading->store = store;
 	reading->sums.done = done;
 	reading->sums.user = user;
-	reading->sums.hours = calloc(HOURS_MAX, sizeof(reading->sums.hours[0]));
-	memcpy(reading->key_id, key_id.ptr, key_id.len);
-	reading->key_id_len = key_id.len;
-	reading->since_wall_ms = since_wall_ms;
-	reading->until_wall_ms = until_wall_ms;
 	reading->job = (struct sl_store_job){ .loop = loop, .run = run, .done = job_done };
-	if (reading->sums.hours && sl_store_submit(store, &reading->job) == SL_OK)
+	if (prepare(reading, key_id, question) && sl_store_submit(store, &reading->job) == SL_OK)
 		return &reading->sums;
-fail:
-	if (reading)
-		free(reading->sums.hours);
-	free(reading);
+	sl_usage_sums_free(&reading->sums);
 	return NULL;
 }
 
 void
 sl_usage_sums_free(struct sl_usage_sums *sums)
 {
+	struct reading *reading;
+
 	if (!sums)
 		return;
+	reading = SL_CONTAINER(sums, struct reading, sums);
+	sl_arena_release(&reading->scan.arena);
 	free(sums->hours);
-	free(SL_CONTAINER(sums, struct reading, sums));
+	free(reading);
 }

@@ -1,6 +1,8 @@
 """The Ingate contract: one test for each acceptance check, by its number."""
+import datetime
 import json
 import time
+import urllib.parse
 import uuid
 
 import pytest
@@ -200,17 +202,14 @@ def test_usage_and_budgets(gateway, ask):
     cost = 2 * 120 / 1e6
     assert summary["total_input_tokens"] == 200 and summary["total_output_tokens"] == 20
     assert summary["total_cost_usd"] == pytest.approx(cost)
-    assert summary["avg_latency_ms"] is None and summary["since"].endswith("Z")
-    for step in ("hour", "day"):
-        series = read("usage/timeseries?granularity=" + step)["data"]
+    assert 0 < summary["avg_latency_ms"] <= summary["p99_latency_ms"]
+    assert summary["error_rate"] == 0 and summary["cache_hit_rate"] == 0
+    assert summary["since"].endswith("Z")
+    for step in ("?granularity=hour", "?granularity=day", ""):
+        series = read("usage/timeseries" + step)["data"]
         assert sum(row["total_input_tokens"] for row in series) == 200 and len(series) <= 2
     assert ask("/api/v1/usage/timeseries?granularity=week", None, None, "GET",
                X_Ingate_Key=made["key"]).status == 400
-    for query in ("provider=anthropic", "since=2026-07-01&model=gpt-4o", "user_id=alice"):
-        for page in ("summary", "timeseries"):
-            answer = ask("/api/v1/usage/%s?%s" % (page, query), None, None, "GET",
-                         X_Ingate_Key=made["key"])
-            assert answer.status == 400 and "whole key" in answer.json()["error"]
     budget = {"id": "key:" + made["id"], "scope": "key", "scope_id": made["id"],
               "soft_limit_usd": None, "hard_limit_usd": 2, "period_type": "monthly"}
     assert read("budgets") == {"data": [budget]}
@@ -220,6 +219,83 @@ def test_usage_and_budgets(gateway, ask):
     assert status["remaining"] == pytest.approx(2 - cost)
     assert status["utilization"] == pytest.approx(cost / 2)
     refused(ask("/api/v1/budgets/key:other", None, None, "GET", X_Ingate_Key=made["key"]), 404)
+
+
+@pytest.fixture(scope="module")
+def history(gateway):
+    """A key with six requests: one is refused by the provider, one comes from the cache."""
+    made = gateway.new_key(name="history", surface="ingate")["key"]
+
+    def ask(provider, text, status=200, **members):
+        body = dict(CHAT, messages=[{"role": "user", "content": text}], **members)
+        headers = {"X-Ingate-Key": made, "X-Ingate-Provider": provider,
+                   "X-Ingate-User-Id": "alice" if provider == "openai" else "bob",
+                   "X-Ingate-Session-Id": "s one"}
+        answer = gateway.request("POST", "/v1/chat/completions", body, key=None,
+                                 headers=headers)
+        assert answer.status == status, answer.body
+        return answer.headers
+
+    asked = [ask("openai", "@in=10 @out=5 first"), ask("openai", "@in=10 @out=5 second"),
+             ask("openai-b", "@in=10 @out=5 third"),
+             ask("openai-b", "hello", 404, model="nobody-knows-this")]
+    asked += [ask("openai", "@in=10 @out=5 same", temperature=0) for _ in range(2)]
+    assert [headers["X-Cache"] for headers in asked[4:]] == ["MISS", "HIT"]
+
+    def read(path, **parameters):
+        path = "/api/%s?%s" % (path, urllib.parse.urlencode(parameters,
+                                                            quote_via=urllib.parse.quote))
+        return gateway.request("GET", path, key=None, headers={"X-Ingate-Key": made})
+    wait_for(lambda: read("v1/usage/summary").json()["total_requests"] == 6,
+             what="the records of the requests")
+    return read, [headers["X-Ingate-Request-Id"] for headers in asked]
+
+
+def test_usage_says_how_it_went(history):
+    whole = history[0]("v1/usage/summary").json()
+    assert whole["error_rate"] == pytest.approx(1 / 6)
+    assert whole["cache_hit_rate"] == pytest.approx(1 / 6)
+    assert 0 < whole["avg_latency_ms"] <= whole["p99_latency_ms"]
+    since = datetime.datetime.fromisoformat(whole["since"])
+    assert datetime.datetime.fromisoformat(whole["until"]) - since == datetime.timedelta(days=30)
+
+
+@pytest.mark.parametrize("narrow, requests, errors", [
+    ({"provider": "openai"}, 4, 0), ({"provider": "openai-b"}, 2, 1),
+    ({"provider": "nobody"}, 0, 0), ({"model": "gpt-4o-mini"}, 5, 0),
+    ({"model": "nobody-knows-this"}, 1, 1), ({"user_id": "bob"}, 2, 1),
+    ({"session_id": "s one"}, 6, 1), ({"session_id": "s one", "user_id": "alice"}, 4, 0),
+    ({"team_id": "none"}, 0, 0)])
+def test_usage_is_narrowed(history, narrow, requests, errors):
+    read, _ = history
+    summary = read("v1/usage/summary", **narrow).json()
+    assert summary["total_requests"] == requests
+    assert summary["error_rate"] == pytest.approx(errors / (requests or 1))
+    for step in ("hour", "day"):
+        rows = read("v1/usage/timeseries", granularity=step, **narrow).json()["data"]
+        assert sum(row["total_requests"] for row in rows) == requests
+        assert sum(row["total_input_tokens"] for row in rows) == summary["total_input_tokens"]
+    rows = read("logs", **narrow).json()["data"]
+    assert len(rows) == requests and sum(row["status"] >= 400 for row in rows) == errors
+
+
+def test_logs(history):
+    read, asked = history
+    rows = read("v1/logs").json()["data"]
+    assert [row["request_id"] for row in rows] == asked[::-1], "the newest first"
+    assert rows[0]["cached"] and rows[0]["cost_usd"] in (0, None)
+    assert rows[1]["cost_usd"] > 0 and rows[1]["latency_ms"] > 0
+    assert [rows[1][name] for name in ("provider", "model", "operation", "status", "stream",
+                                       "input_tokens", "output_tokens", "user_id",
+                                       "session_id")] == [
+        "openai", "gpt-4o-mini", "chat", 200, False, 10, 5, "alice", "s one"]
+    assert read("logs").json()["data"] == rows
+    assert read("logs", limit=2).json()["data"] == rows[:2]
+    for wrong in ({"limit": 0}, {"limit": 501}, {"limit": "x"}, {"app_id": "a"},
+                  {"since": "yesterday"}, {"since": "2020-01-01"}):
+        refused(read("logs", **wrong), 400)
+    other = read("logs", until="2026-01-31").json()
+    assert other["data"] == [] and other["since"] == "2026-01-02T00:00:00Z"
 
 
 def test_key_as_bearer_without_v1(gateway, key, fleet):

@@ -23,6 +23,7 @@
 
 #include "../store_fixture.h"
 #include "base/log.h"
+#include "store/log_store.h"
 
 
 static int
@@ -796,6 +797,59 @@ records_and_sums_stand_or_fall_together(void **state)
 	sl_store_free(store);
 }
 
+struct log_job {
+	struct sl_store_job job;
+	struct sl_log_query query;
+	int64_t             last_ms, count, input;
+};
+
+static bool
+see_log(void *context, const struct sl_log_row *row)
+{
+	struct log_job *log = context;
+
+	assert_true(row->end_wall_ms <= log->last_ms);
+	assert_true(sl_slice_is(row->key_id, names[1]));
+	log->last_ms = row->end_wall_ms;
+	log->input += known(row->input_tokens);
+	log->count++;
+	return true;
+}
+
+static void
+run_log(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct log_job *log = SL_CONTAINER(job, struct log_job, job);
+
+	job->err = ops->log->each(conn, &log->query, see_log, log);
+}
+
+/* Piece by piece, each record of the key once, the newest first. */
+static void
+the_log_comes_in_pieces(void **state)
+{
+	struct sl_store *store = open_store();
+	struct log_job log = { .job.run = run_log, .last_ms = INT64_MAX };
+	int64_t count = 0, input = 0;
+
+	(void)state;
+	make_asks(5);
+	assert_int_equal(append(store, 0, 1000, false), SL_OK);
+	log.query = (struct sl_log_query){ .key_id = sl_slice_str(names[1]), .most = 70,
+		.since_wall_ms = 1700000000000 + 3 * HOUR_MS, .until_wall_ms = 1700000000000 + 20 * HOUR_MS };
+	for (size_t i = 0; i < 1000; i++)
+		if (asks[i].name[SL_SPEND_KEY] == 1 && asks[i].end_wall_ms >= log.query.since_wall_ms &&
+		    asks[i].end_wall_ms < log.query.until_wall_ms) {
+			count++;
+			input += known(asks[i].input);
+		}
+	while (!log.query.ended)
+		assert_int_equal(sl_store_run(store, &log.job), SL_OK);
+	assert_int_equal(log.count, count);
+	assert_int_equal(log.input, input);
+	sl_store_free(store);
+}
+
 int
 main(void)
 {
@@ -816,6 +870,7 @@ main(void)
 		TEST(an_ill_store_says_so_until_a_write_succeeds),
 		TEST(spend_equals_the_sum_over_all_rows),
 		TEST(records_and_sums_stand_or_fall_together),
+		TEST(the_log_comes_in_pieces),
 	};
 
 	sl_log_init(SL_LOG_OFF, STDERR_FILENO);
