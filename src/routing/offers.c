@@ -27,6 +27,13 @@ struct shelf {
 	size_t                      count;
 };
 
+/* A row that may be of any provider: what decides that is looked up once, not for each. */
+struct candidate {
+	const struct sl_model_card *card;
+	int64_t                     released_ms;
+	bool                        dated;
+};
+
 /* --- which ----------------------------------------------------------------------- */
 
 static bool
@@ -134,33 +141,43 @@ put(struct shelf *shelf, const struct sl_model_card *card, int64_t released_ms)
 	shelf->released_ms[at] = released_ms;
 }
 
+static size_t
+find_candidates(const struct sl_catalog *catalog, struct candidate *out)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < sl_catalog_count(catalog); i++) {
+		struct candidate *candidate = &out[count];
+
+		candidate->card = sl_catalog_at(catalog, i);
+		if (!is_chat_model(candidate->card))
+			continue;
+		candidate->dated = sl_timestamp_parse(candidate->card->released,
+		                                      &candidate->released_ms);
+		count++;
+	}
+	return count;
+}
+
 static void
 stack_shelves(const struct sl_catalog *catalog, const struct sl_config_provider *provider,
-              struct shelf shelves[SL_BUCKETS])
+              const struct candidate *candidates, size_t count, struct shelf shelves[SL_BUCKETS])
 {
-	int64_t newest_ms = 0, released_ms;
+	int64_t newest_ms = 0;
 
-	memset(shelves, 0, SL_BUCKETS * sizeof(shelves[0]));
-	for (size_t i = 0; i < sl_catalog_count(catalog); i++) {
-		const struct sl_model_card *card = sl_catalog_at(catalog, i);
+	for (size_t i = 0; i < count; i++)
+		if (candidates[i].dated && candidates[i].released_ms > newest_ms &&
+		    holds_for(catalog, provider, candidates[i].card))
+			newest_ms = candidates[i].released_ms;
+	for (size_t i = 0; i < count; i++) {
+		const struct sl_model_card *card = candidates[i].card;
+		int64_t released_ms = candidates[i].dated ? candidates[i].released_ms : newest_ms;
 
-		if (holds_for(catalog, provider, card) && is_chat_model(card) &&
-		    sl_timestamp_parse(card->released, &released_ms) && released_ms > newest_ms)
-			newest_ms = released_ms;
-	}
-	for (size_t i = 0; i < sl_catalog_count(catalog); i++) {
-		const struct sl_model_card *card = sl_catalog_at(catalog, i);
-		bool dated = sl_timestamp_parse(card->released, &released_ms);
-
-		if (!holds_for(catalog, provider, card) || !is_chat_model(card) ||
-		    is_dated_twin(catalog, card))
-			continue;
 		/* Without a date it may be of yesterday: only where nothing has one. */
-		if (!dated && newest_ms > 0 && !is_the_operators(card))
+		if (!candidates[i].dated && newest_ms > 0 && !is_the_operators(card))
 			continue;
-		if (!dated)
-			released_ms = newest_ms;
-		if (newest_ms - released_ms <= AGE_MAX_DAYS * day_ms)
+		if (newest_ms - released_ms <= AGE_MAX_DAYS * day_ms &&
+		    holds_for(catalog, provider, card) && !is_dated_twin(catalog, card))
 			put(&shelves[sl_judge_tier(SL_SLICE_NONE, card)], card, released_ms);
 	}
 }
@@ -171,16 +188,21 @@ sl_offers_make(const struct sl_config *config, const struct sl_catalog *catalog,
 {
 	size_t most = config->provider_count * SL_BUCKETS * PER_TIER_MAX, count = 0;
 	struct shelf *shelves = calloc(config->provider_count * SL_BUCKETS + 1, sizeof(*shelves));
+	struct candidate *candidates = calloc(sl_catalog_count(catalog) + 1, sizeof(*candidates));
 	struct sl_offer *list = SL_ARENA_ARRAY(arena, struct sl_offer, most + 1);
+	size_t candidate_count;
 
 	*out = (struct sl_offers){ .count = 0 };
-	if (!shelves || !list) {
+	if (!shelves || !candidates || !list) {
 		free(shelves);
+		free(candidates);
 		return false;
 	}
+	candidate_count = find_candidates(catalog, candidates);
 	for (size_t p = 0; p < config->provider_count; p++)
 		if (config->providers[p].enabled && !(named_by_operator && named_by_operator[p]))
-			stack_shelves(catalog, &config->providers[p], &shelves[p * SL_BUCKETS]);
+			stack_shelves(catalog, &config->providers[p], candidates, candidate_count,
+			              &shelves[p * SL_BUCKETS]);
 	for (size_t turn = 0; turn < PER_TIER_MAX; turn++)
 		for (size_t s = 0; s < config->provider_count * SL_BUCKETS; s++)
 			if (turn < shelves[s].count)
@@ -188,6 +210,7 @@ sl_offers_make(const struct sl_config *config, const struct sl_catalog *catalog,
 					                           .card = shelves[s].cards[turn],
 					                           .tier = s % SL_BUCKETS };
 	free(shelves);
+	free(candidates);
 	*out = (struct sl_offers){ list, count };
 	return true;
 }
