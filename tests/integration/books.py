@@ -21,7 +21,7 @@ def metric(gateway, name):
     return float(found.group(1))
 
 
-def wait_for(condition, limit_s=5, what="condition"):
+def wait_for(condition, limit_s=60, what="condition"):
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "no %s within %d s" % (what, limit_s)

@@ -27,8 +27,8 @@ FAULTS = ["hangmid", "rst-40", "rst-300", "rst-900", "fin-0", "fin-250", "fin-12
           "chunkshort", "noterminal", "errorevent", "429", "500", "503", "529", "401", "302",
           "html", "badjson", "badutf8", "huge-1", "drip", "nousage", "badusage", "gzip",
           "headerflood-400", "informational", "clte", "halfevent", "badstatus", "empty"]
-SILENCE_S = 12   # nothing may take so long
-READ_S = 40      # a dripping answer may
+SILENCE_S = 60   # nothing may take so long
+READ_S = 120     # a dripping answer may
 
 
 class Asked:
@@ -344,7 +344,7 @@ class Crowd:
         self.over.wait(seconds)
         self.over.set()
         for thread in self.callers + helpers:
-            thread.join(60)
+            thread.join(300)
             assert not thread.is_alive(), "%s does not end" % thread
         self.problems += [caller.problem for caller in self.callers if caller.problem]
         return [asked for caller in self.callers for asked in caller.asked]

@@ -21,7 +21,7 @@ def steps(page):
 def run(kind, commands, lines, environment, directory, edit=lambda text: text):
     """Runs one step as it stands, but for what `edit` replaces."""
     shell = [sys.executable, "-c"] if kind == "python" else ["bash", "-e", "-c"]
-    done = subprocess.run(shell + [edit(commands)], env=environment, timeout=60, cwd=directory,
+    done = subprocess.run(shell + [edit(commands)], env=environment, timeout=180, cwd=directory,
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, (commands, done.stdout, done.stderr)
     assert lines, "nothing is said of what this prints: %s" % commands

@@ -35,7 +35,7 @@ class Response:
 
 
 class Connection:
-    def __init__(self, sock, limit_s=25):
+    def __init__(self, sock, limit_s=60):
         self.sock = sock
         self.data = b""
         self.limit_s = limit_s
@@ -147,7 +147,7 @@ class Connection:
             response.body, self.data = self.data, b""
             response.complete = True
 
-    def closed(self, limit_s=5):
+    def closed(self, limit_s=30):
         """Whether the peer closes within limit_s without another byte."""
         self.sock.settimeout(limit_s)
         try:

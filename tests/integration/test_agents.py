@@ -36,7 +36,7 @@ def gateway_options():
 @pytest.fixture
 def client(gateway, key):
     with openai.OpenAI(base_url=gateway.url + "/v1", api_key=key, max_retries=0,
-                       timeout=30) as client:
+                       timeout=60) as client:
         yield client
 
 

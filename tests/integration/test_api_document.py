@@ -88,7 +88,7 @@ def test_a_linter_is_content(document, tmp_path):
         pytest.skip("node or @redocly/cli is not installed")
     (tmp_path / "openapi.json").write_text(json.dumps(document))
     done = subprocess.run([str(linter), "lint", "--format=json", "openapi.json"], cwd=tmp_path,
-                          capture_output=True, text=True, timeout=120,
+                          capture_output=True, text=True, timeout=400,
                           env={"PATH": str(pathlib.Path(shutil.which("node")).parent) +
                                ":/usr/bin:/bin", "HOME": str(tmp_path),
                                "REDOCLY_TELEMETRY": "off", "REDOCLY_SUPPRESS_UPDATE_NOTICE": "true"})

@@ -310,7 +310,7 @@ def test_a_caller_who_leaves_ends_the_fetch(gateway, key, files):
         sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"
                      b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
                      % (key.encode(), len(body), body))
-        for _ in range(500):
+        for _ in range(3000):
             if len(files.seen) > before:
                 break
             threading.Event().wait(0.02)

@@ -79,7 +79,7 @@ def receipt(gateway, answer, key):
             found.append(got.json())
         return got.status == 200
 
-    books.wait_for(is_there, limit_s=15, what="receipt")
+    books.wait_for(is_there, what="receipt")
     return found[0]
 
 

@@ -146,16 +146,20 @@ def test_usage_chunk_is_hidden_when_not_asked_for(gateway, key, fleet):
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_frames_arrive_when_they_are_sent(gateway, key, shape):
-    with Connection(gateway.connect()) as connection:
-        started = time.monotonic()
-        connection.send(shape.ask(key, prompt="@words=10 @pause=0.2", stream=True))
-        response = connection.read()
-    assert response.complete
-    times = [moment - started for moment, _ in response.pieces]
-    assert times[0] < 1.2, "the first piece came after %.2f s" % times[0]
-    assert times[-1] > 1.8 and len(times) >= 8
-    gaps = [b - a for a, b in zip(times, times[1:])]
-    assert max(gaps) < 1.2
+    """What is kept back by the gateway is kept back every time; a busy machine has better
+    moments."""
+    for _ in range(4):
+        with Connection(gateway.connect()) as connection:
+            started = time.monotonic()
+            connection.send(shape.ask(key, prompt="@words=10 @pause=0.2", stream=True))
+            response = connection.read()
+        assert response.complete
+        times = [moment - started for moment, _ in response.pieces]
+        assert times[-1] > 1.8
+        gaps = [b - a for a, b in zip(times, times[1:])]
+        if times[0] < 1.2 and len(times) >= 8 and max(gaps) < 1.2:
+            return
+    pytest.fail("never as they were sent, last: %s" % times)
 
 
 def test_large_bodies(gateway, key, fleet):
@@ -179,7 +183,7 @@ def test_a_slow_reader_gets_everything(gateway, key, fleet, pause_s):
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         sock.connect(("127.0.0.1", gateway.port))
-        sock.settimeout(10)
+        sock.settimeout(60)
         connection = Connection(sock)
         connection.send(SHAPES["chat"].ask(key, prompt="@words=8000", stream=True,
                                            extra={"stream_options": {"include_usage": True}}))

@@ -48,7 +48,7 @@ def metrics(gateway):
     return sums
 
 
-def settled(gateway, kept=0, limit_s=20):
+def settled(gateway, kept=0, limit_s=90):
     """The metrics once nothing is under way; `kept` connections may rest."""
     end = time.monotonic() + limit_s
     while True:

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from tests.integration.books import wait_for
 from tests.integration.gateway import Gateway, provider_block
 from tests.upstream.azure_api import CLIENT_ID, TOKEN_PATH
 
@@ -66,12 +67,14 @@ def test_claude_on_vertex(gateway, fleet, key, stream):
 
 def test_a_token_is_renewed_before_it_expires(gateway, fleet, key):
     tokens = fleet.providers["vertex"].tokens
-    tokens.lifetime_s = 2
-    deadline = time.monotonic() + 4
-    while time.monotonic() < deadline:
+    tokens.lifetime_s = 8
+    started = time.monotonic()
+    while len(tokens.issued) < 2:
         assert gateway.request("POST", VERTEX, ASK, key).status == 200
+        assert time.monotonic() - started < 60, "no second token"
         time.sleep(0.05)
-    assert 2 <= len(tokens.issued) <= 4
+    # Not for every request, however many there were.
+    assert len(tokens.issued) == 2 and time.monotonic() - started > 2
 
 
 def test_a_refused_token_is_replaced(gateway, fleet, key):
@@ -90,8 +93,7 @@ def test_a_token_endpoint_that_fails_is_told_and_tried_again(gateway, fleet, key
     assert answer.status in (502, 503) and "access token" in answer.json()["error"]["message"]
     assert "no access token for a provider" in gateway.logs()
     tokens.failing = False
-    time.sleep(1.1)
-    assert gateway.request("POST", VERTEX, ASK, key).status == 200
+    wait_for(lambda: gateway.request("POST", VERTEX, ASK, key).status == 200, what="token")
 
 
 def test_no_secret_is_logged(gateway, fleet, key):

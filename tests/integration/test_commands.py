@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="%s is not built" % 
 
 def run(*arguments, **options):
     return subprocess.run([str(BINARY)] + list(arguments), capture_output=True, text=True,
-                          timeout=20, stdin=subprocess.DEVNULL, **options)
+                          timeout=60, stdin=subprocess.DEVNULL, **options)
 
 
 def test_version():
@@ -148,10 +148,10 @@ def mock(binary, tmp_path_factory):
                                stdout=open(directory / "out", "wb"), stderr=subprocess.STDOUT,
                                stdin=subprocess.DEVNULL)
     url = "http://127.0.0.1:%d" % port
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
-            urllib.request.urlopen(url + "/health", timeout=2).read()
+            urllib.request.urlopen(url + "/health", timeout=20).read()
             break
         except urllib.error.HTTPError:
             break
@@ -161,7 +161,7 @@ def mock(binary, tmp_path_factory):
             time.sleep(0.05)
     yield url
     process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert "Sanitizer" not in (directory / "out").read_text(errors="replace")
 
 
@@ -169,7 +169,7 @@ def mock(binary, tmp_path_factory):
 class TestMock:
     def test_openai(self, mock, stream):
         openai = pytest.importorskip("openai", reason="Python package openai is not installed")
-        client = openai.OpenAI(base_url=mock + "/v1", api_key="any", max_retries=0, timeout=10)
+        client = openai.OpenAI(base_url=mock + "/v1", api_key="any", max_retries=0, timeout=60)
         messages = [{"role": "user", "content": "hi"}]
         if stream:
             with client.chat.completions.stream(
@@ -182,7 +182,7 @@ class TestMock:
 
     def test_responses(self, mock, stream):
         openai = pytest.importorskip("openai", reason="Python package openai is not installed")
-        client = openai.OpenAI(base_url=mock + "/v1", api_key="any", max_retries=0, timeout=10)
+        client = openai.OpenAI(base_url=mock + "/v1", api_key="any", max_retries=0, timeout=60)
         if stream:
             with client.responses.stream(model="mock-model", input="hi") as events:
                 answer = events.get_final_response()
@@ -193,7 +193,7 @@ class TestMock:
     def test_anthropic(self, mock, stream):
         anthropic = pytest.importorskip("anthropic",
                                         reason="Python package anthropic is not installed")
-        client = anthropic.Anthropic(base_url=mock, api_key="any", max_retries=0, timeout=10)
+        client = anthropic.Anthropic(base_url=mock, api_key="any", max_retries=0, timeout=60)
         ask = {"model": "mock-model", "max_tokens": 50,
                "messages": [{"role": "user", "content": "hi"}]}
         if stream:
@@ -220,6 +220,6 @@ def test_mock_embeddings(mock):
     request = urllib.request.Request(
         mock + "/v1/embeddings", json.dumps({"model": "mock-embed", "input": ["a", "b"]}).encode(),
         {"Content-Type": "application/json", "Authorization": "Bearer any"})
-    with urllib.request.urlopen(request, timeout=5) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         value = json.loads(answer.read())
     assert len(value["data"]) == 2 and value["data"][0]["embedding"]

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from tests.integration.books import wait_for
 from tests.integration.gateway import BINARY, Gateway, free_port, provider_block
 from tests.integration.rawhttp import Connection
 from tests.integration.shapes import SHAPES
@@ -116,11 +117,14 @@ class TestAttempts:
         assert asked(fleet) == ["openai"]
 
     def test_refused(self, gateway, key, fleet, stream):
-        started = time.monotonic()
-        response = ask(gateway, key, "to-refused", stream)
-        assert time.monotonic() - started < 0.3
-        assert is_whole(response, stream)
-        assert asked(fleet) == ["openai-b"]
+        took = []
+        for _ in range(4):
+            started = time.monotonic()
+            response = ask(gateway, key, "to-refused", stream)
+            took.append(time.monotonic() - started)
+            assert is_whole(response, stream)
+        assert asked(fleet) == ["openai-b"] * 4
+        assert min(took) < 0.3, took    # the others may have met a busy machine
 
     def test_same_provider_after_a_wait(self, gateway, key, fleet, stream):
         assert is_whole(ask(gateway, key, "same-provider", stream), stream)
@@ -160,10 +164,9 @@ def test_caller_leaves_during_the_wait(gateway, key, fleet):
         with Connection(gateway.connect()) as connection:
             connection.send(SHAPES["chat"].ask(key, model="same-provider"))
             time.sleep(0.01)
-    time.sleep(0.3)
     assert gateway.healthy()
-    (row,) = rows(gateway, id="same-provider/openai/gpt-4o")
-    assert row["in_flight"] == 0
+    wait_for(lambda: [row["in_flight"] for row in rows(gateway, id="same-provider/openai/gpt-4o")]
+             == [0], what="end of what nobody waits for")
 
 
 def rows(gateway, **wanted):
@@ -175,17 +178,23 @@ def test_breaker_opens_and_is_shown(gateway, key, fleet):
     for _ in range(5):
         assert is_whole(ask(gateway, key, "breaking", False), False)
     assert asked(fleet) == ["openai", "openai-b"] * 5
-    (row,) = rows(gateway, model="breaking", provider="openai")
-    assert row["id"] == "breaking/openai/fault-500"
-    assert (row["breaker"], row["health"], row["enabled"]) == ("open", "unhealthy", True)
-    assert row["concurrency"] is None
-    assert row["cooldown_ms"] > 0
-    for _ in range(3):
-        assert is_whole(ask(gateway, key, "breaking", True), True)
-    assert asked(fleet)[10:] == ["openai-b"] * 3
+    # Left alone for its cool-down. A machine that stands still for so long sends the next
+    # request there to see, which fails and begins one that is twice as long.
+    for last in (False, False, False, True):
+        fleet.journal.reset()
+        (row,) = rows(gateway, model="breaking", provider="openai")
+        assert row["id"] == "breaking/openai/fault-500"
+        assert row["breaker"] != "closed" and row["enabled"] is True
+        for _ in range(3):
+            assert is_whole(ask(gateway, key, "breaking", True), True)
+        if row["breaker"] == "open" and asked(fleet) == ["openai-b"] * 3:
+            break
+        assert not last, (row, asked(fleet))
+    assert row["health"] == "unhealthy" and row["cooldown_ms"] > 0 and row["concurrency"] is None
     # Named alone it is the last target, which is never ejected.
+    fleet.journal.reset()
     assert ask(gateway, key, "openai/fault-500", False).status == 500
-    assert asked(fleet)[13:] == ["openai"]
+    assert asked(fleet) == ["openai"]
     metrics = gateway.request("GET", "/metrics", key=None).body.decode()
     assert 'sluice_breaker_opened_total{provider="openai"}' in metrics
 
@@ -264,32 +273,38 @@ def test_killed_under_load(binary, fleet, tmp_path):
 
     def work(stream):
         while not stop.is_set():
+            begin = time.monotonic()
             response = ask(own, key, "both", stream)
-            served.append((time.monotonic(), response.header("x-gateway-decision", "")[:4]))
+            served.append((begin, time.monotonic(),
+                           response.header("x-gateway-decision", "")[:4]))
             # What had begun when the provider died is told as cut, and only that.
             if not is_whole(response, stream) and not (stream and response.status == 200):
                 failures.append(response)
 
     threads = [threading.Thread(target=work, args=(i % 2 == 0,)) for i in range(6)]
+    def names(since, until=float("inf")):
+        """Who served what began and ended in that time."""
+        return {name for begin, end, name in list(served) if since <= begin and end <= until}
+
     for thread in threads:
         thread.start()
     try:
-        time.sleep(1)
+        wait_for(lambda: names(0) == {"up-0", "up-1"}, what="answer of each")
         pair[0].kill()
         died = time.monotonic()
         time.sleep(2)
-        pair[0].start()
+        wait_for(lambda: names(died), what="answer of the other")
         back = time.monotonic()
-        time.sleep(3.5)
+        pair[0].start()
+        wait_for(lambda: "up-0" in names(back), what="use of it after it came back")
+        time.sleep(0.5)
     finally:
         stop.set()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         for up in pair:
             up.kill()
         own.stop()
     assert not failures, failures[:3]
-    names = lambda begin, end: {name for at, name in served if begin <= at < end}
-    assert names(0, died) == {"up-0", "up-1"}
-    assert names(died + 0.5, back) == {"up-1"}
-    assert names(back, back + 10) == {"up-0", "up-1"}, "not used again after it came back"
+    assert names(died, back) == {"up-1"}
+    assert names(back) == {"up-0", "up-1"}

@@ -17,7 +17,7 @@ def gateway_options():
 
 def rows(gateway):
     """In the store, once nothing waits for it."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         metrics = gateway.request("GET", "/metrics").body.decode()
         if "\nsluice_records_pending 0\n" in metrics:

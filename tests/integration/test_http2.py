@@ -216,10 +216,10 @@ def tls_gateway(binary, fleet, certificate, tmp_path_factory):
 
 
 def wait_tls(gateway, context):
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 120
     while True:
         try:
-            with gateway.connect(2) as sock, context.wrap_socket(sock, server_hostname="localhost"):
+            with gateway.connect(20) as sock, context.wrap_socket(sock, server_hostname="localhost"):
                 return
         except OSError as err:
             assert gateway.process.poll() is None, gateway.logs()

@@ -153,7 +153,7 @@ def test_what_ended_without_limits_is_charged_whole(own, fleet):
 def read_until_id(connection):
     """The id that the head of an answer tells, which goes on."""
     data = b""
-    connection.sock.settimeout(10)
+    connection.sock.settimeout(60)
     while b"\r\n\r\n" not in data:
         got = connection.sock.recv(65536)
         assert got, data

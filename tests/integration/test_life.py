@@ -29,7 +29,7 @@ def ask(gateway, key, **options):
         return connection.read()
 
 
-def until(condition, limit_s=5):
+def until(condition, limit_s=60):
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if condition():
@@ -124,7 +124,7 @@ def test_drain(binary, fleet, tmp_path):
 
 def refuses(gateway):
     try:
-        with gateway.connect(1):
+        with gateway.connect(5):
             return False
     except OSError:
         return True
@@ -139,7 +139,7 @@ def test_second_signal_ends_at_once(binary, fleet, tmp_path):
         gateway.process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         gateway.process.send_signal(signal.SIGTERM)
-        assert until(lambda: gateway.process.poll() is not None, 5)
+        assert until(lambda: gateway.process.poll() is not None, 12)
     gateway.process.wait()
     gateway.process = None
 
@@ -150,7 +150,7 @@ def test_port_in_use_is_said(binary, fleet, tmp_path):
         other.bind(("127.0.0.1", gateway.port))
         other.listen()
         done = subprocess.run([str(BINARY), "serve", "--config", str(gateway.config)],
-                              capture_output=True, text=True, timeout=20, cwd=tmp_path)
+                              capture_output=True, text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 1
     assert str(gateway.port) in done.stderr + done.stdout
 
@@ -162,14 +162,19 @@ def first_start(tmp_path, port):
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, stdin=subprocess.DEVNULL)
 
 
+def listens(port):
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_without_configuration(binary, tmp_path):
     """First start: the printed curl works as pasted, with the built-in provider."""
     port = free_port()
     process = first_start(tmp_path, port)
     try:
         out = tmp_path / "out"
-        assert until(lambda: b"curl" in out.read_bytes(), 15), out.read_bytes()
-        time.sleep(0.3)
+        assert until(lambda: b"curl" in out.read_bytes(), 60), out.read_bytes()
+        assert until(lambda: listens(port))
         text = out.read_text()
         start = text.index("curl")
         command = []
@@ -178,13 +183,13 @@ def test_without_configuration(binary, tmp_path):
             if not line.rstrip().endswith("\\"):
                 break
         done = subprocess.run(" ".join(command).replace("curl", "curl -sS", 1), shell=True,
-                              capture_output=True, text=True, timeout=15)
+                              capture_output=True, text=True, timeout=60)
         answer = json.loads(done.stdout)
         assert answer["choices"][0]["message"]["content"], done.stdout + text
         assert "gw_virt_" in text
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(90) == 0
 
 
 def test_secrets_are_printed_once(binary, tmp_path):
@@ -192,10 +197,10 @@ def test_secrets_are_printed_once(binary, tmp_path):
     for number in range(2):
         process = first_start(tmp_path, port)
         out = tmp_path / "out"
-        assert until(lambda: b"http://127.0.0.1" in out.read_bytes(), 15)
+        assert until(lambda: b"http://127.0.0.1" in out.read_bytes(), 60)
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(90) == 0
         shown = b"gw_virt_" in out.read_bytes().replace(b"gw_virt_...", b"")
         assert shown == (number == 0)
 
@@ -214,5 +219,5 @@ def test_contract_configuration(binary, tmp_path):
     """The documented configuration file is taken as it stands."""
     example = ROOT / "contrib" / "sluice.yaml"
     done = subprocess.run([str(BINARY), "check", str(example)], capture_output=True,
-                          text=True, timeout=10, cwd=tmp_path)
+                          text=True, timeout=60, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -322,7 +322,7 @@ def asked(fleet, count):
 def leave_after(gateway, fleet, key, shape, prompt, events):
     count = len(fleet.journal.entries())
     sock = gateway.connect()
-    sock.settimeout(10)
+    sock.settimeout(60)
     sock.sendall(shape.ask(key, prompt=prompt, stream=True))
     data = b""
     while data.count(b"data:") < events:
@@ -378,7 +378,7 @@ def test_a_drain_ends(binary, fleet, tmp_path, gateway):
         wait_for(lambda: len(attempts(other)) == 1, what="row")
         begin = time.monotonic()
         (row,) = settled(other)
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 15
         assert row["state"] == "settled" and row["usage_source"] == "counted"
         wait_for(lambda: fleet.journal.last().outcome == "client gone", what="cancel upstream")
     finally:
@@ -465,11 +465,11 @@ def test_a_full_disk_refuses_what_is_paid_and_resumes(binary, fleet, small_disk,
         key = other.new_key(total_budget_usd=100)["key"]
         assert ask(other, key, SHAPES["chat"], prompt="x @in=100 @out=20").status == 200
         settled(other)
-        with open(small_disk / "ballast", "wb") as ballast:
+        # Unbuffered: what did not fit is not to be tried again when the file is closed.
+        with open(small_disk / "ballast", "wb", buffering=0) as ballast:
             try:
                 while True:
                     ballast.write(b"x" * 65536)
-                    ballast.flush()
             except OSError:
                 pass
             # Asked until the store has noticed.
@@ -478,7 +478,7 @@ def test_a_full_disk_refuses_what_is_paid_and_resumes(binary, fleet, small_disk,
             def refused():
                 seen.append(ask(other, key, SHAPES["chat"], prompt="x @in=100 @out=20"))
                 return seen[-1].status == 503
-            wait_for(refused, 15, "refusal")
+            wait_for(refused, what="refusal")
             assert all(answer.status in (200, 503) for answer in seen)
             assert int(seen[-1].header("retry-after")) > 0
             assert "ledger" in SHAPES["chat"].check_error(503, seen[-1].body)
@@ -486,8 +486,8 @@ def test_a_full_disk_refuses_what_is_paid_and_resumes(binary, fleet, small_disk,
             assert other.request("GET", "/v1/models", key=key).status == 200
         (small_disk / "ballast").unlink()
         begin = time.monotonic()
-        wait_for(lambda: ask(other, key, SHAPES["chat"]).status == 200, 5, "resumption")
-        assert time.monotonic() - begin < 2
+        wait_for(lambda: ask(other, key, SHAPES["chat"]).status == 200, what="resumption")
+        assert time.monotonic() - begin < 20
         bought = sum(answer.status == 200 for answer in seen) + 2
         assert len([row for row in settled(other) if row["state"] == "settled"]) == bought
         verify(other)
@@ -551,7 +551,7 @@ def test_the_same_again_is_bought_once(gateway, fleet, shape, stream):
 
 def test_in_flight_is_a_conflict_with_a_moment_to_wait(gateway, fleet):
     key = gateway.new_key(total_budget_usd=100)["key"]
-    body = SHAPES["chat"].body("gpt-4o-mini", "x @first=1 @in=100 @out=10", True)
+    body = SHAPES["chat"].body("gpt-4o-mini", "x @first=1 @in=100 @out=10 @words=15 @pause=0.25", True)
     sock, count = gateway.connect(), len(fleet.journal.entries())
     data = json.dumps(body).encode()
     sock.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "

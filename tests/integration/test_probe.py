@@ -71,12 +71,12 @@ def test_away_and_back(gateway, script):
     assert left_alone(gateway, key) or left_alone(gateway, key)
     flaky = Scripted(PORT).start()
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not flaky.paths and time.monotonic() < deadline:
             time.sleep(0.02)
         started = time.monotonic()
         while ask(gateway, key).header("x-gateway-decision") != "flaky/a":
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 20
             time.sleep(0.05)
         assert breaker(gateway)["breaker"] == "closed"
         assert flaky.paths[0] == ("GET", "/v1/models", None)

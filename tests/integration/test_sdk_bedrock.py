@@ -108,7 +108,7 @@ def test_what_is_paid_is_recorded(gateway, key):
     before = cost()
     client_through(gateway, key).converse(modelId=MODEL, messages=[
         {"role": "user", "content": [{"text": "hello @in=1000 @out=100 @cached=500"}]}])
-    for _ in range(50):
+    for _ in range(600):
         if cost() > before:
             break
         time.sleep(0.05)

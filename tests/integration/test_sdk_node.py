@@ -26,7 +26,7 @@ def results(target):
     where = {name: {"url": target.url(name), "key": target.key(name)}
              for name in ("openai", "anthropic", "gemini")}
     done = subprocess.run([NODE, str(SCRIPT), json.dumps(where)], cwd=MODULES,
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=400)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert lines, done.stderr[-3000:]
     return {line["name"]: line for line in lines}

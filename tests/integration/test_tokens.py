@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="%s is not built" % 
 
 
 def run(*arguments, **options):
-    return subprocess.run([str(BINARY), "tokens", *arguments], capture_output=True, timeout=120,
+    return subprocess.run([str(BINARY), "tokens", *arguments], capture_output=True, timeout=600,
                           **options)
 
 
@@ -27,7 +27,7 @@ def counts(model, texts):
 
 
 def is_exact():
-    version = subprocess.run([str(BINARY), "version"], capture_output=True, text=True, timeout=20)
+    version = subprocess.run([str(BINARY), "version"], capture_output=True, text=True, timeout=60)
     return "token counts: exact" in version.stdout
 
 

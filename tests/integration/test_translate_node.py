@@ -18,7 +18,7 @@ MODELS = ["gpt-4o-mini", "gpt-5-mini", "claude-haiku-4-5", "gemini-2.5-flash",
 def results(gateway, key):
     at = {"url": gateway.url, "key": key, "models": MODELS}
     done = subprocess.run([NODE, str(SCRIPT), json.dumps(at)], cwd=MODULES, capture_output=True,
-                          text=True, timeout=120)
+                          text=True, timeout=400)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert lines, done.stderr[-3000:]
     return {line["name"]: line for line in lines}

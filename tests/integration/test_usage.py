@@ -48,7 +48,7 @@ def test_embeddings_have_the_headers(gateway, key):
 
 def spend(gateway, wanted_requests):
     """The spend report, once the writer thread has caught up."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while True:
         data = gateway.request("GET", "/admin/spend").json()["data"]
         if sum(row["requests"] for row in data["by_model"]) >= wanted_requests:
@@ -127,7 +127,7 @@ def test_unpriced_is_not_zero(gateway, key):
     assert response.header("x-gateway-cost-usd", "unpriced") != "0.000000"
     stream = ask(gateway, key, SHAPES["chat"], model="openai/house-model", stream=True)
     assert stream.trailer("x-gateway-cost-usd") != "0.000000"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         rows = [row for row in gateway.request("GET", "/admin/spend").json()["data"]["by_model"]
                 if "house-model" in row["model"]]
