@@ -132,7 +132,8 @@ class Answer:
 
 class Gateway:
     def __init__(self, directory, fleet, models="", extra="", providers="", retries=0, router="",
-                 tls=None, environment=None):
+                 tls=None, environment=None, answer_ms=3000):
+        """`answer_ms`: how long the emulators may take to connect, begin and go on."""
         self.directory = pathlib.Path(directory)
         self.fleet = fleet
         self.port = free_port()
@@ -140,6 +141,7 @@ class Gateway:
         self.log = self.directory / "stderr.log"
         self.out = self.directory / "stdout.log"
         self.environment = environment or {}
+        self.answer_ms = answer_ms
         self.settings = {"models": models, "extra": extra, "providers": providers,
                          "retries": retries, "router": router}
         self.process = None
@@ -154,7 +156,8 @@ class Gateway:
             port=self.port, master_key=MASTER_KEY, directory=self.directory, prices=prices,
             models=settings["models"], extra=settings["extra"], retries=settings["retries"],
             router=settings["router"],
-            providers=fleet_providers(self.fleet) + "\n" + settings["providers"]))
+            providers=fleet_providers(self.fleet).replace("_ms: 3000", "_ms: %d" % self.answer_ms)
+            + "\n" + settings["providers"]))
 
     @property
     def url(self):

@@ -19,7 +19,8 @@ PROMPT = "x @in=100 @out=10"
 def own(binary, fleet, tmp_path):
     """A gateway that may be killed."""
     fleet.journal.reset()
-    gateway = Gateway(tmp_path, fleet).start()
+    # A request that hangs does so until the process is killed.
+    gateway = Gateway(tmp_path, fleet, answer_ms=60000).start()
     yield gateway
     gateway.stop()
 
