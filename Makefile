@@ -18,7 +18,7 @@ BASEFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -isystem /usr/share/include/llhttp -DL
            -g $(FRAMES) -fPIE -pthread
 HARDEN  := -fstack-protector-strong -fstack-clash-protection -fcf-protection \
            -D_FORTIFY_SOURCE=2 $(if $(findstring clang,$(CC)),,-ftrivial-auto-var-init=zero)
-OPT_release := -O3 $(HARDEN) $(if $(LTO),-flto=auto)
+OPT_release := -O3 -fno-plt $(HARDEN) $(if $(LTO),-flto=auto)
 OPT_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
 OPT_tsan    := -O1 -fsanitize=thread
 CFLAGS  ?=

@@ -6,11 +6,8 @@
 #endif
 
 const struct sl_header *
-sl_headers_find(const struct sl_headers *headers, const char *name, size_t len)
+sl_headers_look(const struct sl_headers *headers, const char *name, size_t len)
 {
-	/* Most of what is asked for is not there, nor is another name of its length. */
-	if (headers->lengths && !(headers->lengths >> (len & 63) & 1))
-		return NULL;
 	for (size_t i = 0; i < headers->count; i++) {
 		const struct sl_slice *at = &headers->items[i].name;
 
@@ -65,35 +62,18 @@ load(const char *at, size_t len)
 	return half | (uint64_t)half << 32;
 }
 
-/* Whether all eight bytes are of a-z, 0-9 or '-', which nearly all names are. With
- * bytes below 0x80, x + (0x80 - n) has the high bit exactly when x >= n. */
-static bool
-is_plain_name(uint64_t word)
-{
-	uint64_t letter = (word + ONES * (0x80 - 'a')) & ~(word + ONES * (0x80 - 'z' - 1));
-	uint64_t digit = (word + ONES * (0x80 - '0')) & ~(word + ONES * (0x80 - '9' - 1));
-	uint64_t dash = ~((word ^ ONES * '-') + ONES * 0x7f);
-
-	return (((letter | digit | dash) & ~word) & HIGH) == HIGH;
-}
-
-/* Words of a run, the last one overlapping the one before. */
-static inline __attribute__((always_inline)) bool
-all_words(struct sl_slice run, bool (*good)(uint64_t word))
-{
-	size_t step = run.len >= 8 ? 8 : 4;
-
-	for (size_t at = 0; at + step < run.len; at += step)
-		if (!good(load(run.ptr + at, run.len)))
-			return false;
-	return good(load(run.ptr + run.len - step, run.len));
-}
-
 #ifdef __SSE2__
-/* Blocks of 16, likewise; the run is 16 bytes or longer. */
+/* Whether all of a run of 4 bytes or more is good, by blocks of 16 of which the last one
+ * overlaps the one before. A shorter run's block is its first eight and last eight bytes. */
 static inline __attribute__((always_inline)) bool
-all_blocks(struct sl_slice run, bool (*good)(__m128i block))
+all_good(struct sl_slice run, bool (*good)(__m128i block))
 {
+	if (run.len < 16) {
+		size_t step = run.len >= 8 ? 8 : 4;
+
+		return good(_mm_set_epi64x((long long)load(run.ptr + run.len - step, run.len),
+		                           (long long)load(run.ptr, run.len)));
+	}
 	for (size_t at = 0; at + 16 < run.len; at += 16)
 		if (!good(_mm_loadu_si128((const __m128i *)(const void *)(run.ptr + at))))
 			return false;
@@ -109,13 +89,57 @@ within(__m128i block, char first, char span)
 	return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(span)), above);
 }
 
-static bool
-is_plain_name_16(__m128i block)
+/* Whether all bytes are of a-z, 0-9 or '-', which nearly all names are. */
+static inline bool
+is_plain_name(__m128i block)
 {
 	__m128i letters = _mm_or_si128(within(block, 'a', 'z' - 'a'), within(block, '0', 9));
 	__m128i dashes = _mm_cmpeq_epi8(block, _mm_set1_epi8('-'));
 
 	return _mm_movemask_epi8(_mm_or_si128(letters, dashes)) == 0xffff;
+}
+
+/* Whether none is below ' ' or DEL. */
+static inline bool
+is_plain_value(__m128i block)
+{
+	__m128i control = within(block, 0, ' ' - 1);
+	__m128i del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f));
+
+	return _mm_movemask_epi8(_mm_or_si128(control, del)) == 0;
+}
+#else
+/* The same by words of eight bytes. */
+static inline __attribute__((always_inline)) bool
+all_good(struct sl_slice run, bool (*good)(uint64_t word))
+{
+	size_t step = run.len >= 8 ? 8 : 4;
+
+	for (size_t at = 0; at + step < run.len; at += step)
+		if (!good(load(run.ptr + at, run.len)))
+			return false;
+	return good(load(run.ptr + run.len - step, run.len));
+}
+
+/* With bytes below 0x80, x + (0x80 - n) has the high bit exactly when x >= n. */
+static inline bool
+is_plain_name(uint64_t word)
+{
+	uint64_t letter = (word + ONES * (0x80 - 'a')) & ~(word + ONES * (0x80 - 'z' - 1));
+	uint64_t digit = (word + ONES * (0x80 - '0')) & ~(word + ONES * (0x80 - '9' - 1));
+	uint64_t dash = ~((word ^ ONES * '-') + ONES * 0x7f);
+
+	return (((letter | digit | dash) & ~word) & HIGH) == HIGH;
+}
+
+/* Subtracting sets the high bit of a byte that was too small and had it clear. Exact for
+ * the word as a whole. */
+static inline bool
+is_plain_value(uint64_t word)
+{
+	uint64_t del = word ^ (ONES * 0x7f);
+
+	return ((((word - ONES * ' ') & ~word) | ((del - ONES) & ~del)) & HIGH) == 0;
 }
 #endif
 
@@ -127,11 +151,7 @@ is_name(struct sl_slice name)
 	static const uint64_t allowed[4] = { 0x03ff6cfa00000000, 0x57ffffffc0000000, 0, 0 };
 	uint64_t all = name.len > 0;
 
-#ifdef __SSE2__
-	if (name.len >= 16 && all_blocks(name, is_plain_name_16))
-		return true;
-#endif
-	if (name.len >= 4 && all_words(name, is_plain_name))
+	if (name.len >= 4 && all_good(name, is_plain_name))
 		return true;
 	for (size_t i = 0; i < name.len; i++) {
 		unsigned char c = (unsigned char)name.ptr[i];
@@ -148,35 +168,10 @@ is_value_byte(unsigned char c)
 	return (c >= ' ' || c == '\t') && c != 0x7f;
 }
 
-/* Whether none of eight bytes is below ' ' or DEL: subtracting sets the high bit
- * of a byte that was too small and had it clear. Exact for the word as a whole. */
-static bool
-is_plain_value(uint64_t word)
-{
-	uint64_t del = word ^ (ONES * 0x7f);
-
-	return ((((word - ONES * ' ') & ~word) | ((del - ONES) & ~del)) & HIGH) == 0;
-}
-
-#ifdef __SSE2__
-static bool
-is_plain_value_16(__m128i block)
-{
-	__m128i control = within(block, 0, ' ' - 1);
-	__m128i del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f));
-
-	return _mm_movemask_epi8(_mm_or_si128(control, del)) == 0;
-}
-#endif
-
 static bool
 is_value(struct sl_slice value)
 {
-#ifdef __SSE2__
-	if (value.len >= 16 && all_blocks(value, is_plain_value_16))
-		return true;
-#endif
-	if (value.len >= 4 && all_words(value, is_plain_value))
+	if (value.len >= 4 && all_good(value, is_plain_value))
 		return true;
 	for (size_t i = 0; i < value.len; i++)
 		if (!is_value_byte((unsigned char)value.ptr[i]))
@@ -194,21 +189,28 @@ sl_header_is_valid(struct sl_slice name, struct sl_slice value)
 	                          value.ptr[value.len - 1] != '\t');
 }
 
+static inline void
+lower_word(char *at)
+{
+	uint64_t word, low, upper;
+
+	memcpy(&word, at, sizeof(word));
+	low = word & ~HIGH;
+	upper = (low + ONES * (0x80 - 'A')) & ~(low + ONES * (0x80 - 'Z' - 1)) & ~word & HIGH;
+	word |= upper >> 2;
+	memcpy(at, &word, sizeof(word));
+}
+
 void
 sl_header_lower(char *name, size_t len)
 {
-	size_t at = 0;
-
-	for (; at + 8 <= len; at += 8) {
-		uint64_t word, low, upper;
-
-		memcpy(&word, name + at, sizeof(word));
-		low = word & ~HIGH;
-		upper = (low + ONES * (0x80 - 'A')) & ~(low + ONES * (0x80 - 'Z' - 1)) & ~word & HIGH;
-		word |= upper >> 2;
-		memcpy(name + at, &word, sizeof(word));
+	if (len >= 8) {
+		for (size_t at = 0; at + 8 < len; at += 8)
+			lower_word(name + at);
+		lower_word(name + len - 8);
+		return;
 	}
-	for (; at < len; at++)
+	for (size_t at = 0; at < len; at++)
 		if (name[at] >= 'A' && name[at] <= 'Z')
 			name[at] = (char)(name[at] | 0x20);
 }

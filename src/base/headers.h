@@ -19,14 +19,32 @@ struct sl_header {
 struct sl_headers {
 	struct sl_header *items;
 	size_t            count;
-	/* A bit for each length of a name, modulo 64; 0: not known. Whoever adds a field to
-	 * a list that has it adds its bit. */
-	uint64_t          lengths;
+	/* sl_header_mark of each name; 0: not known. Whoever adds a field to a list that has
+	 * it adds its mark. */
+	uint64_t          marks;
 };
 
-/* NULL when there is none. */
-const struct sl_header *sl_headers_find(const struct sl_headers *headers, const char *name,
+/* A bit by a name's length and last byte, which few other names have. */
+static inline uint64_t
+sl_header_mark(const char *name, size_t len)
+{
+	unsigned last = len ? (unsigned char)name[len - 1] : 0;
+
+	return UINT64_C(1) << ((len * 5 + last) & 63);
+}
+
+/* NULL when there is none; looks at every field. */
+const struct sl_header *sl_headers_look(const struct sl_headers *headers, const char *name,
                                         size_t len);
+/* The same. Most of what is asked for is not there, nor is another name of its mark. */
+static inline const struct sl_header *
+sl_headers_find(const struct sl_headers *headers, const char *name, size_t len)
+{
+	if (headers->marks && !(headers->marks & sl_header_mark(name, len)))
+		return NULL;
+	return sl_headers_look(headers, name, len);
+}
+
 /* First field with this lower-case name; empty slice when absent (use
  * sl_headers_has to tell it from an empty value). */
 static inline struct sl_slice

@@ -110,8 +110,8 @@ static enum sl_err
 track_key(struct scan *scan, const uint8_t *quote, struct sl_slice key)
 {
 	struct level *level = &scan->levels[scan->tracked - 1];
-	bool escaped = memchr(key.ptr, '\\', key.len) != NULL;
 	uint64_t matches = 0;
+	bool escaped;
 
 	level->key_start = (size_t)(quote - scan->doc);
 	for (uint64_t left = level->ended; left; left &= left - 1) {
@@ -123,8 +123,10 @@ track_key(struct scan *scan, const uint8_t *quote, struct sl_slice key)
 			found->cut_end = level->key_start;
 	}
 	level->ended = 0;
-	if (key.len && !escaped && !(level->initials >> ((uint8_t)key.ptr[0] & 63) & 1))
+	/* What begins with another letter is another name, whatever is escaped behind it. */
+	if (key.len && key.ptr[0] != '\\' && !(level->initials >> ((uint8_t)key.ptr[0] & 63) & 1))
 		return SL_OK;
+	escaped = memchr(key.ptr, '\\', key.len) != NULL;
 	for (uint64_t left = level->wants; left; left &= left - 1) {
 		const char *path = scan->wants[__builtin_ctzll(left)].path + level->path_at;
 		ptrdiff_t len = match_component(path, key, escaped);
@@ -394,6 +396,22 @@ skip_string(struct scan *scan, const uint8_t *p)
 	return p < end ? p : bad_string(scan, p);
 }
 
+/* The same; most strings end within sixteen bytes, before anything that needs a look. */
+static inline const uint8_t *
+pass_string(struct scan *scan, const uint8_t *p)
+{
+#ifdef __SSE2__
+	unsigned beyond_ascii = 0;
+	uint64_t mask = scan->end - p >= 16 ? special_16(p, &beyond_ascii) : 0;
+
+	if (mask && p[__builtin_ctzll(mask)] == '"') {
+		scan->beyond_ascii |= beyond_ascii;
+		return p + __builtin_ctzll(mask);
+	}
+#endif
+	return skip_string(scan, p);
+}
+
 static const uint8_t *
 skip_digits(const uint8_t *p, const uint8_t *end)
 {
@@ -458,7 +476,7 @@ scan_key(struct scan *scan, const uint8_t **at, uint32_t depth)
 		return unexpected(scan, quote, "expected a member name in double quotes");
 	if (scan->open[depth]++ >= scan->max_members)
 		return fail(scan, SL_ELIMIT, quote, "too many members in one object");
-	p = skip_string(scan, quote + 1);
+	p = pass_string(scan, quote + 1);
 	if (!p)
 		return SL_ESYNTAX;
 	if (depth == scan->tracked) {
@@ -515,7 +533,7 @@ value:
 		return unexpected(scan, p, NULL);
 	switch (*p) {
 	case '"':
-		p = skip_string(scan, p + 1);
+		p = pass_string(scan, p + 1);
 		if (!p)
 			return SL_ESYNTAX;
 		p++;

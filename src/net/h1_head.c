@@ -18,6 +18,10 @@
 
 #include <stdlib.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 enum { FIELDS_FIRST = 24, FIELDS_KEPT = 64, TEXT_KEPT = 16 * 1024 };
 
 static struct sl_h1_head *
@@ -276,22 +280,26 @@ check_lines(char last, struct sl_slice bytes)
 	const char *at = bytes.ptr, *end = bytes.ptr + bytes.len;
 
 	while (at < end) {
-		const char *line_end = memchr(at, '\n', (size_t)(end - at));
-		const char *stop = line_end ? line_end : end, *cr;
+#ifdef __SSE2__
+		/* Blocks inside of a line hold nothing that matters here. */
+		while (last != '\r' && last != '\n' && end - at >= 16) {
+			__m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
+			__m128i ends = _mm_or_si128(_mm_cmpeq_epi8(block, _mm_set1_epi8('\r')),
+			                            _mm_cmpeq_epi8(block, _mm_set1_epi8('\n')));
+			unsigned mask = (unsigned)_mm_movemask_epi8(ends);
 
+			at += mask ? __builtin_ctz(mask) : 16;
+			if (mask)
+				break;
+		}
+		if (at == end)
+			break;
+#endif
+		if ((*at == '\n') != (last == '\r'))
+			return false;
 		if (last == '\n' && (*at == ' ' || *at == '\t'))
 			return false;
-		if (last == '\r' && *at != '\n')
-			return false;
-		cr = memchr(at, '\r', (size_t)(stop - at));
-		if (cr && cr + 1 != stop)
-			return false;
-		if (line_end && (line_end > at ? line_end[-1] : last) != '\r')
-			return false;
-		if (!line_end)
-			return true;
-		last = '\n';
-		at = line_end + 1;
+		last = *at++;
 	}
 	return true;
 }
@@ -379,7 +387,7 @@ sl_h1_head_fields(const struct sl_h1_head *head, struct sl_arena *arena, struct 
 	char *text;
 
 	out->count = 0;
-	out->lengths = 0;
+	out->marks = 0;
 	if (head->count == 0)
 		return SL_OK;
 	items = sl_arena_alloc(arena, head->count * sizeof(*items) + head->text.len);
@@ -391,7 +399,7 @@ sl_h1_head_fields(const struct sl_h1_head *head, struct sl_arena *arena, struct 
 		const struct sl_h1_field *field = &head->fields[i];
 
 		items[i].name = sl_slice_make(text + field->name_at, field->name_len);
-		out->lengths |= UINT64_C(1) << (field->name_len & 63);
+		out->marks |= sl_header_mark(text + field->name_at, field->name_len);
 		items[i].value =
 		    sl_slice_trim(sl_slice_make(text + field->value_at, field->value_len));
 	}

@@ -1,4 +1,5 @@
-/* learn.c - one request in a few is counted here and compared with its bill.
+/* learn.c - one request in a few is counted here and compared with its bill: of every
+ * eighth until a model's mean is settled, then of every sixty-fourth, to see it move.
  *
  * Only for models whose counts are estimates, and only requests of text and tools, of
  * which no more than 64 KB have to be read: at most about a millisecond, after the
@@ -9,7 +10,19 @@
 #include "pipeline/ask.h"
 #include "shapes/tally.h"
 
-enum { EVERY = 8, BODY_MAX = 64 * 1024, PER_MILLE = 1000 };
+enum { EVERY = 8, EVERY_SETTLED = 64, BODY_MAX = 64 * 1024, PER_MILLE = 1000 };
+
+/* turn was counted up for this request. */
+static bool
+is_due(const struct sl_ask *ask)
+{
+	const struct sl_token_memory *memory = ask->gateway->services.corrections;
+
+	if (!memory || ask->gateway->turn % EVERY != 0)
+		return false;
+	return ask->gateway->turn % EVERY_SETTLED == 0 ||
+	       !sl_token_memory_is_settled(memory, ask->decision.provider, ask->decision.model);
+}
 
 static bool
 is_estimated(struct sl_slice model)
@@ -26,9 +39,9 @@ sl_learn_count(struct sl_ask *ask)
 	const struct sl_token_family *family;
 	struct sl_tally tally;
 
-	/* turn was counted up for this request; an answer made here has no front. */
-	if (!ask->gateway->services.corrections || ask->gateway->turn % EVERY != 0 || !front ||
-	    !front->target || !ask->shape->read_prompt || front->steer.input.body.len > BODY_MAX ||
+	/* An answer made here has no front. */
+	if (!front || !front->target || !ask->shape->read_prompt ||
+	    front->steer.input.body.len > BODY_MAX || !is_due(ask) ||
 	    !is_estimated(front->target->model))
 		return;
 	family = sl_token_family_of(front->target->model);

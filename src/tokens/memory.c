@@ -108,15 +108,30 @@ sl_token_memory_note(struct sl_token_memory *memory, struct sl_slice provider,
 	}
 }
 
+/* 0 where nothing is known. */
+static uint64_t
+state_of(const struct sl_token_memory *memory, struct sl_slice provider, struct sl_slice model)
+{
+	uint64_t key = key_of(provider, model);
+	const struct slot *slot = find(memory, key);
+
+	if (!slot || atomic_load_explicit(&slot->key, memory_order_acquire) != key)
+		return 0;
+	return atomic_load_explicit(&slot->state, memory_order_relaxed);
+}
+
+bool
+sl_token_memory_is_settled(const struct sl_token_memory *memory, struct sl_slice provider,
+                           struct sl_slice model)
+{
+	return (state_of(memory, provider, model) & ((1 << COUNT_BITS) - 1)) == SETTLED;
+}
+
 int64_t
 sl_token_memory_ratio(const struct sl_token_memory *memory, struct sl_slice provider,
                       struct sl_slice model)
 {
-	uint64_t key = key_of(provider, model), state;
-	const struct slot *slot = find(memory, key);
+	uint64_t state = state_of(memory, provider, model);
 
-	if (!slot || atomic_load_explicit(&slot->key, memory_order_acquire) != key)
-		return SL_TOKEN_RATIO_ONE;
-	state = atomic_load_explicit(&slot->state, memory_order_relaxed);
 	return state ? (int64_t)(state >> COUNT_BITS) : SL_TOKEN_RATIO_ONE;
 }

@@ -93,6 +93,9 @@ void sl_token_memory_free(struct sl_token_memory *memory);
  * charged for. Off the path of a request. When the memory is full new models are left. */
 void sl_token_memory_note(struct sl_token_memory *memory, struct sl_slice provider,
                           struct sl_slice model, int64_t estimated, int64_t reported);
+/* Whether as many answers came back as the mean is taken over. */
+bool sl_token_memory_is_settled(const struct sl_token_memory *memory, struct sl_slice provider,
+                                struct sl_slice model);
 /* Parts per million, between a half and two; ONE while nothing is known. */
 int64_t sl_token_memory_ratio(const struct sl_token_memory *memory, struct sl_slice provider,
                               struct sl_slice model);

@@ -201,7 +201,9 @@ reports_correct_estimates(void **state)
 		seed = seed * 6364136223846793005u + 1442695040888963407u;
 		reported = 1020 + (int64_t)((seed >> 33) % 201);
 		sl_token_memory_note(memory, provider, model, estimated, reported);
+		assert_int_equal(sl_token_memory_is_settled(memory, provider, model), i + 1 >= 64);
 	}
+	assert_false(sl_token_memory_is_settled(memory, provider, SL_SLICE("claude-y")));
 	ratio = sl_token_memory_ratio(memory, provider, model);
 	assert_in_range(ratio, 1100000, 1140000);
 	assert_int_equal(sl_token_memory_ratio(memory, provider, SL_SLICE("claude-y")),
