@@ -12,6 +12,7 @@
 #include <openssl/asn1err.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,8 +242,12 @@ add_to_store(struct sl_trust *trust, X509_STORE *store, const X509_NAME *name)
 	for (size_t i = 0; i < trust->count; i++) {
 		X509 *cert = trust->roots[i].hash == hash ? decode(trust, &trust->roots[i]) : NULL;
 
-		if (cert && X509_NAME_cmp(X509_get_subject_name(cert), name) == 0)
+		if (cert && X509_NAME_cmp(X509_get_subject_name(cert), name) == 0) {
+			/* What OpenSSL keeps of its extensions is worked out while this thread
+			 * alone has it: a lock that orders it goes with the store. */
+			X509_check_purpose(cert, -1, 0);
 			X509_STORE_add_cert(store, cert);
+		}
 		X509_free(cert);
 	}
 }
