@@ -13,7 +13,10 @@
 
 #define PREFIX SL_SLICE("nvk_")
 
-enum { DAYS_MAX = 92 }; /* 90, told generously at both ends */
+enum {
+	DAYS_MAX = 92, /* 90, told generously at both ends */
+	QUOTA_WARN_PERCENT = 80,
+};
 
 static enum sl_claim
 claim(const struct sl_surface_request *request)
@@ -44,7 +47,9 @@ choose(const struct sl_surface_request *request, struct sl_slice request_id,
 	(void)fault;
 	out->own_shape_only =
 	    sl_surface_keeps_shape(request, request->config->responses_nexus, arena);
-	if (sl_headers_get(request->headers, "x-nexus-aigw-no-cache").len == 0)
+	/* The second is its older name. */
+	if (sl_headers_get(request->headers, "x-nexus-no-cache").len == 0 &&
+	    sl_headers_get(request->headers, "x-nexus-aigw-no-cache").len == 0)
 		out->cache_s = request->config->cache_nexus_s;
 	out->request_id = sl_surface_is_id(given) ? given : sl_surface_uuid(request_id, arena);
 	return true;
@@ -125,6 +130,22 @@ coerced(struct sl_slice warnings, struct sl_arena *arena)
 }
 
 static void
+put_quota_fields(const struct sl_standing *standing, struct sl_arena *arena,
+                 struct sl_surface_headers *out)
+{
+	int64_t limit = standing->quota_limit_nanousd;
+	double percent = limit > 0 ? (double)standing->quota_used_nanousd * 100 / (double)limit : 100;
+
+	sl_surface_put(out, SL_SLICE("x-nexus-quota-used"),
+	               sl_surface_usd(standing->quota_used_nanousd, 2, arena));
+	sl_surface_put(out, SL_SLICE("x-nexus-quota-limit"), sl_surface_usd(limit, 2, arena));
+	if (percent >= QUOTA_WARN_PERCENT)
+		sl_surface_put(out, SL_SLICE("x-nexus-quota-warning"),
+		               sl_arena_printf(arena, "%.0f%% of the %s quota is used", percent,
+		                               standing->quota_window));
+}
+
+static void
 headers(const struct sl_decision *decision, struct sl_arena *arena,
         struct sl_surface_headers *out)
 {
@@ -135,12 +156,8 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	if (decision->standing->rpm_limit > 0)
 		sl_surface_put(out, SL_SLICE("x-ratelimit-limit"),
 		               sl_arena_printf(arena, "%" PRId64, decision->standing->rpm_limit));
-	if (decision->standing->has_quota) {
-		sl_surface_put(out, SL_SLICE("x-nexus-quota-used"),
-		               sl_surface_usd(decision->standing->quota_used_nanousd, 2, arena));
-		sl_surface_put(out, SL_SLICE("x-nexus-quota-limit"),
-		               sl_surface_usd(decision->standing->quota_limit_nanousd, 2, arena));
-	}
+	if (decision->standing->has_quota)
+		put_quota_fields(decision->standing, arena, out);
 	if (decision->provider.len == 0)
 		return;
 	sl_surface_put(out, SL_SLICE("x-nexus-routed-provider"), decision->provider);

@@ -82,7 +82,8 @@ def test_what_is_left_to_chance_is_not_kept(gateway, fresh, changed):
     assert [outcome(ask(gateway, fresh, body)) for _ in range(2)] == ["MISS", "MISS"]
 
 
-@pytest.mark.parametrize("field", [{"x_nexus_aigw_no_cache": "1"}, {"Cache_Control": "no-cache"},
+@pytest.mark.parametrize("field", [{"x_nexus_aigw_no_cache": "1"}, {"X_Nexus_No_Cache": "1"},
+                                   {"Cache_Control": "no-cache"},
                                    {"Cache_Control": "no-store"}], ids=str)
 def test_a_caller_may_want_an_answer_of_its_own(gateway, fresh, fleet, field):
     assert outcome(ask(gateway, fresh)) == "MISS"

@@ -352,6 +352,21 @@ def test_68_quota(gateway, fleet):
     assert not fleet.journal.entries()
 
 
+def test_68_a_quota_that_is_nearly_used(gateway):
+    """From 80 % on each answer warns."""
+    key = gateway.new_key(surface="nexus", monthly_budget_usd=0.06)["key"]
+    body = dict(CHAT, max_tokens=50, messages=[
+        {"role": "user", "content": "a " * 3000 + "@in=3000 @out=0"}])
+    warnings = []
+    while "8" not in (warnings or [""])[-1] and len(warnings) < 40:
+        answer = gateway.request("POST", "/v1/chat/completions", body, key=key)
+        assert answer.status == 200
+        warnings.append(answer.headers.get("X-Nexus-Quota-Warning", ""))
+        assert not warnings[-1] or float(answer.headers["X-Nexus-Quota-Used"]) >= 0.05
+    assert warnings[0] == ""
+    assert re.fullmatch(r"8\d% of the monthly quota is used", warnings[-1])
+
+
 def test_69_there_are_no_hooks_and_nobody_says_there_were(gateway, key, fleet, tmp_path):
     """X-Nexus-Hook tells that none looked at the request: on answers, streams, the provider's
     errors and refusals, whatever the provider says of hooks; and a configuration that counts on

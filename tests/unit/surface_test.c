@@ -97,7 +97,8 @@ values_forge_nothing(void **state)
 #define SL_SURFACE(id, prefix) &sl_surface_##id,
 #include "model/surfaces.def"
 	};
-	const struct sl_standing standing = { .rpm_limit = 1, .tpm_limit = 1, .has_quota = true };
+	const struct sl_standing standing = { .rpm_limit = 1, .tpm_limit = 1, .has_quota = true,
+		.quota_window = "monthly" };
 	const struct sl_shape_ops *shape = &sl_shape_openai_chat;
 	struct sl_arena arena;
 
