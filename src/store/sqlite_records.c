@@ -1,11 +1,15 @@
 /* sqlite_records.c - a batch of records in one statement.
  *
  * The rows of a batch are read by SQLite as a virtual table, `incoming`, with the columns
- * of records: INSERT ... SELECT takes them all with one execution, whose cursors stay at
- * the right edge of table and index, and nothing is bound. Row by row, with the columns
- * that differ bound anew, it was twice as much work.
+ * of record_rows: INSERT ... SELECT takes them all with one execution, whose cursors stay at
+ * the right edge of table and index, and nothing is bound. Row by row it was twice as much
+ * work, and with all columns in each row twice as much again: what many requests have in
+ * common (sqlite_columns.def) is written once, to record_owners and record_kinds, and rows
+ * name it. What this process wrote there last it remembers; it reads none of it, so terms
+ * may stand there more than once.
  *
- *   source --advance--> row, has_row --column by column--> records
+ *   source --advance--> row --owner and kind known--> record_rows
+ *                        |   '--not: the statement ends, they get theirs, the next goes on
  *                        '--> sums --when all are in, or there is no room--> hours
  *
  * An id is taken only when the clock was set back to a time of an earlier run, and then
@@ -18,28 +22,58 @@
 #include <string.h>
 
 #include "base/list.h"
+#include "base/compiler.h"
 #include "base/rand.h"
+#include "base/text.h"
 
 #define WALL_MAX_MS ((int64_t)1 << 42) /* the year 2109 */
 
-static const char insert_sql[] = "INSERT INTO records(id"
-#define SL_RECORD_TEXT(name, max_size) ", " #name
-#define SL_RECORD_INT(name)            ", " #name
-#define USAGE_COLUMN(id, name)         ", " name
-#include "store/records.def"
-    SL_USAGE_CLASSES(USAGE_COLUMN)
-    ") SELECT id"
-#include "store/records.def"
-    SL_USAGE_CLASSES(USAGE_COLUMN)
+#define IN_ROW(text)   text
+#define IN_LABEL(text) text
+#define IN_OWNER(text)
+#define IN_KIND(text)
+#define SL_COLUMN(place, type, name) IN_##place(", " #name)
+static const char insert_sql[] =
+    "INSERT INTO record_rows(id, owner, kind, more, input_tokens, output_tokens"
+#include "store/sqlite_columns.def"
+    ") SELECT id, owner, kind, more, input_tokens, output_tokens"
+#include "store/sqlite_columns.def"
     " FROM incoming";
-
-static const char incoming_sql[] = "CREATE TABLE incoming(id"
-#include "store/records.def"
-    SL_USAGE_CLASSES(USAGE_COLUMN)
+static const char incoming_sql[] =
+    "CREATE TABLE incoming(id, owner, kind, more, input_tokens, output_tokens"
+#include "store/sqlite_columns.def"
     ")";
-#undef SL_RECORD_TEXT
-#undef SL_RECORD_INT
-#undef USAGE_COLUMN
+#undef IN_ROW
+#undef IN_LABEL
+#undef IN_OWNER
+#define IN_ROW(text)
+#define IN_LABEL(text)
+#define IN_OWNER(text) text
+static const char owner_sql[] = "INSERT INTO record_owners(id"
+#include "store/sqlite_columns.def"
+    ") VALUES (NULL"
+#undef SL_COLUMN
+#define SL_COLUMN(place, type, name) IN_##place(", ?")
+#include "store/sqlite_columns.def"
+    ")";
+#undef SL_COLUMN
+#undef IN_OWNER
+#undef IN_KIND
+#define IN_OWNER(text)
+#define IN_KIND(text) text
+#define SL_COLUMN(place, type, name) IN_##place(", " #name)
+static const char kind_sql[] = "INSERT INTO record_kinds(id"
+#include "store/sqlite_columns.def"
+    ") VALUES (NULL"
+#undef SL_COLUMN
+#define SL_COLUMN(place, type, name) IN_##place(", ?")
+#include "store/sqlite_columns.def"
+    ")";
+#undef SL_COLUMN
+#undef IN_ROW
+#undef IN_LABEL
+#undef IN_OWNER
+#undef IN_KIND
 
 static const char sum_sql[] =
     "INSERT INTO hours(hour, key_id, team, workspace, model, provider, tag, requests,"
@@ -53,6 +87,8 @@ static const char sum_sql[] =
 
 #define STATEMENTS(X)                                                                  \
 	X(INSERT, insert_sql)                                                          \
+	X(OWNER, owner_sql)                                                            \
+	X(KIND, kind_sql)                                                              \
 	X(SUM, sum_sql)
 
 enum statement {
@@ -67,21 +103,40 @@ static const char *const statement_sql[] = {
 #undef STATEMENT_SQL
 };
 
-/* Where the columns behind the id are in a row. */
+/* Columns of incoming. Those from ROW_FIRST on are found in a row by `columns`. */
+enum { AT_ID, AT_OWNER, AT_KIND, AT_MORE, AT_INPUT, AT_OUTPUT, ROW_FIRST };
+
+#define AS_TEXT    true
+#define AS_INTEGER false
+#define IN_ROW(type, name)   { offsetof(struct sl_record_row, name), AS_##type },
+#define IN_LABEL(type, name) IN_ROW(type, name)
+#define IN_OWNER(type, name)
+#define IN_KIND(type, name)
+#define SL_COLUMN(place, type, name) IN_##place(type, name)
 static const struct {
 	uint16_t offset;
 	bool     text;
 } columns[] = {
-#define SL_RECORD_TEXT(name, max_size) { offsetof(struct sl_record_row, name), true },
-#define SL_RECORD_INT(name)            { offsetof(struct sl_record_row, name), false },
-#define USAGE_COLUMN(id, name)                                                         \
-	{ offsetof(struct sl_record_row, usage) + sizeof(int64_t) * SL_USAGE_##id, false },
+#include "store/sqlite_columns.def"
+};
+#undef SL_COLUMN
+
+/* All of records.def but end_wall_ms have a place. */
+#define SL_COLUMN(place, type, name)   +1
+#define SL_RECORD_TEXT(name, max_size) +1
+#define SL_RECORD_INT(name)            +1
+_Static_assert(1
+#include "store/sqlite_columns.def"
+    == 0
 #include "store/records.def"
-	SL_USAGE_CLASSES(USAGE_COLUMN)
+    , "each column of records.def has a line in sqlite_columns.def");
+#undef SL_COLUMN
 #undef SL_RECORD_TEXT
 #undef SL_RECORD_INT
-#undef USAGE_COLUMN
-};
+#undef IN_ROW
+#undef IN_LABEL
+#undef IN_OWNER
+#undef IN_KIND
 
 /* --- sums --------------------------------------------------------------------------- */
 
@@ -204,6 +259,233 @@ add_to_sums(struct sl_sqlite_records *records, const struct sl_record_row *row)
 	sum->unpriced += known(row->unpriced);
 }
 
+/* --- owners and kinds -------------------------------------------------------------------- */
+
+enum { KEY_MAX_SIZE = 4096 };
+
+/* The columns that make a term, one after the other. */
+struct key {
+	size_t size; /* over KEY_MAX_SIZE: it did not fit, and is not remembered */
+	char   bytes[KEY_MAX_SIZE];
+};
+
+static void
+put_bytes(struct key *key, const void *bytes, size_t size)
+{
+	if (size <= KEY_MAX_SIZE && key->size <= KEY_MAX_SIZE - size)
+		memcpy(key->bytes + key->size, bytes, size);
+	key->size += size;
+}
+
+static void
+put_TEXT(struct key *key, struct sl_slice text)
+{
+	uint16_t size = (uint16_t)text.len;
+
+	put_bytes(key, &size, sizeof(size));
+	if (text.len)
+		put_bytes(key, text.ptr, text.len);
+}
+
+static void
+put_INTEGER(struct key *key, int64_t number)
+{
+	put_bytes(key, &number, sizeof(number));
+}
+
+static void
+bind_TEXT(sqlite3_stmt *stmt, int at, struct sl_slice text)
+{
+	if (text.len)
+		sl_sqlite_bind_text(stmt, at, text);
+	else
+		sqlite3_bind_null(stmt, at);
+}
+
+static void
+bind_INTEGER(sqlite3_stmt *stmt, int at, int64_t number)
+{
+	if (number != SL_RECORD_NULL)
+		sqlite3_bind_int64(stmt, at, number);
+	else
+		sqlite3_bind_null(stmt, at);
+}
+
+#define IN_ROW(code)
+#define IN_LABEL(code)
+#define IN_OWNER(code) code
+#define IN_KIND(code)
+static void
+owner_key(const struct sl_record_row *row, struct key *key)
+{
+#define SL_COLUMN(place, type, name) IN_##place(put_##type(key, row->name);)
+#include "store/sqlite_columns.def"
+#undef SL_COLUMN
+}
+
+static void
+bind_owner(sqlite3_stmt *stmt, const struct sl_record_row *row)
+{
+	int at = 1;
+
+#define SL_COLUMN(place, type, name) IN_##place(bind_##type(stmt, at++, row->name);)
+#include "store/sqlite_columns.def"
+#undef SL_COLUMN
+}
+#undef IN_OWNER
+#undef IN_KIND
+
+#define IN_OWNER(code)
+#define IN_KIND(code) code
+static void
+kind_key(const struct sl_record_row *row, struct key *key)
+{
+#define SL_COLUMN(place, type, name) IN_##place(put_##type(key, row->name);)
+#include "store/sqlite_columns.def"
+#undef SL_COLUMN
+}
+
+static void
+bind_kind(sqlite3_stmt *stmt, const struct sl_record_row *row)
+{
+	int at = 1;
+
+#define SL_COLUMN(place, type, name) IN_##place(bind_##type(stmt, at++, row->name);)
+#include "store/sqlite_columns.def"
+#undef SL_COLUMN
+}
+#undef IN_ROW
+#undef IN_LABEL
+#undef IN_OWNER
+#undef IN_KIND
+
+static struct sl_sqlite_term *
+slot_of(struct sl_sqlite_term *terms, const struct key *key, uint64_t *hash)
+{
+	*hash = hash_text(0, sl_slice_make(key->bytes, key->size));
+	return &terms[(*hash ^ *hash >> 32) % SL_SQLITE_TERMS];
+}
+
+/* 0: nobody remembers it. */
+static int64_t
+find_term(struct sl_sqlite_term *terms, const struct key *key)
+{
+	const struct sl_sqlite_term *slot;
+	uint64_t hash;
+
+	if (key->size > KEY_MAX_SIZE)
+		return 0;
+	slot = slot_of(terms, key, &hash);
+	return slot->key && slot->hash == hash && slot->size == key->size &&
+	               memcmp(slot->key, key->bytes, key->size) == 0
+	           ? slot->id
+	           : 0;
+}
+
+/* Instead of what hashes alike. Without memory it is written again the next time. */
+static void
+remember(struct sl_sqlite_term *terms, const struct key *key, int64_t id)
+{
+	struct sl_sqlite_term *slot;
+	uint64_t hash;
+
+	if (key->size > KEY_MAX_SIZE)
+		return;
+	slot = slot_of(terms, key, &hash);
+	free(slot->key);
+	*slot = (struct sl_sqlite_term){ id, hash, malloc(key->size), key->size };
+	if (slot->key)
+		memcpy(slot->key, key->bytes, key->size);
+}
+
+static void
+forget_terms(struct sl_sqlite_term *terms)
+{
+	for (size_t i = 0; terms && i < SL_SQLITE_TERMS; i++) {
+		free(terms[i].key);
+		terms[i].key = NULL;
+	}
+}
+
+void
+sl_sqlite_records_forget(struct sl_sqlite_records *records)
+{
+	forget_terms(records->owners);
+	forget_terms(records->kinds);
+}
+
+static void
+look_up(struct sl_sqlite_records *records)
+{
+	SL_UNINIT struct key key; /* up to its size */
+
+	key.size = 0;
+	owner_key(&records->row, &key);
+	records->owner = find_term(records->owners, &key);
+	key.size = 0;
+	kind_key(&records->row, &key);
+	records->kind = find_term(records->kinds, &key);
+	records->known = records->owner && records->kind;
+}
+
+/* Writes what the store does not have of the row's. */
+static enum sl_err
+make_known(struct sl_sqlite_records *records)
+{
+	SL_UNINIT struct key key;
+	sqlite3_stmt *owner = sl_sqlite_statement(records->part, statement_sql, STATEMENT_OWNER);
+	sqlite3_stmt *kind = sl_sqlite_statement(records->part, statement_sql, STATEMENT_KIND);
+	enum sl_err err = SL_OK;
+
+	if (!owner || !kind)
+		return sl_sqlite_unprepared(records->part);
+	if (!records->owner) {
+		key.size = 0;
+		owner_key(&records->row, &key);
+		bind_owner(owner, &records->row);
+		err = sl_sqlite_run_once(owner);
+		records->owner = sqlite3_last_insert_rowid(records->part->db);
+		if (err == SL_OK)
+			remember(records->owners, &key, records->owner);
+	}
+	if (err == SL_OK && !records->kind) {
+		key.size = 0;
+		kind_key(&records->row, &key);
+		bind_kind(kind, &records->row);
+		err = sl_sqlite_run_once(kind);
+		records->kind = sqlite3_last_insert_rowid(records->part->db);
+		if (err == SL_OK)
+			remember(records->kinds, &key, records->kind);
+	}
+	records->known = true;
+	return err;
+}
+
+/* The classes of usage that are no columns: " name=number name=number". */
+static void
+write_more(struct sl_sqlite_records *records)
+{
+	static const struct sl_slice member[SL_USAGE_COUNT] = {
+#define USAGE_MEMBER(id, name) [SL_USAGE_##id] = SL_SLICE_INIT(" " name "="),
+		SL_USAGE_CLASSES(USAGE_MEMBER)
+#undef USAGE_MEMBER
+	};
+	char *at = records->more;
+
+	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+		int64_t count = records->row.usage[i];
+
+		if (i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT || count == SL_RECORD_NULL)
+			continue;
+		memcpy(at, member[i].ptr, member[i].len);
+		at += member[i].len;
+		if (count < 0)
+			*at++ = '-';
+		at = sl_put_u64(at, count < 0 ? 0 - (uint64_t)count : (uint64_t)count);
+	}
+	records->more_len = (size_t)(at - records->more);
+}
+
 /* --- the virtual table ---------------------------------------------------------------- */
 
 struct incoming {
@@ -223,6 +505,10 @@ advance(struct sl_sqlite_records *records)
 	seq = records->seq++ & ((1u << SL_SQLITE_ID_SHIFT) - 1);
 	records->row_id = sl_sqlite_clamp_wall_ms(records->row.end_wall_ms) << SL_SQLITE_ID_SHIFT |
 	                  (int64_t)seq;
+	if (sl_slice_eq(records->row.client_request_id, records->row.request_id))
+		records->row.client_request_id = SL_SLICE_NONE;
+	write_more(records);
+	look_up(records);
 }
 
 /* Probing needs free places: then the statement ends, and the next one goes on. */
@@ -316,32 +602,56 @@ incoming_eof(sqlite3_vtab_cursor *cursor)
 {
 	const struct sl_sqlite_records *records = records_of(cursor);
 
-	return !records->has_row || !has_room(records);
+	return !records->has_row || !records->known || !has_room(records);
 }
 
 /* A column of which nothing is said is NULL. */
+static void
+say_number(sqlite3_context *context, int64_t number)
+{
+	if (number != SL_RECORD_NULL)
+		sqlite3_result_int64(context, number);
+}
+
 static int
 incoming_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int at)
 {
 	const struct sl_sqlite_records *records = records_of(cursor);
 	const char *member;
 
-	if (at == 0) {
+	switch (at) {
+	case AT_ID:
 		sqlite3_result_int64(context, records->row_id);
 		return SQLITE_OK;
+	case AT_OWNER:
+		sqlite3_result_int64(context, records->owner);
+		return SQLITE_OK;
+	case AT_KIND:
+		sqlite3_result_int64(context, records->kind);
+		return SQLITE_OK;
+	case AT_MORE:
+		/* It stays as it is until the row is in. */
+		if (records->more_len)
+			sqlite3_result_text(context, records->more, (int)records->more_len,
+			                    SQLITE_STATIC);
+		return SQLITE_OK;
+	case AT_INPUT:
+		say_number(context, records->row.usage[SL_USAGE_INPUT]);
+		return SQLITE_OK;
+	case AT_OUTPUT:
+		say_number(context, records->row.usage[SL_USAGE_OUTPUT]);
+		return SQLITE_OK;
+	default:
+		break;
 	}
-	member = (const char *)&records->row + columns[at - 1].offset;
-	if (columns[at - 1].text) {
+	member = (const char *)&records->row + columns[at - ROW_FIRST].offset;
+	if (columns[at - ROW_FIRST].text) {
 		const struct sl_slice *text = (const void *)member;
 
-		/* It stays where it is until the last row of the source. */
 		if (text->len)
 			sqlite3_result_text(context, text->ptr, (int)text->len, SQLITE_STATIC);
 	} else {
-		const int64_t *number = (const void *)member;
-
-		if (*number != SL_RECORD_NULL)
-			sqlite3_result_int64(context, *number);
+		say_number(context, *(const int64_t *)(const void *)member);
 	}
 	return SQLITE_OK;
 }
@@ -381,7 +691,23 @@ sl_sqlite_records_open(struct sl_sqlite_records *records, struct sl_sqlite_part 
 void
 sl_sqlite_records_release(struct sl_sqlite_records *records)
 {
+	sl_sqlite_records_forget(records);
+	free(records->owners);
+	free(records->kinds);
 	free(records->sums);
+}
+
+/* At the first batch: a gateway that serves nobody yet needs none of it. */
+static bool
+get_memory(struct sl_sqlite_records *records)
+{
+	if (!records->sums)
+		records->sums = calloc(SL_SQLITE_SUMS, sizeof(*records->sums));
+	if (!records->owners)
+		records->owners = calloc(SL_SQLITE_TERMS, sizeof(*records->owners));
+	if (!records->kinds)
+		records->kinds = calloc(SL_SQLITE_TERMS, sizeof(*records->kinds));
+	return records->sums && records->owners && records->kinds;
 }
 
 enum sl_err
@@ -392,18 +718,21 @@ sl_sqlite_records_append(struct sl_sqlite_records *records, struct sl_record_sou
 
 	if (!stmt)
 		return sl_sqlite_unprepared(records->part);
-	if (!records->sums)
-		records->sums = calloc(SL_SQLITE_SUMS, sizeof(*records->sums));
-	if (!records->sums)
+	if (!get_memory(records))
 		return SL_ENOMEM;
 	records->source = source;
 	advance(records);
 	while (err == SL_OK && records->has_row) {
-		err = sl_sqlite_run_once(stmt);
+		if (!records->known)
+			err = make_known(records);
 		if (err == SL_OK)
+			err = sl_sqlite_run_once(stmt);
+		if (err == SL_OK && (!records->has_row || !has_room(records)))
 			err = write_sums(records);
 	}
 	clear_sums(records);
+	if (err != SL_OK)
+		sl_sqlite_records_forget(records);
 	if (err == SL_EEXIST)
 		records->seq = sl_rand_u64();
 	return err;

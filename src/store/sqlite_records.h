@@ -11,6 +11,15 @@ enum {
 	SL_SQLITE_HOUR_MS = 3600 * 1000,
 	SL_SQLITE_ID_SHIFT = 20, /* bits below the milliseconds in a record's id */
 	SL_SQLITE_SUMS = 512,    /* distinct sums gathered before they are written */
+	SL_SQLITE_TERMS = 1024,  /* remembered of a dictionary */
+};
+
+/* What many requests have in common, as it is in the store. */
+struct sl_sqlite_term {
+	int64_t  id;
+	uint64_t hash;
+	char    *key;  /* its columns, one after the other; NULL: none */
+	size_t   size;
 };
 
 /* One row of hours in the making. */
@@ -29,6 +38,11 @@ struct sl_sqlite_records {
 	int64_t                  row_id;
 	uint64_t                 seq;     /* of ids */
 	bool                     has_row;
+	bool                     known;   /* the row's owner and kind have ids */
+	int64_t                  owner, kind;
+	struct sl_sqlite_term   *owners, *kinds; /* SL_SQLITE_TERMS each, or NULL */
+	char                     more[SL_USAGE_COUNT * 48]; /* of the row */
+	size_t                   more_len;
 	struct sl_sqlite_sum    *sums;    /* SL_SQLITE_SUMS of them, NULL before the first record */
 	size_t                   sum_count;
 	uint16_t                 used[SL_SQLITE_SUMS]; /* the first sum_count: places in sums */
@@ -40,6 +54,8 @@ int64_t sl_sqlite_clamp_wall_ms(int64_t wall_ms);
 /* SQLite's result. The struct must stay where it is. */
 int sl_sqlite_records_open(struct sl_sqlite_records *records, struct sl_sqlite_part *part);
 void sl_sqlite_records_release(struct sl_sqlite_records *records);
+/* What was written since the last commit may be gone. */
+void sl_sqlite_records_forget(struct sl_sqlite_records *records);
 /* sl_store_ops.records_append. */
 enum sl_err sl_sqlite_records_append(struct sl_sqlite_records *records,
                                      struct sl_record_source *source);

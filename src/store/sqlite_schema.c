@@ -2,8 +2,8 @@
  *
  * Order matters: our lock first (so that nobody else's WAL is touched), then
  * whose file it is, then the journal mode, then the migrations this file has not
- * seen, all in one transaction. Columns of records.def that the table lacks are
- * added. The check at start covers the two tables whose damage would lock people
+ * seen, all in one transaction. Columns of records.def that their tables lack are
+ * added, and the view that shows them is made anew when it would be another. The check at start covers the two tables whose damage would lock people
  * out (keys, meta); a scan of all records would make start-up as slow as the
  * history is long.
  */
@@ -18,6 +18,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "model/usage.h"
 
@@ -25,6 +26,7 @@ enum {
 	APPLICATION_ID = 0x534c5543, /* "SLUC" */
 	BUSY_MS = 250,               /* somebody's shell holds a lock */
 	PATH_MAX_SIZE = 4096,
+	VIEW_MAX_SIZE = 16 * 1024,
 };
 
 /* Schema n is reached by running migrations[0..n-1]. Never change one that was
@@ -112,17 +114,55 @@ static const char *const migrations[] = {
 	("CREATE TABLE claims(name BLOB PRIMARY KEY, digest BLOB NOT NULL, request BLOB NOT NULL,"
 	" expires_wall_ms INTEGER NOT NULL, charged INTEGER NOT NULL) WITHOUT ROWID, STRICT;"),
 	"ALTER TABLE answers ADD COLUMN told TEXT NOT NULL DEFAULT '';",
+#define IN_ROW(text)   text
+#define IN_LABEL(text) text
+#define IN_OWNER(text)
+#define IN_KIND(text)
+#define SL_COLUMN(place, type, name) IN_##place(", " #name " " #type)
+	"ALTER TABLE records RENAME TO records_before;"
+	"CREATE TABLE record_rows(id INTEGER PRIMARY KEY, owner INTEGER NOT NULL,"
+	" kind INTEGER NOT NULL, more TEXT, input_tokens INTEGER, output_tokens INTEGER"
+#include "store/sqlite_columns.def"
+	") STRICT;"
+#undef IN_ROW
+#undef IN_LABEL
+#undef IN_OWNER
+#define IN_ROW(text)
+#define IN_LABEL(text)
+#define IN_OWNER(text) text
+	"CREATE TABLE record_owners(id INTEGER PRIMARY KEY"
+#include "store/sqlite_columns.def"
+	") STRICT;"
+#undef IN_OWNER
+#undef IN_KIND
+#define IN_OWNER(text)
+#define IN_KIND(text) text
+	"CREATE TABLE record_kinds(id INTEGER PRIMARY KEY"
+#include "store/sqlite_columns.def"
+	") STRICT;",
+#undef SL_COLUMN
+#undef IN_ROW
+#undef IN_LABEL
+#undef IN_OWNER
+#undef IN_KIND
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 
-static const struct {
-	const char *name, *type;
+#define TABLE_ROW   "record_rows"
+#define TABLE_LABEL "record_rows"
+#define TABLE_OWNER "record_owners"
+#define TABLE_KIND  "record_kinds"
+static const struct column {
+	const char *table, *name, *type;
 } record_columns[] = {
-#define SL_RECORD_TEXT(name, max_size) { #name, "TEXT" },
-#define SL_RECORD_INT(name)            { #name, "INTEGER" },
-#define USAGE_COLUMN(id, name)         { name, "INTEGER" },
+#define SL_COLUMN(place, type, name)   { TABLE_##place, #name, #type },
+#define SL_RECORD_TEXT(name, max_size) { "records_before", #name, "TEXT" },
+#define SL_RECORD_INT(name)            { "records_before", #name, "INTEGER" },
+#define USAGE_COLUMN(id, name)         { "records_before", name, "INTEGER" },
+#include "store/sqlite_columns.def"
 #include "store/records.def"
 	SL_USAGE_CLASSES(USAGE_COLUMN)
+#undef SL_COLUMN
 #undef SL_RECORD_TEXT
 #undef SL_RECORD_INT
 #undef USAGE_COLUMN
@@ -261,13 +301,16 @@ add_missing_columns(sqlite3 *db)
 {
 	bool present[RECORD_COLUMNS] = { false };
 	sqlite3_stmt *stmt = NULL;
-	int rc = sqlite3_prepare_v2(db, "SELECT name FROM pragma_table_info('records')", -1,
-	                            &stmt, NULL);
+	int rc = sqlite3_prepare_v2(db, "SELECT t.name, c.name FROM sqlite_schema t,"
+	                            " pragma_table_info(t.name) c WHERE t.type = 'table' AND"
+	                            " t.name LIKE 'record%'", -1, &stmt, NULL);
 
 	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
 		rc = sqlite3_step(stmt);
 		for (size_t i = 0; i < RECORD_COLUMNS && rc == SQLITE_ROW; i++)
 			if (strcmp((const char *)sqlite3_column_text(stmt, 0),
+			           record_columns[i].table) == 0 &&
+			    strcmp((const char *)sqlite3_column_text(stmt, 1),
 			           record_columns[i].name) == 0)
 				present[i] = true;
 	}
@@ -277,12 +320,72 @@ add_missing_columns(sqlite3 *db)
 
 		if (present[i])
 			continue;
-		snprintf(sql, sizeof(sql), "ALTER TABLE records ADD COLUMN %s %s",
-		         record_columns[i].name, record_columns[i].type);
+		snprintf(sql, sizeof(sql), "ALTER TABLE %s ADD COLUMN %s %s",
+		         record_columns[i].table, record_columns[i].name, record_columns[i].type);
 		if (!execute(db, sql))
 			return false;
 	}
 	return rc == SQLITE_DONE;
+}
+
+/* Records as they were asked for, whoever keeps what of them. SQLite flattens it, so that
+ * indexes are used, because both halves have the same affinities. */
+static void
+put_view(struct sl_buf *sql)
+{
+	static const char *const classes[SL_USAGE_COUNT] = {
+#define CLASS_NAME(id, name) [SL_USAGE_##id] = name,
+		SL_USAGE_CLASSES(CLASS_NAME)
+#undef CLASS_NAME
+	};
+
+#define VIEW_ROW(type, name)   ", r." #name " AS " #name
+#define VIEW_LABEL(type, name) ", CAST(ifnull(r." #name ", r.request_id) AS " #type ") AS " #name
+#define VIEW_OWNER(type, name) ", o." #name " AS " #name
+#define VIEW_KIND(type, name)  ", k." #name " AS " #name
+#define SL_COLUMN(place, type, name) VIEW_##place(type, name)
+	sl_buf_append_str(sql, "CREATE VIEW records AS SELECT r.id AS id,"
+	                       " CAST(r.id >> 20 AS INTEGER) AS end_wall_ms"
+#include "store/sqlite_columns.def"
+	                 );
+#undef SL_COLUMN
+	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+		if (i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT)
+			sl_buf_printf(sql, ", r.%s AS %s", classes[i], classes[i]);
+		else
+			/* A number ends where the next name begins. */
+			sl_buf_printf(sql, ", CAST(substr(r.more, nullif(instr(r.more, ' %s='), 0)"
+			              " + %zu) AS INTEGER) AS %s",
+			              classes[i], strlen(classes[i]) + 2, classes[i]);
+	}
+#define SL_COLUMN(place, type, name) ", " #name
+	sl_buf_append_str(sql, " FROM record_rows r CROSS JOIN record_owners o"
+	                       " CROSS JOIN record_kinds k WHERE o.id = r.owner AND k.id = r.kind"
+	                       " UNION ALL SELECT id, end_wall_ms"
+#include "store/sqlite_columns.def"
+	                 );
+#undef SL_COLUMN
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		sl_buf_printf(sql, ", %s", classes[i]);
+	sl_buf_append_str(sql, " FROM records_before");
+}
+
+/* Only when it is another: each change of the schema is a write. */
+static bool
+make_view(sqlite3 *db)
+{
+	struct sl_buf sql;
+	bool made = false;
+
+	sl_buf_init(&sql, VIEW_MAX_SIZE);
+	put_view(&sql);
+	sl_buf_append_char(&sql, '\0');
+	if (!sql.failed)
+		made = query_says(db, "SELECT sql FROM sqlite_schema WHERE name = 'records'",
+		                  sql.ptr) ||
+		       (execute(db, "DROP VIEW IF EXISTS records") && execute(db, sql.ptr));
+	sl_buf_release(&sql);
+	return made;
 }
 
 static bool
@@ -304,8 +407,11 @@ run_migrations(sqlite3 *db, int64_t version)
 			return false;
 	}
 	/* Request ids begin with their time: new ones go to the right edge. */
-	return add_missing_columns(db) &&
-	       execute(db, "CREATE INDEX IF NOT EXISTS records_by_request ON records(request_id)");
+	return add_missing_columns(db) && make_view(db) &&
+	       execute(db, "CREATE INDEX IF NOT EXISTS record_rows_by_request"
+	                   " ON record_rows(request_id);"
+	                   "CREATE INDEX IF NOT EXISTS records_by_request"
+	                   " ON records_before(request_id)");
 }
 
 static enum sl_err

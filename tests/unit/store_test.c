@@ -406,21 +406,6 @@ a_newer_schema_is_refused(void **state)
 }
 
 static void
-missing_record_columns_are_added(void **state)
-{
-	(void)state;
-	sl_store_free(open_store());
-	run_sql("ALTER TABLE records DROP COLUMN added_us");
-	sl_store_free(open_store());
-	run_sql("SELECT added_us FROM records");
-	/* As the first version began it. */
-	run_sql("DROP TABLE records; CREATE TABLE records(id INTEGER PRIMARY KEY) STRICT");
-	sl_store_free(open_store());
-	run_sql("SELECT request_id, tag, added_us, unpriced, input_tokens, images FROM records"
-	        " INDEXED BY records_by_request WHERE request_id = ''");
-}
-
-static void
 a_second_process_is_refused(void **state)
 {
 	struct sl_store *store = open_store();
@@ -863,7 +848,6 @@ main(void)
 		TEST(done_comes_back_on_the_loop),
 		TEST(bad_places_are_refused_with_the_reason),
 		TEST(a_newer_schema_is_refused),
-		TEST(missing_record_columns_are_added),
 		TEST(a_second_process_is_refused),
 		TEST(memory_needs_no_file),
 		TEST(a_full_disk_heals_by_itself),

@@ -1,0 +1,396 @@
+/* records_test.c - rows of requests: what is written comes back, wherever it is kept. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "store/store.h"
+
+enum { KINDS = 3000, ID_SIZE = 32 };
+
+static char directory[64];
+static char path[128];
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	strcpy(directory, "/tmp/sluice-records-XXXXXX");
+	if (!mkdtemp(directory))
+		return -1;
+	snprintf(path, sizeof(path), "%s/test.db", directory);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	static const char *const names[] = { "test.db", "test.db-wal", "test.db-shm" };
+	char name[160];
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		snprintf(name, sizeof(name), "%s/%s", directory, names[i]);
+		unlink(name);
+	}
+	return rmdir(directory);
+}
+
+static struct sl_store *
+open_store(void)
+{
+	const char *reason = NULL;
+	char url[160];
+	struct sl_store *store;
+
+	snprintf(url, sizeof(url), "sqlite:%s", path);
+	store = sl_store_new(sl_slice_str(url), &reason);
+	if (!store)
+		print_error("%s\n", reason);
+	assert_non_null(store);
+	return store;
+}
+
+static void
+run_sql(const char *sql)
+{
+	char *problem = NULL;
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &problem) != SQLITE_OK)
+		print_error("%s\n", problem);
+	assert_null(problem);
+	sqlite3_close(db);
+}
+
+/* The first row, its columns behind each other. */
+static const char *
+query(const char *sql)
+{
+	static char text[2048];
+	sqlite3_stmt *stmt;
+	sqlite3 *db;
+
+	text[0] = '\0';
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &stmt, NULL), SQLITE_OK);
+	while (sqlite3_step(stmt) == SQLITE_ROW)
+		for (int i = 0; i < sqlite3_column_count(stmt); i++) {
+			const char *column = (const char *)sqlite3_column_text(stmt, i);
+
+			snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s|",
+			         column ? column : "NULL");
+		}
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+	return text;
+}
+
+/* --- jobs -------------------------------------------------------------------- */
+
+struct work {
+	struct sl_store_job     job;
+	struct sl_record_source source;
+	struct sl_record_row   *rows;
+	size_t                  count, at;
+	const char             *id;
+	void (*found)(void *context, const struct sl_record_row *row);
+	void                   *context;
+	bool                    fails;
+};
+
+static bool
+next_row(struct sl_record_source *source, struct sl_record_row *row)
+{
+	struct work *work = SL_CONTAINER(source, struct work, source);
+
+	if (work->at == work->count)
+		return false;
+	*row = work->rows[work->at++];
+	return true;
+}
+
+static void
+run_append(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct work *work = SL_CONTAINER(job, struct work, job);
+
+	job->err = ops->records_append(conn, &work->source);
+	if (job->err == SL_OK && work->fails)
+		job->err = SL_EINVAL;
+}
+
+static enum sl_err
+append(struct sl_store *store, struct sl_record_row *rows, size_t count, bool fails)
+{
+	struct work work = { .job.run = run_append, .source.next = next_row, .rows = rows,
+		             .count = count, .fails = fails };
+
+	return sl_store_run(store, &work.job);
+}
+
+static void
+run_find(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct work *work = SL_CONTAINER(job, struct work, job);
+
+	job->err = ops->record_find(conn, sl_slice_str(work->id), work->found, work->context);
+}
+
+static enum sl_err
+find(struct sl_store *store, const char *id,
+     void (*found)(void *context, const struct sl_record_row *row), void *context)
+{
+	struct work work = { .job.run = run_find, .id = id, .found = found, .context = context };
+
+	return sl_store_run(store, &work.job);
+}
+
+static struct sl_record_row
+empty_row(const char *request_id, int64_t end_wall_ms)
+{
+	struct sl_record_row row;
+
+#define SL_RECORD_TEXT(name, max_size) row.name = SL_SLICE_NONE;
+#define SL_RECORD_INT(name)            row.name = SL_RECORD_NULL;
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		row.usage[i] = SL_RECORD_NULL;
+	row.request_id = row.client_request_id = sl_slice_str(request_id);
+	row.end_wall_ms = end_wall_ms;
+	return row;
+}
+
+/* --- every column ------------------------------------------------------------ */
+
+static void
+same_row(void *context, const struct sl_record_row *row)
+{
+	const struct sl_record_row *wanted = context;
+
+#define SL_RECORD_TEXT(name, max_size) assert_true(sl_slice_eq(row->name, wanted->name));
+#define SL_RECORD_INT(name)            assert_int_equal(row->name, wanted->name);
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		assert_int_equal(row->usage[i], wanted->usage[i]);
+}
+
+static void
+every_column_comes_back(void **state)
+{
+	struct sl_store *store = open_store();
+	struct sl_record_row rows[3] = { empty_row("req_full", 0),
+		                         empty_row("req_empty", 1700000000001),
+		                         empty_row("req_zero", 1700000000000) };
+	int64_t number = 1700000000000;
+
+	(void)state;
+#define SL_RECORD_TEXT(name, max_size) rows[0].name = SL_SLICE("a '" #name "' \"=1\xc3\xa9");
+#define SL_RECORD_INT(name)            rows[0].name = number++;
+#include "store/records.def"
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+	rows[0].request_id = SL_SLICE("req_full");
+	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+		rows[0].usage[i] = i % 2 ? number++ : 1000 + i;
+		rows[2].usage[i] = i % 3 ? SL_RECORD_NULL : 0;
+	}
+	rows[2].status = rows[2].attempts = rows[2].cost_nanousd = 0;
+	assert_int_equal(append(store, rows, 3, false), SL_OK);
+	for (int again = 0; again < 2; again++) {
+		assert_int_equal(find(store, "req_full", same_row, &rows[0]), SL_OK);
+		assert_int_equal(find(store, "req_empty", same_row, &rows[1]), SL_OK);
+		assert_int_equal(find(store, "req_zero", same_row, &rows[2]), SL_OK);
+		assert_int_equal(find(store, "req_", same_row, NULL), SL_ENOTFOUND);
+		sl_store_free(store);
+		store = open_store();
+	}
+	sl_store_free(store);
+}
+
+/* --- what many have in common -------------------------------------------------- */
+
+static void
+what_is_alike_is_kept_once(void **state)
+{
+	struct sl_store *store = open_store();
+	struct sl_record_row rows[100];
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		rows[i] = empty_row("req_1", 1700000000000 + i);
+		rows[i].key_id = i % 2 ? SL_SLICE("vk_1") : SL_SLICE("vk_2");
+		rows[i].provider = i % 5 ? SL_SLICE("openai") : SL_SLICE("gemini");
+		rows[i].status = 200;
+	}
+	assert_int_equal(append(store, rows, 100, false), SL_OK);
+	assert_int_equal(append(store, rows, 100, false), SL_OK);
+	sl_store_free(store);
+	assert_string_equal(query("SELECT count(*) FROM record_rows UNION ALL"
+	                          " SELECT count(*) FROM record_owners UNION ALL"
+	                          " SELECT count(*) FROM record_kinds"), "200|2|2|");
+	assert_string_equal(query("SELECT key_id, provider, count(*) FROM records"
+	                          " GROUP BY 1, 2 ORDER BY 1, 2"),
+	                    "vk_1|gemini|20|vk_1|openai|80|vk_2|gemini|20|vk_2|openai|80|");
+}
+
+/* More than are remembered; and those of a transaction that was taken back are not. */
+static void
+each_row_has_its_own(void **state)
+{
+	static char names[KINDS][ID_SIZE];
+	static struct sl_record_row rows[KINDS];
+	struct sl_store *store = open_store();
+
+	(void)state;
+	for (int i = 0; i < KINDS; i++) {
+		snprintf(names[i], sizeof(names[i]), "name-%d", i);
+		rows[i] = empty_row(names[i], 1700000000000 + i);
+		rows[i].model_requested = rows[i].team = rows[i].tag = sl_slice_str(names[i]);
+		rows[i].attempts = 1;
+	}
+	assert_int_equal(append(store, rows, KINDS, true), SL_EINVAL);
+	assert_int_equal(append(store, rows, KINDS, false), SL_OK);
+	assert_int_equal(append(store, rows, 10, true), SL_EINVAL);
+	assert_int_equal(append(store, rows, 10, false), SL_OK);
+	sl_store_free(store);
+	assert_string_equal(query("SELECT count(*) FROM records WHERE request_id ="
+	                          " model_requested AND team = request_id AND tag = team"),
+	                    "3010|");
+	assert_string_equal(query("SELECT count(*), sum(requests) FROM hours"), "3000|3010|");
+}
+
+/* Rows that came out of order, or from several loops at once, are as good. */
+static void
+rows_come_in_any_order(void **state)
+{
+	static struct sl_record_row rows[1000];
+	struct sl_store *store = open_store();
+
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		rows[i] = empty_row("req", 1700000000000 + i * 7919 % 1000);
+	assert_int_equal(append(store, rows, 1000, false), SL_OK);
+	sl_store_free(store);
+	assert_string_equal(query("SELECT count(*), count(DISTINCT id),"
+	                          " count(DISTINCT end_wall_ms) FROM records"), "1000|1000|1000|");
+}
+
+/* --- the view ------------------------------------------------------------------ */
+
+static void
+questions_use_indexes(void **state)
+{
+	(void)state;
+	sl_store_free(open_store());
+	assert_null(strstr(query("EXPLAIN QUERY PLAN SELECT * FROM records WHERE request_id = 'x'"),
+	                   "SCAN"));
+	assert_null(strstr(query("EXPLAIN QUERY PLAN SELECT key_id, cost_nanousd FROM records"
+	                         " WHERE attempts > 0 AND id >= 5 AND id < 6"), "SCAN"));
+}
+
+static void
+columns_that_are_missing_are_added(void **state)
+{
+	(void)state;
+	sl_store_free(open_store());
+	run_sql("DROP VIEW records; ALTER TABLE record_rows DROP COLUMN added_us;"
+	        "ALTER TABLE record_kinds DROP COLUMN fault;"
+	        "ALTER TABLE record_owners DROP COLUMN workspace");
+	sl_store_free(open_store());
+	run_sql("SELECT added_us, fault, workspace FROM records");
+	/* As the first version began it. */
+	run_sql("DROP VIEW records; DROP TABLE records_before;"
+	        "CREATE TABLE records_before(id INTEGER PRIMARY KEY) STRICT");
+	sl_store_free(open_store());
+	run_sql("SELECT request_id, tag, added_us, unpriced, input_tokens, images FROM records"
+	        " WHERE request_id = ''");
+}
+
+static bool
+count_requests(void *context, const struct sl_spend_row *row)
+{
+	*(int64_t *)context += row->requests;
+	return true;
+}
+
+static void
+run_spend(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct work *work = SL_CONTAINER(job, struct work, job);
+	const struct sl_spend_query within_the_hour = { .by = SL_SPEND_KEY,
+		.since_wall_ms = 1700000000000, .until_wall_ms = 1700000000500 };
+
+	job->err = ops->spend(conn, &within_the_hour, count_requests, work->context);
+}
+
+/* Its table of records had everything in each row. */
+static void
+records_of_the_version_before_stay(void **state)
+{
+	struct sl_record_row before = empty_row("req_before", 1700000000100);
+	struct sl_record_row later = empty_row("req_later", 1700000000200);
+	struct sl_record_row far = empty_row("req_far", 1700000009000);
+	struct work spend = { .job.run = run_spend };
+	int64_t requests = 0;
+	struct sl_store *store;
+
+	(void)state;
+	sl_store_free(open_store());
+	run_sql("DROP VIEW records; DROP TABLE record_rows; DROP TABLE record_owners;"
+	        "DROP TABLE record_kinds; ALTER TABLE records_before RENAME TO records;"
+	        "DELETE FROM migrations WHERE version = (SELECT max(version) FROM migrations);"
+	        "INSERT INTO records(id, request_id, client_request_id, end_wall_ms, key_id, status,"
+	        " attempts, cost_nanousd, input_tokens, reasoning_tokens)"
+	        " VALUES (1700000000100 << 20, 'req_before', 'mine', 1700000000100, 'vk_1', 200, 1,"
+	        " 55, 9, 3)");
+	store = open_store();
+	before.client_request_id = SL_SLICE("mine");
+	before.key_id = later.key_id = SL_SLICE("vk_1");
+	before.status = 200;
+	before.attempts = later.attempts = far.attempts = 1;
+	before.cost_nanousd = 55;
+	before.usage[SL_USAGE_INPUT] = 9;
+	before.usage[SL_USAGE_REASONING] = 3;
+	assert_int_equal(append(store, &later, 1, false), SL_OK);
+	assert_int_equal(append(store, &far, 1, false), SL_OK);
+	assert_int_equal(find(store, "req_before", same_row, &before), SL_OK);
+	assert_int_equal(find(store, "req_later", same_row, &later), SL_OK);
+	spend.context = &requests;
+	assert_int_equal(sl_store_run(store, &spend.job), SL_OK);
+	assert_int_equal(requests, 2);
+	sl_store_free(store);
+	assert_string_equal(query("SELECT request_id, key_id FROM records ORDER BY id"),
+	                    "req_before|vk_1|req_later|vk_1|req_far|NULL|");
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(every_column_comes_back),
+		TEST(what_is_alike_is_kept_once),
+		TEST(each_row_has_its_own),
+		TEST(rows_come_in_any_order),
+		TEST(questions_use_indexes),
+		TEST(columns_that_are_missing_are_added),
+		TEST(records_of_the_version_before_stay),
+	};
+
+	sl_log_init(SL_LOG_OFF, STDERR_FILENO);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
