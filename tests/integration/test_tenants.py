@@ -611,7 +611,7 @@ def test_a_record_that_says_another_cost_is_noticed(fleet, tmp_path):
     gateway.stop()
     books.verify(gateway)
     store = sqlite3.connect(tmp_path / "sluice.db")
-    store.execute("UPDATE records SET cost_nanousd = cost_nanousd + 1 WHERE request_id = ?",
+    store.execute("UPDATE record_rows SET cost_nanousd = cost_nanousd + 1 WHERE request_id = ?",
                   (ids[1],))
     store.commit()
     store.close()
