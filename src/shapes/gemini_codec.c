@@ -14,6 +14,7 @@ const struct sl_codec_ops sl_gemini_codec = {
 	.reader_size = sizeof(struct sl_gemini_reader),
 	.read_frame = sl_gemini_read_frame,
 	.read_end = sl_gemini_read_end,
+	.reader_release = sl_gemini_reader_release,
 	.verb = "generateContent",
 	.verb_stream = "streamGenerateContent",
 	.query_stream = "alt=sse",

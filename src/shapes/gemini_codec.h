@@ -36,10 +36,35 @@ struct sl_slice sl_gemini_schema_to(struct sl_gemini_schema *how, struct sl_slic
  * strings. */
 struct sl_slice sl_gemini_schema_from(struct sl_slice schema, struct sl_arena *arena);
 
+/* gemini_args.c: arguments of a call that come piece by piece (partialArgs), as JSON text.
+ * Zeroed: none are open. */
+enum { SL_GEMINI_STEPS_MAX = 64 };
+struct sl_gemini_level {
+	int64_t index;   /* of an array: where the writing is; -1: an object */
+	size_t  keys_at, key_at;
+};
+struct sl_gemini_args {
+	bool                   open, in_text;
+	size_t                 depth;
+	struct sl_gemini_level levels[SL_GEMINI_STEPS_MAX];
+	struct sl_buf          keys;
+};
+void sl_gemini_args_begin(struct sl_gemini_args *args);
+/* Appends to out what the pieces (an array) add. False: they cannot be followed. */
+bool sl_gemini_args_add(struct sl_gemini_args *args, struct sl_json partials,
+                        struct sl_arena *arena, struct sl_buf *out);
+/* The rest of the text; nothing when there were no pieces. None are open any more. */
+void sl_gemini_args_end(struct sl_gemini_args *args, struct sl_buf *out);
+void sl_gemini_args_release(struct sl_gemini_args *args);
+
 /* gemini_read.c */
 struct sl_gemini_reader {
-	int64_t next_key; /* of a block that stands alone: a call, a bare signature */
+	int64_t               next_key; /* of a block that stands alone: a call, a bare signature */
+	struct sl_gemini_args args;     /* of the call that comes piece by piece, if one does: */
+	int                   args_choice;
+	int64_t               args_key;
 };
+void sl_gemini_reader_release(void *reader);
 void sl_gemini_read_frame(void *reader, struct sl_flow *flow, struct sl_slice event,
                           struct sl_slice data, struct sl_arena *arena);
 void sl_gemini_read_end(void *reader, struct sl_flow *flow, struct sl_arena *arena);

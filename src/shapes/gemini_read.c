@@ -1,8 +1,10 @@
 /* gemini_read.c - what generateContent answers, told to a flow.
  *
  * Every chunk is a whole response: its parts go on where the last ones ended. Text
- * and thoughts are runs; a call comes at once and is closed at once. There is no
- * terminal: the end of the bytes behind a finishReason is the end.
+ * and thoughts are runs; a call comes at once and is closed at once, unless the caller of
+ * Vertex asked for its arguments piece by piece: then the first part names it, those behind
+ * it (willContinue) bring pieces, and the first that says nothing of going on ends it. There
+ * is no terminal: the end of the bytes behind a finishReason is the end.
  */
 #include "base/timestamp.h"
 #include "shapes/gemini.h"
@@ -83,6 +85,74 @@ tell_text(struct reading *r, struct sl_json text, bool thought, struct sl_slice 
 }
 
 static void
+fail(struct reading *r, struct sl_slice message)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, SL_FAULT_UPSTREAM_BROKEN, message);
+	sl_flow_fail(r->flow, &fault);
+}
+
+/* The arguments so far are all, and the call with them. */
+static void
+end_pieces(struct reading *r)
+{
+	struct sl_gemini_reader *state = r->state;
+	struct sl_buf text;
+
+	sl_buf_init(&text, SL_GEMINI_STEPS_MAX * 2);
+	sl_gemini_args_end(&state->args, &text);
+	if (text.len)
+		sl_flow_delta(r->flow, state->args_choice, state->args_key,
+		              sl_text_plain(sl_buf_slice(&text)));
+	sl_flow_close(r->flow, state->args_choice, state->args_key);
+	sl_buf_release(&text);
+}
+
+/* A part of the call whose arguments come in pieces. */
+static void
+tell_pieces(struct reading *r, struct sl_json call, struct sl_slice signature)
+{
+	struct sl_gemini_reader *state = r->state;
+	struct sl_buf text;
+
+	sl_flow_call(r->flow, r->choice, state->args_key, sl_text_json(sl_json_get(call, "id")),
+	             SL_TEXT_NONE);
+	if (signature.len)
+		sl_flow_signature(r->flow, r->choice, state->args_key, signature);
+	sl_buf_init(&text, SL_FLOW_WAITING_MAX);
+	if (!sl_gemini_args_add(&state->args, sl_json_get(call, "partialArgs"), r->arena, &text) ||
+	    text.failed)
+		fail(r, SL_SLICE("The provider's pieces of a call's arguments make no JSON "
+		                 "object."));
+	else if (text.len)
+		sl_flow_delta(r->flow, r->choice, state->args_key,
+		              sl_text_plain(sl_buf_slice(&text)));
+	sl_buf_release(&text);
+	if (!sl_json_true(sl_json_get(call, "willContinue")))
+		end_pieces(r);
+}
+
+/* Whether the part belongs to the call whose arguments come in pieces; a name that comes
+ * without a piece is of the next call. */
+static bool
+goes_on(const struct reading *r, struct sl_json call)
+{
+	return r->state->args.open && r->state->args_choice == r->choice &&
+	       (sl_json_get(call, "name").type != SL_JSON_STRING ||
+	        sl_json_get(call, "partialArgs").type == SL_JSON_ARRAY);
+}
+
+static void
+begin_pieces(struct reading *r, struct sl_json call, int64_t key)
+{
+	sl_gemini_args_begin(&r->state->args);
+	r->state->args_choice = r->choice;
+	r->state->args_key = key;
+	tell_pieces(r, call, SL_SLICE_NONE);
+}
+
+static void
 tell_call(struct reading *r, struct sl_json call, struct sl_slice signature)
 {
 	struct sl_json args = sl_json_get(call, "args");
@@ -92,9 +162,24 @@ tell_call(struct reading *r, struct sl_json call, struct sl_slice signature)
 		.name = sl_text_json(sl_json_get(call, "name")), .signature = signature,
 	};
 
+	if (goes_on(r, call)) {
+		tell_pieces(r, call, signature);
+		return;
+	}
+	if (r->state->args.open && r->state->args_choice != r->choice) {
+		fail(r, SL_SLICE("The provider mixes the pieces of two candidates' calls."));
+		return;
+	}
+	if (r->state->args.open)
+		end_pieces(r);
 	sl_flow_close(r->flow, r->choice, KEY_TEXT);
 	sl_flow_close(r->flow, r->choice, KEY_THOUGHT);
 	sl_flow_open(r->flow, &open);
+	if (sl_json_true(sl_json_get(call, "willContinue")) ||
+	    sl_json_get(call, "partialArgs").type == SL_JSON_ARRAY) {
+		begin_pieces(r, call, open.key);
+		return;
+	}
 	if (args.type == SL_JSON_OBJECT)
 		sl_flow_delta(r->flow, r->choice, open.key, sl_text_plain(args.raw));
 	sl_flow_close(r->flow, r->choice, open.key);
@@ -292,14 +377,13 @@ tell_candidate(struct reading *r, struct sl_json candidate)
 		return;
 	stop = stop_of(reason);
 	if (stop == SL_STOP_ERROR) {
-		struct sl_fault fault;
-
-		sl_fault_set(&fault, SL_FAULT_UPSTREAM_BROKEN,
-		             sl_arena_printf(r->arena, "The provider stopped the answer: %.*s.",
-		                             SL_ARG(text_of(r, reason))));
-		sl_flow_fail(r->flow, &fault);
+		fail(r, sl_arena_printf(r->arena, "The provider stopped the answer: %.*s.",
+		                        SL_ARG(text_of(r, reason))));
 		return;
 	}
+	/* Of a call that the limit cut off what came is kept. */
+	if (r->state->args.open && r->state->args_choice == r->choice && stop != SL_STOP_MAX_TOKENS)
+		end_pieces(r);
 	sl_flow_stop(r->flow, r->choice, stop, SL_TEXT_NONE);
 }
 
@@ -324,9 +408,7 @@ tell_response(struct reading *r, struct sl_slice data)
 	struct sl_fault fault;
 
 	if (sl_json_validate(data, NULL, NULL) != SL_OK) {
-		sl_fault_set(&fault, SL_FAULT_UPSTREAM_BROKEN,
-		             SL_SLICE("The provider's answer is no JSON."));
-		sl_flow_fail(r->flow, &fault);
+		fail(r, SL_SLICE("The provider's answer is no JSON."));
 		return;
 	}
 	response = sl_json_parse(data);
@@ -377,5 +459,14 @@ sl_gemini_read_whole(struct sl_flow *flow, struct sl_slice body, struct sl_arena
 	struct reading r = { .state = &state, .flow = flow, .arena = arena };
 
 	tell_response(&r, body);
+	sl_gemini_reader_release(&state);
 	sl_flow_end(flow);
+}
+
+void
+sl_gemini_reader_release(void *reader)
+{
+	struct sl_gemini_reader *state = reader;
+
+	sl_gemini_args_release(&state->args);
 }
