@@ -140,6 +140,7 @@ make_body(struct sl_ask *ask, const struct sl_plan_target *target)
 		              sl_fields_callers_account(ask, ask->upstream),
 		.max_output_tokens = ask->spend.output_limit,
 		.extensions = extensions_for(ask),
+		.no_developer = (kind->quirks & SL_QUIRK_DEVELOPER_ROLE) == 0,
 		.old_limit_name = strcmp(kind->name, "openai") != 0 && strcmp(kind->name, "azure") != 0,
 	};
 	enum sl_err err;

@@ -201,9 +201,15 @@ sl_lane_close(struct sl_ask *ask)
 {
 	struct sl_lane *lane = ask->lane;
 
+	ask->lane = NULL;
+	sl_lane_release(lane);
+}
+
+void
+sl_lane_release(struct sl_lane *lane)
+{
 	if (!lane)
 		return;
-	ask->lane = NULL;
 	if (lane->via->codec->reader_release && lane->reader)
 		lane->via->codec->reader_release(lane->reader);
 	if (lane->from->codec->writer_release && lane->writer)
@@ -659,8 +665,12 @@ sl_lane_warnings(struct sl_ask *ask)
 {
 	struct sl_slice text;
 
-	if (!ask->lane)
-		return SL_SLICE_NONE;
+	if (!ask->lane) {
+		text = ask->front ? ask->front->forward.changes : SL_SLICE_NONE;
+		if (text.len)
+			ask->record.translation = sl_arena_dup(&ask->exchange->arena, text);
+		return text;
+	}
 	text = sl_notes_print(&ask->lane->notes, &ask->exchange->arena);
 	ask->lane->caller.notes = NULL;
 	ask->record.translation = text;

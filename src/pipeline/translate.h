@@ -73,6 +73,8 @@ enum sl_err sl_lane_encode(struct sl_ask *ask, const struct sl_shape_target *tar
 /* Where the translated request goes. */
 void sl_lane_where(const struct sl_ask *ask, struct sl_provider_request *where);
 void sl_lane_close(struct sl_ask *ask);
+/* The same for one that was taken from its ask; may be NULL. */
+void sl_lane_release(struct sl_lane *lane);
 
 /* The reply. Frames and their end fill lane->out and the ask's facts. */
 void sl_lane_frame(struct sl_ask *ask, struct sl_slice event, struct sl_slice data);

@@ -34,6 +34,7 @@ struct sl_verify {
 	size_t                 header_count;
 	struct sl_buf          body;
 	struct sl_stream_state reply;
+	struct sl_lane        *lane;     /* it came through, with what is to be said of it; or NULL */
 	/* The request, while another question is asked. */
 	struct sl_steer        steer;
 	struct sl_translation *translation;
@@ -163,6 +164,8 @@ set_aside(struct sl_ask *ask)
 	verify->header_count = ask->reply_header_count;
 	verify->reply = ask->reply;
 	keep_texts(ask, &verify->reply);
+	verify->lane = ask->lane;
+	ask->lane = NULL;
 	verify->body = ask->held;
 	sl_buf_init(&ask->held, sl_relay_held_max(&ask->world->config->limits));
 }
@@ -185,6 +188,8 @@ bring_back(struct sl_ask *ask, const char *what)
 	sl_buf_release(&ask->held);
 	ask->held = verify->body;
 	verify->body = (struct sl_buf){ 0 };
+	ask->lane = verify->lane;
+	verify->lane = NULL;
 	ask->upstream_status = verify->status;
 	ask->reply_headers = verify->headers;
 	ask->reply_header_count = verify->header_count;
@@ -376,4 +381,6 @@ sl_verify_release(struct sl_ask_front *front)
 		return;
 	front->verify->aside = false;
 	sl_buf_release(&front->verify->body);
+	sl_lane_release(front->verify->lane);
+	front->verify->lane = NULL;
 }

@@ -73,6 +73,6 @@ const struct sl_provider_kind sl_provider_azure = {
 	.auth_header = "api-key",
 	.family = "openai",
 	.shapes = shapes,
-	.quirks = SL_QUIRK_MODEL_IN_PATH | SL_QUIRK_OWN_NAMES,
+	.quirks = SL_QUIRK_MODEL_IN_PATH | SL_QUIRK_OWN_NAMES | SL_QUIRK_DEVELOPER_ROLE,
 	.target = target,
 };

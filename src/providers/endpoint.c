@@ -24,6 +24,7 @@ const struct sl_provider_kind sl_provider_endpoint = {
 	.family = "openai",
 	.shapes = shapes,
 	/* A request without a model stays one. */
-	.quirks = SL_QUIRK_NO_STREAM_OPTIONS | SL_QUIRK_MODEL_IN_PATH,
+	.quirks = SL_QUIRK_NO_STREAM_OPTIONS | SL_QUIRK_MODEL_IN_PATH |
+	          SL_QUIRK_DEVELOPER_ROLE,
 	.target = target,
 };

@@ -17,6 +17,6 @@ const struct sl_provider_kind sl_provider_mock = {
 	.name = "mock",
 	.title = "Simulated provider",
 	.auth = SL_AUTH_BEARER,
-	.quirks = SL_QUIRK_KEYLESS,
+	.quirks = SL_QUIRK_KEYLESS | SL_QUIRK_DEVELOPER_ROLE,
 	.target = target,
 };

@@ -10,4 +10,5 @@ const struct sl_provider_kind sl_provider_openai = {
 	.env_base = { "OPENAI_BASE_URL", "OPENAI_API_BASE" },
 	.auth = SL_AUTH_BEARER,
 	.family = "openai",
+	.quirks = SL_QUIRK_DEVELOPER_ROLE,
 };

@@ -19,7 +19,7 @@ enum sl_provider_quirk {
 	SL_QUIRK_NO_STREAM_OPTIONS = 1 << 0, /* rejects stream_options */
 	SL_QUIRK_MODEL_IN_PATH = 1 << 1,     /* Azure deployments, Gemini */
 	SL_QUIRK_KEYLESS = 1 << 2,           /* usually without a credential (local servers) */
-	SL_QUIRK_NO_RESPONSES = 1 << 3,      /* does not serve /responses */
+	SL_QUIRK_DEVELOPER_ROLE = 1 << 3,    /* chat: knows the role `developer` */
 	SL_QUIRK_OWN_NAMES = 1 << 4,         /* models are called as the operator deployed them */
 	SL_QUIRK_INLINE_MEDIA = 1 << 5,      /* takes pictures as data only, no URLs */
 };

@@ -80,6 +80,7 @@ static const struct sl_codec_ops codec = {
 	.decode_request = sl_anthropic_decode,
 	.write_whole = write_whole,
 	.encode_request = encode,
+	.plain_tools = true,
 	.read_whole = read_whole,
 	.target_ids = &(const struct sl_id_rule){ .also = "_-" },
 	.target_names = &(const struct sl_name_rule){ .also = "_-", .max_len = 128 },

@@ -228,6 +228,7 @@ const struct sl_codec_ops sl_anthropic_codec = {
 	.caller_ids = &(const struct sl_id_rule){ .also = "_-" },
 	.id_carries = true,
 	.encode_request = sl_anthropic_encode,
+	.plain_tools = true,
 	.read_whole = read_whole,
 	.reader_size = sizeof(struct reader),
 	.read_frame = read_frame,

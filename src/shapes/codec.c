@@ -1,6 +1,8 @@
 /* codec.c - what all codecs share: ids and signatures, what was not taken. */
 #include "shapes/codec.h"
 
+#include "shapes/tool_schema.h"
+
 #include <string.h>
 
 bool
@@ -358,6 +360,16 @@ sl_encode_schema(struct sl_encode *encode, const struct sl_tool *tool, struct sl
 		*out = SL_SLICE("{\"type\":\"object\",\"properties\":{\"input\":"
 		                "{\"type\":\"string\"}},\"required\":[\"input\"]}");
 		return true;
+	}
+	if (encode->codec->plain_tools && sl_tool_schema_has_union(tool->schema)) {
+		*out = sl_tool_schema_merge(tool->schema, encode->arena);
+		if (out->len > 0)
+			sl_note(encode->notes, SL_NOTE_tool_schema_changed, &tool->where);
+		else
+			sl_encode_refuse(encode, &tool->where,
+			                 "the target takes no anyOf, oneOf or allOf at the top of a "
+			                 "tool's input, and these cannot be made one object.");
+		return out->len > 0;
 	}
 	if (sl_json_is(type, "object"))
 		return true;

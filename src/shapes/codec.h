@@ -139,6 +139,8 @@ struct sl_codec_ops {
 	enum sl_framing stream_framing;
 	const struct sl_id_rule   *target_ids; /* NULL: any */
 	const struct sl_name_rule *target_names;
+	/* Tools' inputs have no anyOf, oneOf or allOf at their top. */
+	bool     plain_tools;
 	/* Claude before it knew schemas is held to one by a tool that it must call. */
 	bool     schema_by_tool;
 	/* Kinds of media (bit 1 << SL_PART_IMAGE ...) that it sends as data only, and which

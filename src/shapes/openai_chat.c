@@ -1,9 +1,12 @@
 /* openai_chat.c - POST /v1/chat/completions.
  * https://platform.openai.com/docs/api-reference/chat
  */
+#include "model/notes.h"
 #include "shapes/openai.h"
 #include "shapes/openai_chat_codec.h"
 #include "shapes/prompt.h"
+
+#include <string.h>
 
 enum {
 	STREAM_OPTIONS = SL_WANT_OWN,
@@ -51,11 +54,73 @@ read_request(const struct sl_shape_input *input, struct sl_arena *arena, struct 
 	return true;
 }
 
+/* The role of a message, in a copy of the body: "system" is shorter, and white space
+ * behind it keeps every other byte where it is. */
+static void
+rename_role(struct sl_json message, struct sl_slice body, char *copy)
+{
+	static const char written[] = "\"system\"   ";
+
+	for (struct sl_json_iter it = sl_json_iter(message); sl_json_next(&it);)
+		if (sl_slice_is(it.key, "role") && sl_slice_is(it.value.raw, "\"developer\""))
+			memcpy(copy + (it.value.raw.ptr - body.ptr), written, sizeof(written) - 1);
+}
+
+static void
+note_role(struct sl_notes *notes, size_t index, struct sl_arena *arena)
+{
+	struct sl_where *steps = SL_ARENA_ARRAY(arena, struct sl_where, 3);
+
+	if (!steps)
+		return;
+	steps[0] = sl_where_member(NULL, SL_SLICE("messages"));
+	steps[1] = sl_where_element(&steps[0], index);
+	steps[2] = sl_where_member(&steps[1], SL_SLICE("role"));
+	sl_note(notes, SL_NOTE_role_changed, &steps[2]);
+}
+
+/* The body for vendors without a role `developer`; NULL: as it is, or no memory. */
+static char *
+without_developer(struct sl_slice body, struct sl_arena *arena, struct sl_slice *changes)
+{
+	struct sl_json messages = sl_json_get(sl_json_parse(body), "messages");
+	struct sl_notes notes = { 0 };
+	char *copy = NULL;
+
+	for (struct sl_json_iter it = sl_json_iter(messages);
+	     messages.type == SL_JSON_ARRAY && sl_json_next(&it);) {
+		if (!sl_json_is(sl_json_get(it.value, "role"), "developer"))
+			continue;
+		if (!copy)
+			copy = sl_arena_strdup(arena, body);
+		if (!copy)
+			return NULL;
+		rename_role(it.value, body, copy);
+		note_role(&notes, it.index, arena);
+	}
+	*changes = sl_notes_print(&notes, arena);
+	return copy;
+}
+
 static enum sl_err
 forward(const struct sl_steer *steer, const struct sl_shape_target *target,
         struct sl_arena *arena, struct sl_forward *out)
 {
-	return sl_openai_forward_chunks(steer, target, &stream_wants, arena, out);
+	struct sl_slice body = steer->input.body, changes = SL_SLICE_NONE;
+	struct sl_steer renamed;
+	enum sl_err err;
+	char *copy = NULL;
+
+	if (target->no_developer && sl_slice_search(body, SL_SLICE("\"developer\"")) >= 0)
+		copy = without_developer(body, arena, &changes);
+	if (copy) {
+		renamed = *steer;
+		renamed.input.body = sl_slice_make(copy, body.len);
+		steer = &renamed;
+	}
+	err = sl_openai_forward_chunks(steer, target, &stream_wants, arena, out);
+	out->changes = changes;
+	return err;
 }
 
 const struct sl_shape_ops sl_shape_openai_chat = {

@@ -403,6 +403,8 @@ put_turn(struct encoding *e, const struct sl_turn *turn)
 		role = "system";
 	else if (turn->role == SL_ROLE_DEVELOPER)
 		role = e->whole ? "developer" : "system";
+	if (turn->role == SL_ROLE_DEVELOPER && !e->whole)
+		sl_note(e->encode->notes, SL_NOTE_role_changed, &turn->where);
 	sl_json_obj(&e->w);
 	sl_json_str(&e->w, "role", sl_slice_str(role));
 	if (!sl_text_empty(turn->name)) {

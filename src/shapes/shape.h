@@ -84,6 +84,7 @@ struct sl_shape_target {
 	int64_t         max_output_tokens; /* to be put in, because a budget needs a limit and
 	                                    * the request has none; 0: nothing */
 	bool            old_limit_name; /* the target knows max_tokens only */
+	bool            no_developer;   /* chat: developers' instructions are the system's */
 	struct sl_json  extensions;     /* an object of members to put in where the body has
 	                                 * none of the name; SL_JSON_NONE: nothing */
 };
@@ -96,6 +97,8 @@ struct sl_forward {
 	size_t          body_count;
 	bool            usage_injected; /* we asked for usage, the caller did not:
 	                                 * frames that exist only for that are hidden */
+	struct sl_slice changes;        /* what was written otherwise for the target, as notes are
+	                                 * printed; on the arena */
 };
 
 /* Nothing to send; the slices are read up to their count and stay as they are. */
@@ -104,6 +107,7 @@ sl_forward_clear(struct sl_forward *forward)
 {
 	forward->body_count = 0;
 	forward->usage_injected = false;
+	forward->changes = SL_SLICE_NONE;
 }
 
 /* What was learnt of a reply. */

@@ -21,7 +21,7 @@ WHOLE = {"chat": "CreateChatCompletionResponse", "responses": "Response",
          "embeddings": "CreateEmbeddingResponse", "input_tokens": "TokenCountsResource", "error": "ErrorResponse",
          "completions": "CreateCompletionResponse"}
 REQUESTS = {"chat": "CreateChatCompletionRequest", "responses": "CreateResponse",
-            "embeddings": "CreateEmbeddingRequest", "input_tokens": "TokenCountsBody"}
+            "embeddings": "CreateEmbeddingRequest"}
 
 
 def absent():

@@ -141,7 +141,6 @@ def test_anthropic_counts_with_openai(gateway, key, fleet):
     sent = json.loads(last.body)
     assert last.target == "/v1/responses/input_tokens" and "be kind" in str(sent["input"])
     assert sent["tools"][0]["name"] == "f" and not {"store", "max_output_tokens"} & set(sent)
-    openapi.judge_request("input_tokens", sent)
 
 
 @pytest.mark.parametrize("model", COUNTERS)
@@ -202,6 +201,22 @@ def test_counted_by_the_gateway(gateway, key, fleet, binary, model, method):
     assert strict.status == (200 if method == "count_exact" else 400)
     if strict.status == 400:
         assert strict.json()["type"] == "error" and method in strict.json()["error"]["message"]
+
+
+def test_a_developer_at_a_vendor_without_developers(gateway, key, fleet):
+    """One role is written otherwise, and every other byte as it was."""
+    for provider, renamed in (("mistral/mistral-large", True), ("openai/gpt-4o-mini", False)):
+        asked = (b'{"messages":[ {"role" : "developer","content":"be kind"},{"role":"user",'
+                 b'"content":"\\"developer\\" \\u00e9"}], "model":"%s"}' % provider.encode())
+        answer = gateway.request("POST", "/v1/chat/completions", asked, key=key)
+        assert answer.status == 200, answer.body
+        name = provider.partition("/")[2].encode()
+        expected = asked.replace(provider.encode(), name)
+        if renamed:
+            expected = expected.replace(b' : "developer"', b' : "system"   ')
+        assert fleet.journal.last().body == expected
+        assert answer.headers.get("x-gateway-translation-warnings") == (
+            "role_changed;/messages/0/role" if renamed else None)
 
 
 def test_longer_requests_count_more(gateway, key):

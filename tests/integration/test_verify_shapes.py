@@ -160,6 +160,29 @@ def test_by_the_schema(gateway, key, script, caller, weak, strong):
         assert answer.headers["x-gateway-verification"] == "escalated"
 
 
+@pytest.mark.parametrize("weak, strong", [pair for pair in PAIRS if pair[0] != "openai"])
+def test_the_first_answer_is_kept_when_it_is_given_after_all(gateway, key, script, weak, strong):
+    """It says store: true, so it must be there, and be gone on from; and it still says what
+    was changed on the way to who gave it."""
+    script.reset(weak=[reply(weak, "Here: Ann"), reply(weak, "And on.")],
+                 strong=Reply({"error": {"message": "broken"}}, status=500))
+    schema = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+    answer = gateway.request("POST", "/v1/responses", {
+        "model": "auto", "input": "Who is it?", "metadata": {"a": "b"},
+        "text": {"format": {"type": "json_schema", "name": "person", "schema": schema}}},
+        key=key, headers={"X-Gateway-Stack": "strict-%s-%s" % (weak, strong)})
+    assert said("responses", answer) == "Here: Ann" and answer.json()["store"] is True
+    assert answer.headers["x-gateway-verification"] == "failed"
+    assert "parameter_dropped;/metadata" in answer.headers["x-gateway-translation-warnings"]
+    kept = gateway.request("GET", "/v1/responses/" + answer.json()["id"], key=key)
+    assert kept.status == 200 and kept.json()["output"] == answer.json()["output"]
+    more = gateway.request("POST", "/v1/responses", {
+        "model": "s-%s/weak" % weak, "input": "Go on.", "previous_response_id": answer.json()["id"]},
+        key=key)
+    assert said("responses", more) == "And on."
+    assert "Here: Ann" in json.dumps(script.asked[-1][2])
+
+
 def test_the_books_are_right(gateway):
     books.settled(gateway)
     books.verify(gateway)

@@ -2,7 +2,7 @@
  *
  * tests/vectors/SHAPE/CASE/ holds
  *   case.json     path, query, content_type; target {model, model_in_path,
- *                 ask_for_usage}; end: text without which no stream is finished
+ *                 ask_for_usage, no_developer}; end: text without which no stream is finished
  *   request       the caller's body, byte for byte
  *   forwarded     the body for the target; absent: the request is refused
  *   reply         a whole reply, or
@@ -310,6 +310,7 @@ forward_case(struct vector *v)
 	const struct sl_shape_target target = {
 		.model = text_of(v, "target.model"),
 		.model_in_path = sl_json_true(sl_json_at(v->about, "target.model_in_path")),
+		.no_developer = sl_json_true(sl_json_at(v->about, "target.no_developer")),
 		.ask_for_usage = sl_json_true(sl_json_at(v->about, "target.ask_for_usage")),
 	};
 	struct sl_buf body;

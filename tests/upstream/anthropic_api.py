@@ -158,6 +158,9 @@ def check_tools(body):
         schema = tool.get("input_schema")
         expect(isinstance(schema, dict) and schema.get("type") == "object",
                "%s.custom.input_schema.type: Field required" % where, where)
+        expect(not {"anyOf", "oneOf", "allOf"} & set(schema), "%s.custom.input_schema: "
+               "input_schema does not support oneOf, allOf, or anyOf at the top level" % where,
+               where)
 
 
 def check_thinking(body):

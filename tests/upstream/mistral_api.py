@@ -35,6 +35,9 @@ class Mistral(OpenAI):
     def chat(self, body, entry):
         """Ids of calls are nine letters and digits, in the calls and their results."""
         for index, message in enumerate(body["messages"]):
+            rules.expect(message.get("role") != "developer", "Input tag 'developer' found using "
+                         "'role' does not match any of the expected tags: 'assistant', 'system', "
+                         "'tool', 'user'", "messages[%d].role" % index, "union_tag_invalid")
             ids = [call.get("id") for call in message.get("tool_calls") or []]
             for name in ids + [message.get("tool_call_id")]:
                 rules.expect(name is None or re.fullmatch("[A-Za-z0-9]{9}", name),
