@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.integration import grammar
+from tests.integration.books import attempts, settled, wait_for
 from tests.integration.gateway import Gateway, provider_block
 from tests.integration.rawhttp import Connection
 from tests.integration.shapes import SHAPES
@@ -15,6 +16,9 @@ from tests.integration.test_faults import BEFORE, BROKEN_BODY, WHOLE_STATUS, che
 
 CROSSINGS = [("chat", "anthropic"), ("messages", "openai"), ("chat", "bedrock"),
              ("responses", "gemini"), ("gemini", "cohere")]
+LONG_ANSWERS = {"anthropic": "claude-haiku-4-5", "openai": "gpt-4o-mini",
+                "bedrock": "anthropic.claude-haiku-4-5-20251001-v1:0",
+                "gemini": "gemini-2.5-flash", "cohere": "command-r7b-12-2024"}
 # An alias and a failing model for each test, so that none meets another's breaker.
 EITHER = """\
   - name: either-{name}-{stream}
@@ -101,6 +105,30 @@ def test_nothing_waits_for_what_follows(binary, fleet, tmp_path):
                 connection.send(SHAPES[name].ask(key, model="slow-%s/fault-hangmid" % provider,
                                                  stream=True))
                 connection.read_until(b"You")
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.parametrize("mode, extra", [
+    ("cancel", ""), ("drain", "limits: {drain_ms: 500}")], ids=["cancel", "drain"])
+def test_the_caller_leaves(binary, fleet, tmp_path, mode, extra):
+    """With `cancel` the provider is cut off then, although it would be read on for two
+    minutes otherwise; with `drain` when its time is over. What was used is charged."""
+    gateway = Gateway(tmp_path, fleet, extra=extra).start()
+    try:
+        key = gateway.new_key(total_budget_usd=100, on_disconnect=mode)["key"]
+        for name, provider in CROSSINGS + [("chat", "openai"), ("messages", "anthropic")]:
+            before = settled(gateway)
+            with Connection(gateway.connect()) as connection:
+                connection.send(SHAPES[name].ask(
+                    key, model="%s/%s" % (provider, LONG_ANSWERS[provider]), stream=True,
+                    prompt="x @in=100 @words=900 @pause=0.1"))
+                connection.read_until(b"w1 ")
+            wait_for(lambda: fleet.journal.last().outcome == "client gone", 20, "end upstream")
+            wait_for(lambda: len(attempts(gateway)) > len(before), 20, "row")
+            (row,) = [row for row in settled(gateway) if row not in before]
+            assert row["usage_source"] in ("counted", "partial"), (name, provider)
+            assert 0 < row["charged"] <= row["held"], (name, provider)
     finally:
         gateway.stop()
 
