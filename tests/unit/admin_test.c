@@ -366,7 +366,7 @@ deployments_are_listed_and_switched(void **state)
 	(void)state;
 	assert_int_equal(ask("GET", "/admin/deployments", AS_MASTER, NULL), 200);
 	assert_true(answered("{\"id\":\"fast/east/m\",\"model\":\"fast\",\"provider\":\"east\","
-	                     "\"provider_model\":\"m\",\"weight\":3,\"tier\":null,\"priority\":1,"
+	                     "\"provider_model\":\"m\",\"weight\":3,\"tier\":null,\"priority\":1,\"concurrency\":null,"
 	                     "\"enabled\":true,\"health\":\"unknown\",\"breaker\":\"closed\","
 	                     "\"latency_ms\":null,\"in_flight\":0"));
 	assert_false(answered("west/other"));
