@@ -98,6 +98,7 @@ $(BUILD)/obj/src/model/catalog_text.o: catalog/models.csv
 
 # So are the classifier's weights.
 $(BUILD)/obj/src/routing/classify.o: src/routing/classifier_weights.bin
+$(BUILD)/obj/src/routing/model_heads.o: src/routing/model_weights.bin
 
 # Vocabularies of the OpenAI encodings, where tools/vocabulary has fetched them, as
 # tables inside the binary. Without them the tables are empty.

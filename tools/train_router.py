@@ -18,8 +18,9 @@ given. Formats, one JSON object per line:
 
 What is learnt: one linear model over hashed words and pairs of words with sixteen
 heads - twelve task categories, how much a stronger model would gain, and the expected
-quality of the three tiers. src/routing/classify.c computes exactly the same; the
-vectors that --write leaves in tests/vectors/classify hold the two together.
+quality of the three tiers; and beside it, where enough prompts tell what several models
+by name did, a head for each of them. src/routing/classify.c and model_heads.c compute
+exactly the same; the vectors that --write leaves in tests/vectors/classify hold the two together.
 """
 import argparse
 import json
@@ -30,9 +31,8 @@ import sys
 
 import numpy as np
 
-CATEGORIES = ["code", "math", "science", "medicine", "law", "business", "humanities",
-              "reasoning", "knowledge", "writing", "extraction", "chat"]
-TIERS = ["simple", "medium", "complex"]
+from router_data import CATEGORIES, TIERS, Row, read_llmrouter, read_log, read_routellm
+
 HEADS = CATEGORIES + ["gain"] + TIERS
 GAIN, TIER0 = 12, 13
 # Must equal src/routing/classify.c.
@@ -43,34 +43,6 @@ KNOTS = 17
 M32 = 0xFFFFFFFF
 SHAPES = ["length", "words", "digits", "lines", "punctuation", "questions", "options",
           "code"]
-
-DOMAINS = {
-    "math": "abstract_algebra college_mathematics elementary_mathematics "
-            "high_school_mathematics high_school_statistics gsm8k math",
-    "code": "coding college_computer_science computer_security "
-            "high_school_computer_science machine_learning",
-    "science": "astronomy college_biology college_chemistry college_physics "
-               "conceptual_physics electrical_engineering high_school_biology "
-               "high_school_chemistry high_school_physics stem",
-    "medicine": "anatomy clinical_knowledge college_medicine human_aging human_sexuality "
-                "medical_genetics nutrition professional_medicine virology",
-    "law": "international_law jurisprudence professional_law",
-    "business": "business_ethics econometrics high_school_macroeconomics "
-                "high_school_microeconomics management marketing professional_accounting "
-                "public_relations",
-    "humanities": "high_school_european_history high_school_geography "
-                  "high_school_government_and_politics high_school_psychology "
-                  "high_school_us_history high_school_world_history humanities "
-                  "moral_disputes philosophy prehistory professional_psychology "
-                  "security_studies sociology us_foreign_policy world_religions",
-    "reasoning": "formal_logic logical_fallacies moral_scenarios reasoning",
-    "knowledge": "global_facts miscellaneous",
-    "writing": "roleplay writing",
-    "extraction": "extraction",
-}
-CATEGORY_OF = {domain: category for category, names in DOMAINS.items()
-               for domain in names.split()}
-CODE_TASK = re.compile(r"^\s*(def |from typing|import |Write a (python )?function)", re.I)
 
 
 # Small words of other languages in Latin letters that no English text is full of: where they
@@ -107,78 +79,6 @@ FOREIGN = {
 # Written alike in English, where they are common.
 ALSO_ENGLISH = set("a an at as do du en in is it me men mi no o on or son son to van den det "
                    "am be for so die was war hat mai la more se es di con come".split())
-
-
-class Row:
-    def __init__(self, prompt, group, category=None, tiers=(None, None, None), gain=None,
-                 scores=None, seed=False, models=None):
-        self.prompt, self.group, self.category = prompt, group, category
-        self.tiers, self.gain, self.scores, self.seed = tiers, gain, scores or {}, seed
-        self.models = models or {}
-
-
-# --- data ------------------------------------------------------------------
-
-def read_lines(path):
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    yield number, json.loads(line)
-                except ValueError as error:
-                    sys.exit("%s:%d: %s" % (path, number, error))
-
-
-def read_routellm(path):
-    rows = []
-    for _, one in read_lines(path):
-        weak, strong = one["weak"], one["strong"]
-        if one["bench"] == "mt_bench":  # a mean judge score
-            weak, strong = weak / 10, strong / 10
-        rows.append(Row(one["prompt"], one["bench"] + "/" + one["domain"],
-                        CATEGORY_OF.get(one["domain"]), (None, weak, strong),
-                        min(max(strong - weak, 0), 1),
-                        models={"mixtral-8x7b-instruct": weak, "gpt-4-1106-preview": strong}))
-    return rows
-
-
-def read_llmrouter(path, prices):
-    """A tier's quality is the mean of the models of its price that are within 0.1 of the
-    best of them: specialised ones would say little about a tier."""
-    lines = [one for _, one in read_lines(path)]
-    mean = {name: np.mean([one["scores"][name] for one in lines]) for name in lines[0]["scores"]}
-    small = [name for name in mean if prices[name] < 0.5]
-    large = [name for name in mean if prices[name] >= 0.5]
-    small, large = ([name for name in names if mean[name] >= max(mean[n] for n in names) - 0.1]
-                    for names in (small, large))
-    rows = []
-    for one in lines:
-        scores = one["scores"]
-        low = np.mean([scores[name] for name in small])
-        high = np.mean([scores[name] for name in large])
-        category = "code" if CODE_TASK.match(one["question"]) else None
-        rows.append(Row(one["question"], "llmrouter", category, (low, high, None),
-                        min(max(high - low, 0), 1), scores, models=scores))
-    return rows
-
-
-def read_log(path, seed=False):
-    rows = []
-    for number, one in read_lines(path):
-        tiers = tuple(one.get(tier) for tier in TIERS)
-        known = [value for value in tiers if value is not None]
-        models = one.get("models") or {}
-        if not isinstance(one.get("prompt"), str) or not (known or models or one.get("category")):
-            sys.exit("%s:%d: needs 'prompt' and a category or the quality of a tier or model"
-                     % (path, number))
-        if one.get("category") not in CATEGORIES + [None]:
-            sys.exit("%s:%d: category must be one of %s" % (path, number, ", ".join(CATEGORIES)))
-        if any(not 0 <= value <= 1 for value in known + list(models.values())):
-            sys.exit("%s:%d: a tier's quality is a number from 0 to 1" % (path, number))
-        gain = max(known[-1] - known[0], 0) if len(known) > 1 else None
-        rows.append(Row(one["prompt"], "log", one.get("category"), tiers, gain, seed=seed,
-                        models=models))
-    return rows
 
 
 # --- features: the same in classify.c --------------------------------------
@@ -281,8 +181,11 @@ def sigmoid(z):
 
 
 class Linear:
-    def __init__(self, heads):
-        self.table = np.zeros((TABLE, heads), np.float32)
+    """shift: so many rows of the table, as a power of two, share one of this model's."""
+
+    def __init__(self, heads, shift=0):
+        self.shift = shift
+        self.table = np.zeros((TABLE >> shift, heads), np.float32)
         self.shape = np.zeros((len(SHAPES), heads), np.float32)
         self.bias = np.zeros(heads, np.float32)
 
@@ -291,7 +194,7 @@ class Linear:
         sums = np.zeros((len(picked), len(self.bias)), np.float32)
         filled = lengths > 0  # reduceat has no empty segments
         if filled.any():
-            sums[filled] = np.add.reduceat(self.table[index], starts[filled], axis=0)
+            sums[filled] = np.add.reduceat(self.table[index >> self.shift], starts[filled], axis=0)
         return (sums * matrix.scale[picked][:, None] + matrix.shape[picked] @ self.shape
                 + self.bias)
 
@@ -301,12 +204,12 @@ class Linear:
         return np.concatenate(parts)
 
 
-def train(matrix, targets, weights, picked, epochs, decay, rate=0.02, seed=1):
+def train(matrix, targets, weights, picked, epochs, decay, rate=0.02, seed=1, shift=0):
     """Logistic regression of every head at once: Adam, soft targets, weight 0 where a
     row has no label for a head; the categories are heads like the others."""
     rng = np.random.default_rng(seed)
     heads = targets.shape[1]
-    model = Linear(heads)
+    model = Linear(heads, shift)
     parts = [model.table, model.shape, model.bias]
     first = [np.zeros_like(p) for p in parts]
     second = [np.zeros_like(p) for p in parts]
@@ -328,7 +231,8 @@ def train(matrix, targets, weights, picked, epochs, decay, rate=0.02, seed=1):
             error = ((sigmoid(z) - targets[part]) * weights[part]
                      * np.minimum(norm, 8)).astype(np.float32) / len(part)
             spread = np.repeat(error * matrix.scale[part][:, None], lengths, axis=0)
-            grad = np.stack([np.bincount(index, spread[:, h], TABLE) for h in range(heads)], 1)
+            grad = np.stack([np.bincount(index >> shift, spread[:, h], TABLE >> shift)
+                             for h in range(heads)], 1)
             grads = [grad.astype(np.float32) + decay * model.table,
                      matrix.shape[part].T @ error + decay * model.shape, error.sum(0)]
             step += 1
@@ -560,119 +464,197 @@ def judge(rows, matrix, targets, weights):
     return report, knots, trust, fit_models(rows, logits, real)
 
 
-DIRECTIONS, CLUSTERS, STARTS, CLUSTER_DOUBT = 128, (32, 64, 128), 4, 8
+# --- heads of models by name -------------------------------------------------
+
+DIRECTIONS, NEIGHBOURS, NEIGHBOUR_DOUBT = 128, 30, 4
+# Must equal src/routing/model_heads.c.
+MODEL_SHIFT, MODEL_HEADS_MAX = 1, 16
+MODEL_HEAD_PROMPTS_MIN, MODELS_OF_A_PROMPT_MIN = 500, 3
+MODEL_EPOCHS, MODEL_DECAY = 12, 3e-4
 
 
 def unit(points):
     return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
 
 
-def directions(matrix, picked):
-    """What most of the picked prompts differ in: the first singular vectors of their rows,
-    weighted by how rare each is. Returns a function from a matrix to points."""
+def points_of(matrix, picked):
+    """Where the picked prompts stand in the directions in which they differ most: the first
+    singular vectors of their rows, weighted by how rare each is."""
     often = np.zeros(TABLE)
     for i in picked:
         often[matrix.items[i]] += 1
     rare = np.log((1 + len(picked)) / (1 + often)).astype(np.float32)
-
-    def dense(some, index):
-        out = np.zeros((len(index), TABLE), np.float32)
-        for at, i in enumerate(index):
-            out[at, some.items[i]] = rare[some.items[i]]
-        return unit(out)
-
-    table = dense(matrix, picked)
+    table = np.zeros((len(picked), TABLE), np.float32)
+    for at, i in enumerate(picked):
+        table[at, matrix.items[i]] = rare[matrix.items[i]]
+    table = unit(table)
     start = np.random.default_rng(0).standard_normal((len(picked), DIRECTIONS + 52))
     basis = np.linalg.qr(table @ (table.T @ start.astype(np.float32)))[0]
     vectors = np.linalg.svd(basis.T @ table, full_matrices=False)[2][:DIRECTIONS].T
-    return lambda some, index: unit(dense(some, index) @ vectors)
+    return unit(table @ vectors)
 
 
-def by_clusters(points, scores, asked):
-    """Mean scores of the models in the cluster of each point that is asked about, over
-    several clusterings."""
-    out = np.zeros((len(asked), scores.shape[1]))
-    for count in CLUSTERS:
-        for seed in range(STARTS):
-            rng = np.random.default_rng(seed)
-            centres = points[rng.choice(len(points), count, False)]
-            for _ in range(25):
-                near = (points @ centres.T).argmax(1)
-                for k in range(count):
-                    if (near == k).any():
-                        centres[k] = points[near == k].mean(0)
-                centres = unit(centres)
-            near = (points @ centres.T).argmax(1)
-            means = np.array([(scores[near == k].sum(0) + CLUSTER_DOUBT * scores.mean(0))
-                              / ((near == k).sum() + CLUSTER_DOUBT) for k in range(count)])
-            out += means[(asked @ centres.T).argmax(1)]
-    return out / (len(CLUSTERS) * STARTS)
+def smoothed(points, scores, known):
+    """Halfway from each prompt's own scores to the means of its nearest other prompts: one
+    answer, right or wrong, tells little, and like prompts fail alike."""
+    out = np.zeros_like(scores)
+    mean = (scores * known).sum(0) / np.maximum(known.sum(0), 1)
+    count = min(NEIGHBOURS, len(points) - 1)
+    for at in range(0, len(points), 1024):
+        near = points[at:at + 1024] @ points.T
+        near[np.arange(len(near)), at + np.arange(len(near))] = -9
+        near = np.argpartition(-near, count, axis=1)[:, :count]
+        out[at:at + 1024] = (((scores[near] * known[near]).sum(1) + NEIGHBOUR_DOUBT * mean)
+                             / (known[near].sum(1) + NEIGHBOUR_DOUBT))
+    return np.where(known > 0, (out + scores) / 2, out).astype(np.float32)
 
 
-def judge_models(rows, train_matrix, test_rows, prices):
-    """Nine-model routing: a head per model on the same features, and its mean in clusters of
-    like prompts; the weight of money is chosen on held-out training prompts, then applied
-    once to the test prompts."""
-    names = sorted(test_rows[0].scores)
-    price = np.array([prices[name] for name in names])
-    have = np.array([i for i, row in enumerate(rows) if row.scores])
+def head_names(rows):
+    """Models that enough prompts tell of which more than two models answered: what two did
+    is what their tiers say."""
+    seen = {}
+    for row in rows:
+        for name in row.models if len(row.models) >= MODELS_OF_A_PROMPT_MIN else ():
+            seen[name] = seen.get(name, 0) + 1
+    often = sorted((name for name in seen if seen[name] >= MODEL_HEAD_PROMPTS_MIN),
+                   key=lambda name: (-seen[name], name))
+    return sorted(often[:MODEL_HEADS_MAX])
+
+
+def train_heads(rows, matrix, names, picked):
+    """One head for each model, as it is shipped: on half the rows of the table, in bytes."""
+    scores = np.array([[rows[i].models.get(name, 0) for name in names] for i in picked], np.float32)
+    known = np.array([[name in rows[i].models for name in names] for i in picked], np.float32)
     targets = np.zeros((len(rows), len(names)), np.float32)
-    for i in have:
-        targets[i] = [rows[i].scores[name] for name in names]
     weights = np.zeros_like(targets)
-    weights[have] = 1
+    targets[picked] = smoothed(points_of(matrix, picked), scores, known)
+    weights[picked] = 1
+    model = train(matrix, targets, weights, picked, MODEL_EPOCHS, MODEL_DECAY, RATE,
+                  shift=MODEL_SHIFT)
+    return model, quantise(model)
 
-    def outcome(quality, some, weight, by_length):
-        scores = np.array([[row.scores[name] for name in names] for row in some])
-        size = np.array([len(row.prompt) if by_length else 1 for row in some], float)
-        size /= size.mean()
-        best = scores.mean(0).argmax()
-        pick = (quality - weight * price * size[:, None]).argmax(1)
-        return (scores[np.arange(len(some)), pick].mean(), scores.mean(0)[best],
-                (size * price[pick]).sum() / (size * price[best]).sum())
 
-    fold = np.random.default_rng(5).integers(0, 5, len(rows))
-    inner = np.zeros((len(rows), len(names)))
+def told_of(rows, names):
+    return np.array([i for i, row in enumerate(rows)
+                     if len(row.models) >= MODELS_OF_A_PROMPT_MIN and not row.seed
+                     and any(name in row.models for name in names)])
+
+
+# Shares of the best single model's costs: the goal, and what a weight may cost on the training
+# folds to be chosen, a tenth less.
+GOAL_COST, CHOSEN_COST = 0.35, 0.315
+# The weight of `balanced` in src/routing/judge.c; at quality `draft` its bar excludes nobody
+# whom the weight would choose.
+SHIPPED_WEIGHT = 0.25
+
+
+def choices(quality, scores, size, price, weight):
+    """(quality, cost per call, cost by length) of the objective `balanced` of routing/judge.c
+    with another weight of money: costs as shares of the best single model's."""
+    best = scores.mean(0).argmax()
+    pick = (quality / quality.max(1, keepdims=True) - weight * price / price.max()).argmax(1)
+    return (float(scores[np.arange(len(scores)), pick].mean()),
+            float(price[pick].mean() / price[best]),
+            float((size * price[pick]).sum() / (size * price[best]).sum()))
+
+
+def routed(order, scores, size, price, best):
+    """Of a baseline that sends the prompts that come first in its order to the best single
+    model, as many as the goal for costs allows, and the others to the best of the models
+    below that price: (quality, cost per call, cost by length)."""
+    cheap = int(np.where(price < GOAL_COST * price[best], scores.mean(0), -1).argmax())
+    share = (GOAL_COST - price[cheap] / price[best]) / (1 - price[cheap] / price[best])
+    pick = np.full(len(scores), cheap)
+    pick[order[:int(share * len(scores))]] = best
+    return (float(scores[np.arange(len(scores)), pick].mean()),
+            float(price[pick].mean() / price[best]),
+            float((size * price[pick]).sum() / (size * price[best]).sum()))
+
+
+def rounded(values):
+    return [round(float(value), 3) for value in values]
+
+
+def judge_heads(rows, matrix, names, model, test_rows, prices):
+    """Routing among the models of the test split. The weight of money is the one that does
+    best on the training folds among those that stay a tenth below the goal for costs; the
+    test split is looked at once, with what is shipped."""
+    price = np.array([prices[name] for name in names])
+    have = told_of(rows, names)
+
+    def scores_of(some):
+        return (np.array([[row.models[name] for name in names] for row in some]),
+                np.array([len(row.prompt.encode()) for row in some], float))
+
+    fold = np.random.default_rng(5).integers(0, 5, len(have))
+    inner = np.zeros((len(have), len(names)))
     for k in range(5):
-        held = have[fold[have] == k]
-        model = train(train_matrix, targets, weights, have[fold[have] != k], EPOCHS, DECAY, RATE)
-        inner[held] = sigmoid(model.logits(train_matrix, held))
-    model = train(train_matrix, targets, weights, have, EPOCHS, DECAY, RATE)
-    test_matrix = Matrix(test_rows)
-    every = np.arange(len(test_rows))
-    quality = sigmoid(model.logits(test_matrix, every))
-    project = directions(train_matrix, have)
-    points, of_have = project(train_matrix, have), targets[have]
-    mixed = np.zeros_like(inner)
-    for k in range(5):
-        held = fold[have] == k
-        mixed[have[held]] = (inner[have[held]] + by_clusters(points[~held], of_have[~held],
-                                                             points[held])) / 2
-    mixed_quality = (quality + by_clusters(points, of_have, project(test_matrix, every))) / 2
-    scores = np.array([[row.scores[name] for name in names] for row in test_rows])
-    report = {"prompts": len(test_rows), "best_single": round(float(scores.mean(0).max()), 3),
-              "random_model": round(float(scores.mean()), 3),
-              "oracle": round(float(scores.max(1).mean()), 3)}
-    for inner, quality, by_length, label in (
-            (inner, quality, True, "cost_by_prompt_length"),
-            (inner, quality, False, "cost_per_call"),
-            (mixed, mixed_quality, True, "with_clusters_by_prompt_length"),
-            (mixed, mixed_quality, False, "with_clusters_per_call")):
-        grid = np.linspace(0, 0.6, 61)
-        inside = [outcome(inner[have], [rows[i] for i in have], g, by_length) for g in grid]
-        enough = [k for k, o in enumerate(inside) if o[0] >= o[1]]
-        chosen = max(enough) if enough else 0
-        at = outcome(quality, test_rows, grid[chosen], by_length)
-        curve = [outcome(quality, test_rows, g, by_length) for g in grid]
-        passing = [o[2] for o in curve if o[0] >= o[1]]
-        report[label] = {
-            "weight_chosen_on_training_folds": round(float(grid[chosen]), 2),
-            "least_cost_on_training_folds": round(float(min(inside[k][2] for k in enough)), 3)
-                                            if enough else None,
-            "quality": round(float(at[0]), 3), "cost_of_best_single": round(float(at[2]), 3),
-            "least_cost_at_best_single_quality": round(float(min(passing)), 3) if passing else None,
-            "curve": [[round(float(o[0]), 3), round(float(o[2]), 3)] for o in curve[::6]]}
-    return report
+        part, _ = train_heads(rows, matrix, names, have[fold != k])
+        inner[fold == k] = sigmoid(part.logits(matrix, have[fold == k]))
+    scores, size = scores_of([rows[i] for i in have])
+    grid = np.linspace(0, 0.6, 61)
+    inside = [choices(inner, scores, size, price, weight) for weight in grid]
+    cheap = [k for k, one in enumerate(inside) if one[1] <= CHOSEN_COST]
+    chosen = max(cheap, key=lambda k: inside[k][0])
+    of_folds = {"prompts": len(have), "best_single": rounded([scores.mean(0).max()])[0],
+                "at_the_chosen_weight": rounded(inside[chosen]),
+                "at_the_shipped_weight": rounded(choices(inner, scores, size, price,
+                                                         SHIPPED_WEIGHT)),
+                "curve": [rounded(one) for one in inside[:31:3]]}
+    scores, size = scores_of(test_rows)
+    quality = sigmoid(model.logits(Matrix(test_rows), np.arange(len(test_rows))))
+    best = int(scores.mean(0).argmax())
+    curve = [choices(quality, scores, size, price, weight) for weight in grid]
+    passing = [one for one in curve if one[0] >= scores[:, best].mean()]
+    keywords = np.array([len(KEYWORDS.findall(row.prompt)) for row in test_rows])
+    chance = [routed(np.random.default_rng(seed).permutation(len(scores)), scores, size, price,
+                     best) for seed in range(200)]
+    return {
+        "weight": round(float(grid[chosen]), 2), "training_folds": of_folds,
+        "test": {
+            "prompts": len(test_rows), "best_single": rounded([scores[:, best].mean()])[0],
+            "random_model": rounded([scores.mean()])[0],
+            "oracle": rounded([scores.max(1).mean()])[0],
+            "at_the_chosen_weight": rounded(curve[chosen]),
+            "at_the_shipped_weight": rounded(choices(quality, scores, size, price,
+                                                     SHIPPED_WEIGHT)),
+            "curve": [rounded(one) for one in curve[:31:3]],
+            "least_cost_at_best_single_quality": {
+                "per_call": rounded([min(one[1] for one in passing)])[0] if passing else None,
+                "by_length": rounded([min(one[2] for one in passing)])[0] if passing else None},
+            "baselines_at_the_goal_cost": {
+                "length": rounded(routed(np.argsort(-size, kind="stable"), scores, size, price,
+                                         best)),
+                "keywords": rounded(routed(np.argsort(-keywords, kind="stable"), scores, size,
+                                           price, best)),
+                "random_mean": rounded(np.mean(chance, axis=0)),
+                "random_95": rounded(np.percentile([one[0] for one in chance], (2.5, 97.5)))}}}
+
+
+def head_lines(name, values):
+    return ["static const float %s = {\n\t%s,\n};" % (name, wrap(numbers(values)))]
+
+
+def write_heads(folder, names, model, quantised):
+    """The table, a row of sixteen bytes for each of its rows; heads that no model has are 0."""
+    table, scale = quantised
+    padded = np.zeros((len(table), MODEL_HEADS_MAX), np.int8)
+    padded[:, :len(names)] = table
+    (folder / "model_weights.bin").write_bytes(padded.tobytes())
+
+    def all_heads(values):
+        return np.concatenate([values, np.zeros(MODEL_HEADS_MAX - len(names))])
+
+    lines = ["/* Written by tools/train_router.py; docs/model-card.md says from what. Heads: %s. */"
+             % (", ".join(names) or "none")]
+    lines = [wrap(lines[0]).replace("\n\t", "\n * ")]
+    lines += head_lines("head_scale[SL_MODEL_HEADS_MAX]", all_heads(scale))
+    lines += head_lines("head_bias[SL_MODEL_HEADS_MAX]", all_heads(model.bias))
+    lines.append("static const float shape_weights[SHAPES][SL_MODEL_HEADS_MAX] = {")
+    for one in model.shape:
+        lines.append("\t{ %s }," % wrap(numbers(all_heads(one))))
+    lines.append("};")
+    (folder / "model_heads.inc").write_text("\n".join(lines) + "\n")
 
 
 # --- models by name ----------------------------------------------------------
@@ -742,14 +724,17 @@ def judge_named(rows, logits, report):
 
 
 def plain(name):
-    """A model's name as classify_model.c compares it: what vendors write differently is gone."""
+    """A model's name as model_quality.c compares it: what vendors write differently is gone."""
     return re.sub("[^a-z0-9]", "", name.lower().rsplit("/", 1)[-1])
 
 
-def write_models(folder, models):
+def write_models(folder, models, heads):
     lines = ["/* Written by tools/train_router.py: how much better or worse than its tier each",
-             " * model answered. Names as they begin, without marks; longer ones first. */"]
-    lines += ['{ SL_SLICE_INIT("%s"), SL_BUCKET_%s, %.3ff },' % (plain(name), TIERS[tier].upper(), shift)
+             " * model answered, and its head (-1: none). Names as they begin, without marks; longer",
+             " * ones first. */"]
+    lines += ['{ SL_SLICE_INIT("%s"), SL_BUCKET_%s, %.3ff, %d },'
+              % (plain(name), TIERS[tier].upper(), shift,
+                 heads.index(name) if name in heads else -1)
               for name, tier, shift in sorted(models, key=lambda m: (-len(plain(m[0])), m[0]))]
     (folder / "model_quality.inc").write_text("\n".join(lines) + "\n")
 
@@ -797,7 +782,7 @@ def wrap(text, width=88):
     return "\n\t".join(out + [line])
 
 
-def write_vectors(path, model, knots, prompts):
+def write_vectors(path, model, knots, names, heads, prompts):
     rows = [Row(prompt, "vector") for prompt in prompts]
     matrix = Matrix(rows)
     logits = model.logits(matrix, np.arange(len(rows)))
@@ -806,10 +791,22 @@ def write_vectors(path, model, knots, prompts):
     cases = [{"prompt": row.prompt, "category": CATEGORIES[int(logits[i, :12].argmax())],
               "score": round(float(score[i]), 4),
               "quality": [round(float(v), 4) for v in q[i]]} for i, row in enumerate(rows)]
-    path.mkdir(parents=True, exist_ok=True)
-    with open(path / "cases.jsonl", "w", encoding="utf-8") as file:
+    write_cases(path / "cases.jsonl", cases)
+    write_model_vectors(path, matrix, names, heads, prompts)
+
+
+def write_cases(path, cases):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
         for case in cases:
             file.write(json.dumps(case, ensure_ascii=False) + "\n")
+
+
+def write_model_vectors(path, matrix, names, heads, prompts):
+    quality = sigmoid(heads.logits(matrix, np.arange(len(prompts)))) if names else []
+    write_cases(path / "models.jsonl",
+                [{"prompt": prompt, "quality": dict(zip(names, (round(float(v), 4) for v in one)))}
+                 for prompt, one in zip(prompts, quality)])
 
 
 ODD_PROMPTS = ["", " ", "?", "Zażółć gęślą jaźń", "什么是光合作用？", "aaaa" * 40, "!!!???...---",
@@ -848,8 +845,10 @@ def main():
     targets, weights = labels(rows)
     weights[[row.seed for row in rows]] *= SEED_WEIGHT
     report, knots, trust, models = judge(rows, matrix, targets, weights)
-    if test:
-        report["nine_models"] = judge_models(rows, matrix, test, prices)
+    names = head_names(rows)
+    heads, of_heads = train_heads(rows, matrix, names, told_of(rows, names)) if names else (None, None)
+    if test and names:
+        report["models_by_name"] = judge_heads(rows, matrix, names, heads, test, prices)
     model = train(matrix, targets, weights, np.arange(len(rows)), EPOCHS, DECAY, RATE)
     table, scale = quantise(model)
     text = json.dumps(report, indent=1)
@@ -858,12 +857,14 @@ def main():
         pathlib.Path(args.report).write_text(text + "\n", encoding="utf-8")
     if args.write:
         write_foreign(pathlib.Path(args.write))
-        write_models(pathlib.Path(args.write), models)
+        write_models(pathlib.Path(args.write), models, names)
+        if names:
+            write_heads(pathlib.Path(args.write), names, heads, of_heads)
         write_table(pathlib.Path(args.write), model, table, scale, known_words(matrix.words),
                     knots, trust)
     if args.vectors:
         seeds = [row.prompt for row in rows if row.seed][::4]
-        write_vectors(pathlib.Path(args.vectors), model, knots, seeds + ODD_PROMPTS)
+        write_vectors(pathlib.Path(args.vectors), model, knots, names, heads, seeds + ODD_PROMPTS)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ enum { CATEGORIES = 12, HEAD_GAIN = 12, HEAD_TIERS = 13, HEADS = 16, SHAPES = 8 
 #include "routing/classifier_table.inc"
 #include "routing/foreign_words.inc"
 
+_Static_assert(1 << TABLE_BITS == SL_FEATURE_ROWS, "the table has another size");
+_Static_assert((int)SHAPES == (int)SL_FEATURE_SHAPES, "counts of the text are missing");
+
 enum {
 	TABLE = 1 << TABLE_BITS,
 	/* Sums of bytes stay inside 16 bits for this many rows. */
@@ -265,23 +268,34 @@ at_most_one(float value)
 	return value > 1 ? 1 : value;
 }
 
+static float
+scale_of(const struct reading *reading)
+{
+	return 1 / sqrtf(reading->rows ? (float)reading->rows : 1);
+}
+
 static void
-read_heads(const struct reading *reading, float heads[HEADS])
+read_shapes(const struct reading *reading, float shapes[SHAPES])
 {
 	uint32_t count = reading->words + reading->numbers + reading->lines + reading->marks;
 	float tokens = count ? (float)count : 1;
-	float scale = 1 / sqrtf(reading->rows ? (float)reading->rows : 1);
-	const float shapes[SHAPES] = {
-		at_most_one(log2f(1 + (float)reading->bytes) / 12),
-		at_most_one(log2f(1 + tokens) / 10),
-		(float)reading->numbers / tokens,
-		at_most_one((float)reading->lines / 16),
-		(float)reading->marks / tokens,
-		at_most_one((float)reading->questions / 4),
-		at_most_one((float)reading->options / 4),
-		at_most_one((float)reading->code / 32),
-	};
 
+	shapes[0] = at_most_one(log2f(1 + (float)reading->bytes) / 12);
+	shapes[1] = at_most_one(log2f(1 + tokens) / 10);
+	shapes[2] = (float)reading->numbers / tokens;
+	shapes[3] = at_most_one((float)reading->lines / 16);
+	shapes[4] = (float)reading->marks / tokens;
+	shapes[5] = at_most_one((float)reading->questions / 4);
+	shapes[6] = at_most_one((float)reading->options / 4);
+	shapes[7] = at_most_one((float)reading->code / 32);
+}
+
+static void
+read_heads(const struct reading *reading, float heads[HEADS])
+{
+	float scale = scale_of(reading), shapes[SHAPES];
+
+	read_shapes(reading, shapes);
 	for (size_t i = 0; i < HEADS; i++) {
 		heads[i] = head_bias[i] + (float)reading->totals[i] * head_scale[i] * scale;
 		for (size_t k = 0; k < SHAPES; k++)
@@ -326,6 +340,25 @@ score_of_request(const struct sl_prompt *prompt)
 	return score;
 }
 
+static void
+read_prompt(struct reading *reading, const struct sl_prompt *prompt)
+{
+	for (size_t i = 0; i < prompt->text_count && i < SL_PROMPT_TEXTS_MAX; i++)
+		read_text(reading, prompt->text[i]);
+	flush(reading);
+}
+
+void
+sl_classify_features(const struct sl_prompt *prompt, struct sl_features *out)
+{
+	struct reading reading = { 0 };
+
+	read_prompt(&reading, prompt);
+	memcpy(out->seen, reading.seen, sizeof(out->seen));
+	out->scale = scale_of(&reading);
+	read_shapes(&reading, out->shapes);
+}
+
 struct sl_class
 sl_classify(const struct sl_prompt *prompt)
 {
@@ -336,9 +369,7 @@ sl_classify(const struct sl_prompt *prompt)
 	size_t best = 0;
 	size_t step;
 
-	for (size_t i = 0; i < prompt->text_count && i < SL_PROMPT_TEXTS_MAX; i++)
-		read_text(&reading, prompt->text[i]);
-	flush(&reading);
+	read_prompt(&reading, prompt);
 	read_heads(&reading, heads);
 	for (size_t i = 1; i < CATEGORIES; i++)
 		if (heads[i] > heads[best])

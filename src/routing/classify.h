@@ -34,6 +34,15 @@ struct sl_class {
 
 struct sl_class sl_classify(const struct sl_prompt *prompt);
 
+/* What a prompt is made of, for tables beside the classifier's own (model_heads.h). */
+enum { SL_FEATURE_ROWS = 1 << 14, SL_FEATURE_SHAPES = 8 };
+struct sl_features {
+	uint64_t seen[SL_FEATURE_ROWS / 64]; /* a bit for each row of a table that counts */
+	float    scale;                      /* of their sum */
+	float    shapes[SL_FEATURE_SHAPES];
+};
+void sl_classify_features(const struct sl_prompt *prompt, struct sl_features *out);
+
 /* "simple", "medium", "complex". */
 struct sl_slice sl_bucket_name(enum sl_bucket bucket);
 /* False: no such bucket, *out is left alone. */

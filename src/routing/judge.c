@@ -2,8 +2,9 @@
  *
  * Expected quality is that of a tier of models for this prompt (classify.h), of models that
  * the training data knows by name their own (model_quality.h). Other targets of one tier
- * differ by cost and latency only. It is compared as a share of the best tier's: a prompt
- * that nobody answers well does not need the dearest model for a draft.
+ * differ by cost and latency only. It is compared as a share of the best tier's, or of the
+ * best target's where none comes up to that: a prompt that nobody answers well does not need
+ * the dearest model for a draft.
  */
 #include "routing/judge.h"
 
@@ -201,20 +202,36 @@ qualities(const struct sl_plan *plan, double out[SL_BUCKETS])
 
 static void
 judge(const struct sl_plan_query *query, const struct sl_plan *plan,
-      const double quality[SL_BUCKETS], struct sl_plan_target *target)
+      const double quality[SL_BUCKETS], struct sl_model_heads_of *heads,
+      struct sl_plan_target *target)
+{
+	target->quality = quality[target->tier];
+	target->by_model = sl_model_quality(target->model, quality, heads, &target->quality);
+	target->tokens = plan->tokens;
+	if (plan->counted)
+		count_input(query, target, &target->tokens);
+	sl_cost_of(target->card, &target->tokens, &target->cost);
+}
+
+/* By the best tier, or by the best target where none is expected to come up to that. */
+static void
+mark_passing(struct sl_plan *plan, double best_tier)
 {
 	static const double shares[SL_QUALITY_COUNT] = {
 		[SL_QUALITY_UNSET] = 0.85, [SL_QUALITY_DRAFT] = 0.70,
 		[SL_QUALITY_STANDARD] = 0.85, [SL_QUALITY_HIGH] = 0.95, [SL_QUALITY_CRITICAL] = 1,
 	};
+	double best = plan->count > 0 ? plan->targets[0].quality : best_tier;
 
-	target->quality = quality[target->tier];
-	target->by_model = sl_model_quality(target->model, quality, &target->quality);
-	target->passes = target->quality >= shares[plan->quality] * quality[SL_BUCKETS - 1];
-	target->tokens = plan->tokens;
-	if (plan->counted)
-		count_input(query, target, &target->tokens);
-	sl_cost_of(target->card, &target->tokens, &target->cost);
+	for (size_t i = 1; i < plan->count; i++)
+		if (plan->targets[i].quality > best)
+			best = plan->targets[i].quality;
+	if (best > best_tier)
+		best = best_tier;
+	for (size_t i = 0; i < plan->count; i++)
+		plan->targets[i].passes = plan->targets[i].quality >= shares[plan->quality] * best;
+	for (size_t i = 0; i < plan->drop_count; i++)
+		plan->drops[i].passes = plan->drops[i].quality >= shares[plan->quality] * best;
 }
 
 static const struct sl_model_card *
@@ -253,11 +270,14 @@ limits_cost(const struct sl_plan_query *query)
 void
 sl_judge_plan(const struct sl_plan_query *query, struct sl_plan *plan)
 {
+	struct sl_model_heads_of heads;
 	double quality[SL_BUCKETS];
 	struct sl_tokens tokens;
 
 	plan->judged = true;
 	sl_judge_class(query, plan);
+	heads.prompt = plan->classified && !plan->class.unsure ? &plan->prompt : NULL;
+	heads.read = false;
 	guess_tokens(query, plan);
 	qualities(plan, quality);
 	/* Costs are compared, or told: by the models' own tokenizers, each run once. */
@@ -265,9 +285,10 @@ sl_judge_plan(const struct sl_plan_query *query, struct sl_plan *plan)
 	                (query->explain || (query->body_bytes <= COUNTED_BYTES_MAX &&
 	                                    (plan->count > 1 || limits_cost(query))));
 	for (size_t i = 0; i < plan->count; i++)
-		judge(query, plan, quality, &plan->targets[i]);
+		judge(query, plan, quality, &heads, &plan->targets[i]);
 	for (size_t i = 0; i < plan->drop_count; i++)
-		judge(query, plan, quality, &plan->drops[i]);
+		judge(query, plan, quality, &heads, &plan->drops[i]);
+	mark_passing(plan, quality[SL_BUCKETS - 1]);
 	plan->baseline_card = find_baseline(query);
 	tokens = plan->tokens;
 	if (plan->baseline_card && plan->counted && plan->count > 0)

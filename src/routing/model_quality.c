@@ -1,7 +1,8 @@
-/* model_quality.c - a tier's expectation, shifted by what the model was better or worse.
+/* model_quality.c - a model's own head, or a tier's expectation, shifted by what the model was
+ * better or worse.
  *
- * tools/train_router.py finds the shift, on the scale of logits, from answers of models by
- * name: of public data, and of an operator's own log.
+ * tools/train_router.py finds both, the shift on the scale of logits, from answers of models
+ * by name: of public data, and of an operator's own log.
  */
 #include "routing/model_quality.h"
 
@@ -13,6 +14,7 @@ static const struct {
 	struct sl_slice name;  /* plain: small letters and digits */
 	enum sl_bucket  tier;
 	float           shift;
+	int             head;  /* -1: none */
 } known[] = {
 #include "routing/model_quality.inc"
 };
@@ -54,8 +56,28 @@ may_be_known(struct sl_slice model)
 	return false;
 }
 
+static double
+by_head(struct sl_model_heads_of *heads, int head)
+{
+	if (!heads->read)
+		sl_model_heads(heads->prompt, heads->quality);
+	heads->read = true;
+	return heads->quality[head];
+}
+
+static double
+by_tier(double of_tier, float shift)
+{
+	double odds;
+
+	of_tier = fmin(fmax(of_tier, 0.001), 0.999);
+	odds = of_tier / (1 - of_tier) * exp((double)shift);
+	return odds / (1 + odds);
+}
+
 bool
-sl_model_quality(struct sl_slice model, const double tiers[SL_BUCKETS], double *quality)
+sl_model_quality(struct sl_slice model, const double tiers[SL_BUCKETS],
+                 struct sl_model_heads_of *heads, double *quality)
 {
 	char name[NAME_MAX_BYTES];
 	struct sl_slice found;
@@ -64,13 +86,11 @@ sl_model_quality(struct sl_slice model, const double tiers[SL_BUCKETS], double *
 		return false;
 	found = sl_slice_make(name, plain_name(model, name));
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		double of_tier = tiers[known[i].tier], odds;
-
 		if (!sl_slice_starts(found, known[i].name))
 			continue;
-		of_tier = fmin(fmax(of_tier, 0.001), 0.999);
-		odds = of_tier / (1 - of_tier) * exp((double)known[i].shift);
-		*quality = odds / (1 + odds);
+		*quality = heads && heads->prompt && known[i].head >= 0
+		               ? by_head(heads, known[i].head)
+		               : by_tier(tiers[known[i].tier], known[i].shift);
 		return true;
 	}
 	return false;

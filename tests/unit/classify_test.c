@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "routing/classify.h"
+#include "routing/model_quality.h"
 
 static struct sl_class
 classify(struct sl_slice text)
@@ -73,6 +74,40 @@ the_trainer_says_the_same(void **state)
 		cases++;
 	}
 	assert_true(cases > 50);
+	free(line);
+	fclose(file);
+	sl_arena_release(&arena);
+}
+
+/* Of models by name, each asked alone: the name leads to its head. */
+static void
+the_trainer_says_the_same_of_models(void **state)
+{
+	static const double tiers[SL_BUCKETS] = { 0, 0, 0 };
+	FILE *file = fopen("tests/vectors/classify/models.jsonl", "r");
+	size_t room = 0, cases = 0, models = 0;
+	char *line = NULL;
+	ssize_t len;
+	struct sl_arena arena;
+
+	(void)state;
+	assert_non_null(file);
+	sl_arena_init(&arena, 65536, 1 << 24);
+	for (; (len = getline(&line, &room, file)) > 0; cases++) {
+		struct sl_json expected = sl_json_parse(sl_slice_make(line, (size_t)len));
+		struct sl_json_iter it = sl_json_iter(sl_json_get(expected, "quality"));
+		struct sl_prompt prompt = { .text_count = 1, .turns = 1 };
+
+		assert_true(sl_json_string(sl_json_get(expected, "prompt"), &arena, &prompt.text[0]));
+		for (; sl_json_next(&it); models++) {
+			struct sl_model_heads_of heads = { .prompt = &prompt };
+			double quality = -1;
+
+			assert_true(sl_model_quality(it.key, tiers, &heads, &quality));
+			near("quality", quality, it.value);
+		}
+	}
+	assert_true(cases > 50 && models >= cases);
 	free(line);
 	fclose(file);
 	sl_arena_release(&arena);
@@ -234,6 +269,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_trainer_says_the_same),
+		cmocka_unit_test(the_trainer_says_the_same_of_models),
 		cmocka_unit_test(plain_cases_go_where_anybody_would_put_them),
 		cmocka_unit_test(what_it_cannot_judge_goes_to_the_default),
 		cmocka_unit_test(other_languages_go_to_the_default),

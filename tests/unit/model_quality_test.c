@@ -21,9 +21,9 @@ however_it_is_written(void **state)
 	double first, quality;
 
 	(void)state;
-	assert_true(sl_model_quality(sl_slice_str(same[0]), easy, &first));
+	assert_true(sl_model_quality(sl_slice_str(same[0]), easy, NULL, &first));
 	for (size_t i = 1; i < sizeof(same) / sizeof(same[0]); i++) {
-		assert_true(sl_model_quality(sl_slice_str(same[i]), easy, &quality));
+		assert_true(sl_model_quality(sl_slice_str(same[i]), easy, NULL, &quality));
 		assert_true(quality == first);
 	}
 }
@@ -36,7 +36,7 @@ unknown_ones_are_left_to_their_tier(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(unknown) / sizeof(unknown[0]); i++)
-		assert_false(sl_model_quality(sl_slice_str(unknown[i]), easy, &quality));
+		assert_false(sl_model_quality(sl_slice_str(unknown[i]), easy, NULL, &quality));
 	assert_true(quality == 0.123);
 }
 
@@ -46,11 +46,40 @@ worse_models_are_expected_to_do_worse(void **state)
 	double codegemma, llama, on_hard;
 
 	(void)state;
-	assert_true(sl_model_quality(SL_SLICE("codegemma-7b"), easy, &codegemma));
-	assert_true(sl_model_quality(SL_SLICE("llama-3.1-8b-instruct"), easy, &llama));
-	assert_true(sl_model_quality(SL_SLICE("llama-3.1-8b-instruct"), hard, &on_hard));
+	assert_true(sl_model_quality(SL_SLICE("codegemma-7b"), easy, NULL, &codegemma));
+	assert_true(sl_model_quality(SL_SLICE("llama-3.1-8b-instruct"), easy, NULL, &llama));
+	assert_true(sl_model_quality(SL_SLICE("llama-3.1-8b-instruct"), hard, NULL, &on_hard));
 	assert_true(codegemma < llama && on_hard < llama);
 	assert_true(codegemma > 0 && llama < 1);
+}
+
+/* One table is read for all models of a plan, and it tells prompts apart. */
+static void
+heads_are_read_once_for_a_prompt(void **state)
+{
+	const struct sl_prompt short_one = { .text = { SL_SLICE("What is the capital of Norway?") },
+		                             .text_count = 1 };
+	const struct sl_prompt puzzle = {
+		.text = { SL_SLICE("Q: There are 4 houses in a row, numbered 1 on the left to 4 on the "
+		                   "right. What is the number of the house where the baker lives?") },
+		.text_count = 1,
+	};
+	struct sl_model_heads_of heads = { .prompt = &short_one }, others = { .prompt = &puzzle };
+	double first, again, other, by_tier;
+
+	(void)state;
+	assert_true(sl_model_quality(SL_SLICE("llama-3.1-8b-instruct"), easy, &heads, &first));
+	assert_true(heads.read && first > 0 && first < 1);
+	heads.prompt = &puzzle;
+	assert_true(sl_model_quality(SL_SLICE("llama-3.1-8b-instruct"), easy, &heads, &again));
+	assert_true(again == first);
+	assert_true(sl_model_quality(SL_SLICE("llama-3.1-8b-instruct"), easy, &others, &other));
+	assert_true(other < first);
+	/* Who has no head goes by its tier. */
+	others.read = false;
+	assert_true(sl_model_quality(SL_SLICE("mixtral-8x7b-instruct"), easy, &others, &other));
+	assert_true(sl_model_quality(SL_SLICE("mixtral-8x7b-instruct"), easy, NULL, &by_tier));
+	assert_true(other == by_tier && !others.read);
 }
 
 int
@@ -60,6 +89,7 @@ main(void)
 		cmocka_unit_test(however_it_is_written),
 		cmocka_unit_test(unknown_ones_are_left_to_their_tier),
 		cmocka_unit_test(worse_models_are_expected_to_do_worse),
+		cmocka_unit_test(heads_are_read_once_for_a_prompt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
