@@ -156,7 +156,7 @@ throughput(size_t threads)
 int
 main(int argc, char **argv)
 {
-	static const size_t sizes[] = { 512, 8192, 32768, 131072 };
+	static const size_t sizes[] = { 512, 8192, 16384, 32768, 131072 };
 	size_t threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 2;
 	struct sl_money_audit audit;
 

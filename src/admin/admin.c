@@ -358,7 +358,7 @@ sl_admin_free(struct sl_admin *admin)
 		    SL_CONTAINER(admin->calls.next, struct admin_call, node);
 
 		sl_list_remove(&call->node);
-		sl_timer_clear(&call->timer);
+		sl_settled_cancel(&call->settled);
 		call->admin = NULL;
 	}
 	free(admin);

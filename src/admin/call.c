@@ -11,7 +11,7 @@
 #include "ledger/audit.h"
 #include "store/store.h"
 
-enum { SETTLE_STEP_MS = 5, SETTLE_STEPS = 100, HEADERS_MAX = 16 };
+enum { HEADERS_MAX = 16 };
 
 /* --- lifetime ---------------------------------------------------------------- */
 
@@ -26,7 +26,7 @@ admin_call_unref(struct admin_call *call)
 {
 	if (--call->refs > 0)
 		return;
-	sl_timer_clear(&call->timer);
+	sl_settled_cancel(&call->settled);
 	sl_list_remove(&call->node);
 	sl_key_unref(call->key);
 	free(call);
@@ -244,23 +244,18 @@ admin_answer_store(struct admin_call *call, enum sl_err err)
 /* --- waiting for records --------------------------------------------------------- */
 
 static void
-look_again(struct sl_timer *timer)
+settled(struct sl_settled *settled)
 {
-	struct admin_call *call = SL_CONTAINER(timer, struct admin_call, timer);
-	struct sl_telemetry *telemetry = call->admin->services.telemetry;
+	struct admin_call *call = SL_CONTAINER(settled, struct admin_call, settled);
 
-	if (telemetry && sl_telemetry_pending(telemetry) > 0 && call->waits++ < SETTLE_STEPS)
-		sl_timer_set(call->admin->loop, &call->timer, SETTLE_STEP_MS);
-	else
-		call->then(call);
+	call->then(call);
 }
 
 void
 admin_settled(struct admin_call *call, void (*then)(struct admin_call *call))
 {
 	call->then = then;
-	call->timer.on_due = look_again;
-	look_again(&call->timer);
+	sl_settled_wait(&call->settled, call->admin->services.telemetry, call->admin->loop, settled);
 }
 
 /* --- the audit log ---------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "ledger/key.h"
 #include "model/fault.h"
+#include "telemetry/settled.h"
 
 enum {
 	ADMIN_BODY_MAX = 1 << 20,      /* bytes of a request */
@@ -53,8 +54,7 @@ struct admin_call {
 	struct sl_key            *key;      /* of role KEY; a reference */
 	unsigned                  refs;
 	/* Waiting for records to become durable. */
-	struct sl_timer           timer;
-	unsigned                  waits;
+	struct sl_settled         settled;
 	void (*then)(struct admin_call *call);
 };
 

@@ -2,8 +2,9 @@
  *
  * From the record of the request and the ledger's rows of its attempts: usage by class,
  * the prices it was multiplied with, and what each try cost. Another key's request is as
- * unknown as one that never was. A request whose record a crash took is told from the
- * ledger alone: what was bought for the key is never unknown to it.
+ * unknown as one that never was. Where the record of a request says that it had one attempt
+ * and the ledger has no row of that, the record is the row. A request whose record was lost with
+ * the machine's power is told from the ledger alone.
  */
 #include <stdlib.h>
 
@@ -35,6 +36,7 @@ struct query {
 	struct sl_record_row   row; /* texts on the arena */
 	struct sl_arena        arena;
 	struct sl_attempt_row  attempts[ATTEMPTS_MAX];
+	struct sl_slice        targets[ATTEMPTS_MAX]; /* PROVIDER/MODEL, on the arena */
 	size_t                 attempt_count;
 };
 
@@ -127,6 +129,33 @@ find_attempts(struct sl_store_job *job, const struct sl_store_ops *ops, void *co
 	                                  query->found ? keep_attempt : keep_own_attempt, query);
 }
 
+struct naming {
+	struct query *query;
+	size_t        at;
+};
+
+static void
+keep_target(void *context, const struct sl_money_owner_row *row)
+{
+	struct naming *naming = context;
+
+	naming->query->targets[naming->at] = sl_arena_dup(&naming->query->arena, row->name);
+}
+
+static void
+name_targets(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct query *query = SL_CONTAINER(job, struct query, job);
+	struct naming naming = { .query = query };
+
+	for (; naming.at < query->attempt_count && job->err == SL_OK; naming.at++) {
+		job->err = ops->money->owner_get(conn, query->attempts[naming.at].target, keep_target,
+		                                 &naming);
+		if (job->err == SL_ENOTFOUND)
+			job->err = SL_OK;
+	}
+}
+
 static void
 run_query(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
@@ -142,6 +171,8 @@ run_query(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 		if (job->err == SL_OK)
 			make_record(query);
 	}
+	if (job->err == SL_OK)
+		name_targets(job, ops, conn);
 }
 
 /* --- on the loop ------------------------------------------------------------------ */
@@ -224,28 +255,68 @@ put_prices(struct sl_json_writer *w, const struct query *query)
 }
 
 static void
+put_amount(struct sl_json_writer *w, const char *name, int64_t nanousd)
+{
+	sl_json_key(w, name);
+	if (nanousd != SL_RECORD_NULL)
+		sl_json_put_nanousd(w, nanousd);
+	else
+		sl_json_put_null(w);
+}
+
+static void
+put_attempt(struct sl_json_writer *w, const struct sl_attempt_row *attempt,
+            struct sl_slice target)
+{
+	struct sl_slice provider = sl_slice_cut(&target, '/');
+
+	sl_json_obj(w);
+	sl_json_int(w, "attempt", attempt->attempt_no);
+	put_text(w, "provider", provider);
+	put_text(w, "model", target);
+	sl_json_str(w, "state",
+	            sl_slice_str(sl_attempt_state_name((enum sl_attempt_state)attempt->state)));
+	put_amount(w, "held_usd", attempt->held);
+	put_amount(w, "charged_usd", attempt->charged);
+	put_amount(w, "cost_usd", attempt->charged + attempt->overrun);
+	sl_json_str(w, "usage_source",
+	            sl_slice_str(sl_usage_source_name((enum sl_usage_source)attempt->usage_source)));
+	sl_json_int(w, "input_tokens", attempt->input_tokens);
+	sl_json_int(w, "output_tokens", attempt->output_tokens);
+	put_time(w, "begin_at", attempt->begin_wall_ms);
+	put_time(w, "end_at", attempt->end_wall_ms);
+	sl_json_obj_end(w);
+}
+
+/* The only one of its request: the record tells of it. */
+static void
+put_only_attempt(struct sl_json_writer *w, const struct sl_record_row *row)
+{
+	sl_json_obj(w);
+	sl_json_int(w, "attempt", 1);
+	put_text(w, "provider", row->provider);
+	put_text(w, "model", row->model_served);
+	sl_json_str(w, "state", row->usage_source.len ? SL_SLICE("settled") : SL_SLICE("released"));
+	put_amount(w, "held_usd", SL_RECORD_NULL);
+	put_amount(w, "charged_usd", SL_RECORD_NULL);
+	put_amount(w, "cost_usd", row->cost_nanousd);
+	sl_json_str(w, "usage_source", row->usage_source.len ? row->usage_source : SL_SLICE("none"));
+	put_int(w, "input_tokens", row->usage[SL_USAGE_INPUT]);
+	put_int(w, "output_tokens", row->usage[SL_USAGE_OUTPUT]);
+	put_time(w, "begin_at", row->begin_wall_ms);
+	put_time(w, "end_at", row->end_wall_ms);
+	sl_json_obj_end(w);
+}
+
+static void
 put_attempts(struct sl_json_writer *w, const struct query *query)
 {
 	sl_json_key(w, "attempts");
 	sl_json_arr(w);
-	for (size_t i = 0; i < query->attempt_count; i++) {
-		const struct sl_attempt_row *attempt = &query->attempts[i];
-
-		sl_json_obj(w);
-		sl_json_int(w, "attempt", attempt->attempt_no);
-		sl_json_str(w, "state",
-		            sl_slice_str(sl_attempt_state_name((enum sl_attempt_state)attempt->state)));
-		sl_json_usd(w, "held_usd", attempt->held);
-		sl_json_usd(w, "charged_usd", attempt->charged);
-		sl_json_str(w, "usage_source",
-		            sl_slice_str(sl_usage_source_name(
-		                (enum sl_usage_source)attempt->usage_source)));
-		sl_json_int(w, "input_tokens", attempt->input_tokens);
-		sl_json_int(w, "output_tokens", attempt->output_tokens);
-		put_time(w, "begin_at", attempt->begin_wall_ms);
-		put_time(w, "end_at", attempt->end_wall_ms);
-		sl_json_obj_end(w);
-	}
+	for (size_t i = 0; i < query->attempt_count; i++)
+		put_attempt(w, &query->attempts[i], query->targets[i]);
+	if (query->attempt_count == 0 && query->row.attempts == 1)
+		put_only_attempt(w, &query->row);
 	sl_json_arr_end(w);
 }
 
@@ -279,11 +350,7 @@ answer(const struct query *query)
 		sl_json_put_null(&w);
 	put_usage(&w, row);
 	put_prices(&w, query);
-	sl_json_key(&w, "cost_usd");
-	if (row->cost_nanousd != SL_RECORD_NULL)
-		sl_json_put_nanousd(&w, row->cost_nanousd);
-	else
-		sl_json_put_null(&w);
+	put_amount(&w, "cost_usd", row->cost_nanousd);
 	sl_json_bool(&w, "unpriced", row->unpriced == 1);
 	sl_json_int(&w, "attempt_count", row->attempts);
 	put_attempts(&w, query);

@@ -383,7 +383,8 @@ start(struct sl_app *app, struct sl_buf *reason)
 		                                  .access_log = config->access_log,
 		                                  .version = SL_VERSION,
 		                                  .queue_bytes =
-		                                      config->limits.record_queue_bytes };
+		                                      config->limits.record_queue_bytes,
+		                                  .spool = app->spool };
 	app->telemetry = sl_telemetry_new(&telemetry, app->store);
 	if (!app->telemetry) {
 		sl_buf_append_str(reason, "out of memory\n");
@@ -490,9 +491,7 @@ stop(struct sl_app *app)
 			pthread_join(app->workers[i].thread, NULL);
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_close(&app->workers[i]);
-	if (app->telemetry)
-		sl_telemetry_free(app->telemetry);
-	sl_app_close_money(app);
+	sl_app_close_money(app, sl_telemetry_free(app->telemetry));
 	sl_store_free(app->store);
 	sl_answers_free(app->answers);
 	if (app->keyring)

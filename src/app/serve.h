@@ -75,6 +75,8 @@ struct sl_app {
 	struct sl_money        *money;
 	struct sl_answers      *answers;
 	const char             *ring_path; /* of its journal */
+	struct sl_spool        *spool;     /* of records, and its file: */
+	const char             *spool_path;
 	struct sl_keyring      *keyring;
 	struct sl_tenants      *tenants;
 	struct sl_alerts       *alerts;
@@ -110,8 +112,9 @@ int sl_serve_run(const struct sl_serve_options *options);
 
 /* Opens the ledger and recovers what a crash left. False: reason tells the operator. */
 bool sl_app_open_money(struct sl_app *app, struct sl_buf *reason);
-/* After the connections, before the store. */
-void sl_app_close_money(struct sl_app *app);
+/* After the connections and the telemetry, before the store. */
+/* recorded: every record is in the store. */
+void sl_app_close_money(struct sl_app *app, bool recorded);
 
 /* Whether every address of the configuration is free. All are asked before one is
  * taken, because 0.0.0.0 and [::] overlap. False: reason tells the operator. */

@@ -22,6 +22,7 @@
 #include "base/text.h"
 #include "ledger/answers.h"
 #include "ledger/money.h"
+#include "telemetry/spool.h"
 
 enum { PATH_SIZE = 4096, RING_SLOTS_MIN = 32768, RING_SLOTS_MAX = 1 << 20 };
 
@@ -92,6 +93,30 @@ durability_of(const struct sl_config *config)
 	return sl_slice_is(config->durability, "relaxed") ? SL_DURABLE_RELAXED : SL_DURABLE_LEASE;
 }
 
+/* Records that are not stored yet lie beside the ring. What a killed process left there comes
+ * before the ledger's recovery, which makes records of what is missing then. */
+static bool
+open_spool(struct sl_app *app, const struct sl_config *config, struct sl_buf *reason)
+{
+	struct sl_spool_recovery recovery;
+	const char *why;
+
+	app->spool_path = sl_arena_strdup(&app->arena, sl_arena_printf(&app->arena, "%s-records",
+	                                                               app->ring_path));
+	if (!app->spool_path) {
+		sl_buf_append_str(reason, "out of memory\n");
+		return false;
+	}
+	app->spool = sl_spool_open(app->spool_path, config->limits.record_queue_bytes, app->store,
+	                           &recovery, &why);
+	if (!app->spool)
+		sl_buf_printf(reason, "store: %s\n", why);
+	else if (recovery.found > 0)
+		sl_log(SL_LOG_INFO, "records were recovered", SL_LOG_I("found", recovery.found),
+		       SL_LOG_I("stored", recovery.stored));
+	return app->spool != NULL;
+}
+
 bool
 sl_app_open_money(struct sl_app *app, struct sl_buf *reason)
 {
@@ -116,6 +141,8 @@ sl_app_open_money(struct sl_app *app, struct sl_buf *reason)
 		return false;
 	}
 	app->ring_path = options.ring_path;
+	if (!open_spool(app, config, reason))
+		return false;
 	app->money = sl_money_open(app->store, &options, &recovery, &why);
 	if (!app->money) {
 		sl_buf_printf(reason, "ledger: %s\n", why);
@@ -137,11 +164,15 @@ sl_app_open_money(struct sl_app *app, struct sl_buf *reason)
 }
 
 void
-sl_app_close_money(struct sl_app *app)
+sl_app_close_money(struct sl_app *app, bool recorded)
 {
 	sl_answers_leave_money(app->answers);
 	/* Memory that nobody needs until the next start. */
 	if (app->money && sl_money_close(app->money))
 		(void)unlink(app->ring_path);
 	app->money = NULL;
+	if (app->spool && recorded)
+		(void)unlink(app->spool_path);
+	sl_spool_free(app->spool);
+	app->spool = NULL;
 }

@@ -445,7 +445,9 @@ begin(struct sl_money *money, const struct sl_money_request *request, struct sl_
 	hold->slip = NULL;
 	hold->record.amount = request->amount;
 	hold->record.wall_ms = request->now_wall_ms;
-	hold->record.attempt_no = request->attempt_no;
+	hold->record.attempt = request->target << MONEY_ATTEMPT_BITS |
+	                       (request->attempt_no < MONEY_ATTEMPT_MAX ? request->attempt_no
+	                                                                : MONEY_ATTEMPT_MAX);
 	hold->record.price_version = request->price_version;
 	memcpy(hold->record.request, request->request_id, sizeof(hold->record.request));
 	hold->progress = 0;
@@ -597,13 +599,34 @@ finish(struct sl_hold *hold, int64_t charged, bool on_slip)
 	give_token(hold);
 }
 
-void
+/* A slip's attempt gets records of its own; settlement NULL: it is released. False: there is
+ * no room, and it ends among its likes. */
+static bool
+leave_slip(struct sl_hold *hold, const struct sl_money_settlement *settlement,
+           int64_t released_wall_ms)
+{
+	struct sl_money *money = hold->money;
+
+	if (!money_room(money, 2))
+		return false;
+	/* Until the second is written the slip alone counts. */
+	money_slip_ends(hold, settlement, sl_journal_appended(money->journal) + 2);
+	record_hold(money, hold);
+	if (settlement)
+		record_settle(hold, settlement);
+	else
+		record_mark(hold, MONEY_RELEASE, 0, released_wall_ms);
+	return true;
+}
+
+uint32_t
 sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement)
 {
 	struct sl_money *money = hold->money;
 	struct sl_money_settlement with = *settlement;
 	bool on_slip = hold->slip != NULL;
 	int64_t held, charged, over;
+	uint32_t mark = 0;
 
 	assert(with.cost >= 0);
 	/* A provider that reports nonsense cannot break the sums. */
@@ -616,9 +639,15 @@ sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settleme
 	held = hold->record.amount;
 	charged = hold->unlimited || with.cost < held ? with.cost : held;
 	over = with.cost - charged;
-	if (on_slip) {
-		money_slip_settle(hold, &with);
+	if (on_slip && with.own_row && leave_slip(hold, &with, 0)) {
+		mark = money_slip_mark(hold, with.mark);
+	} else if (on_slip) {
+		mark = money_slip_settle(hold, &with);
 	} else {
+		if (with.mark)
+			mark = money_mark_take(hold, &with,
+			                       sl_journal_appended(money->journal) +
+			                           (hold->recorded ? 1 : 2));
 		if (!hold->recorded)
 			record_hold(money, hold);
 		record_settle(hold, &with);
@@ -630,6 +659,7 @@ sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settleme
 		sl_log(SL_LOG_ERROR, "an attempt cost more than the bound that was held; the operator "
 		                     "bears the rest", SL_LOG_I("held_nanousd", held),
 		       SL_LOG_I("overrun_nanousd", over));
+	return mark;
 }
 
 void
@@ -640,6 +670,9 @@ sl_money_release(struct sl_hold *hold, int64_t now_wall_ms)
 
 	pthread_mutex_lock(&money->lock);
 	assert(hold->state != HOLD_FREE);
+	/* What was sent and not served has a row, as others follow it. */
+	if (on_slip && hold->state == HOLD_DISPATCHED)
+		(void)leave_slip(hold, NULL, now_wall_ms);
 	if (on_slip)
 		money_slip_release(hold);
 	else if (hold->recorded)

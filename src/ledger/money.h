@@ -39,7 +39,8 @@ struct sl_hold;  /* owner: whoever holds; one loop */
 	X(TEAM, "team")                                                               \
 	X(WORKSPACE, "workspace")                                                     \
 	X(END_USER, "end_user")                                                       \
-	X(STACK, "stack")
+	X(STACK, "stack")                                                             \
+	X(TARGET, "target") /* where attempts go; no request's scope */
 enum sl_scope_kind {
 #define SL_SCOPE_ENUM(id, name) SL_SCOPE_##id,
 	SL_SCOPE_KINDS(SL_SCOPE_ENUM)
@@ -99,6 +100,7 @@ struct sl_money_request {
 	unsigned char          request_id[16]; /* a label of the row, ours */
 	uint32_t               attempt_no;
 	uint32_t               price_version;  /* 20260702: date of the price list */
+	uint32_t               target;         /* of sl_money_target; 0: not known */
 	/* Nothing limits any of the scopes: amount is held where it is known (0: it is not),
 	 * but whatever it costs is charged, and many share a row (money_slip.c). */
 	bool                   unlimited;
@@ -142,14 +144,20 @@ void sl_money_dispatched(struct sl_hold *hold, int64_t floor);
 /* What it costs so far, about once a second. Left out when the ring is short of room. */
 void sl_money_progress(struct sl_hold *hold, int64_t cost);
 /* The end, with its cost. What exceeds the hold goes to the operator's overrun book and
- * the log. The token is gone. */
+ * the log. The token is gone. Returned is the mark that was asked for, 0 if there is no room
+ * for one: a crash before it is unmarked has taken the request's record, if none is found. */
 struct sl_money_settlement {
 	int64_t              cost;
 	int64_t              now_wall_ms;
 	enum sl_usage_source source;
 	int64_t              input_tokens, output_tokens;
+	bool                 own_row; /* the request has other attempts, or may have */
+	bool                 mark;    /* a record of the request is to come */
 };
-void sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement);
+uint32_t sl_money_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement);
+/* The record of its request is where a crash does not take it, or another mark of the
+ * request stands. Any thread; 0 is fine. */
+void sl_money_unmark(struct sl_money *money, uint32_t mark);
 /* Nothing was bought. The token is gone; ready() is not called any more. */
 void sl_money_release(struct sl_hold *hold, int64_t now_wall_ms);
 /* The claim needs no memory any more: its answer is stored, or the name is free. Left out
@@ -167,6 +175,10 @@ struct sl_money_standing {
 void sl_money_standing(struct sl_money *money, enum sl_scope_kind kind, struct sl_slice name,
                        const struct sl_zone *zone, int64_t now_wall_ms,
                        struct sl_money_standing *out);
+/* The number of a provider and its model in the rows of attempts; model may be empty. Does
+ * not change while the store lives. 0: there is no room. */
+uint32_t sl_money_target(struct sl_money *money, struct sl_slice provider,
+                         struct sl_slice model);
 /* Its number in the rows of attempts; 0: it never spent. */
 uint32_t sl_money_owner(struct sl_money *money, enum sl_scope_kind kind, struct sl_slice name);
 struct sl_money_totals {
@@ -228,6 +240,7 @@ struct sl_money_options {
 struct sl_money_recovery {
 	uint64_t replayed, released, settled;
 	uint64_t found; /* slips: attempts that no record tells of */
+	uint64_t records; /* of requests, that the crash took and that were written anew */
 	int64_t  charged;
 	uint64_t took_us;
 };

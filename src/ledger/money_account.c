@@ -238,6 +238,31 @@ sl_money_standing(struct sl_money *money, enum sl_scope_kind kind, struct sl_sli
 }
 
 uint32_t
+sl_money_target(struct sl_money *money, struct sl_slice provider, struct sl_slice model)
+{
+	char name[SL_SCOPE_NAME_MAX];
+	struct account *account;
+	uint32_t number = 0;
+	size_t size = 0;
+
+	provider = sl_slice_upto(provider, sizeof(name) / 2);
+	model = sl_slice_upto(model, sizeof(name) - provider.len - 1);
+	memcpy(name, provider.ptr, provider.len);
+	size = provider.len;
+	name[size++] = '/';
+	if (model.len > 0)
+		memcpy(name + size, model.ptr, model.len);
+	size += model.len;
+	pthread_mutex_lock(&money->lock);
+	if (!money->failed && money_room(money, 2)) {
+		account = money_account(money, SL_SCOPE_TARGET, sl_slice_make(name, size));
+		number = account ? account->number : 0;
+	}
+	pthread_mutex_unlock(&money->lock);
+	return number;
+}
+
+uint32_t
 sl_money_owner(struct sl_money *money, enum sl_scope_kind kind, struct sl_slice name)
 {
 	const struct account *account;

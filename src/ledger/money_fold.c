@@ -31,6 +31,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "ledger/money_book.h"
+#include "ledger/money_lost.h"
 #include "ledger/money_record.h"
 
 enum { BUCKETS = 8192, SUM_BUCKETS = 256, NAME_SIZE = SL_SCOPE_NAME_MAX };
@@ -63,6 +64,7 @@ struct sl_money_fold {
 	struct spent        *first_spent;
 	struct settled      *settled[SUM_BUCKETS];
 	struct money_books   books;
+	struct money_lost   *lost;     /* while a crash is cleaned up after: what ends */
 	bool                 loaded;   /* open attempts are those of the store */
 	uint64_t             folded;   /* as of the last run, if the store kept it */
 	char                 name[NAME_SIZE]; /* of an owner whose record goes on */
@@ -358,6 +360,8 @@ end_attempt(struct sl_money_fold *fold, struct open_attempt **slot, enum sl_atte
 		                                                       ? "release" : "settle");
 	if (err == SL_OK)
 		err = add_spent(fold, row, row->charged);
+	if (err == SL_OK && fold->lost)
+		err = money_lost_add(fold->lost, row);
 	if (err == SL_OK) {
 		*slot = attempt->next;
 		sl_list_remove(&attempt->changed);
@@ -390,7 +394,8 @@ new_attempt(const struct money_hold *hold, uint8_t scope_count)
 	memcpy(row->id, hold->id, sizeof(row->id));
 	memcpy(row->request, hold->request, sizeof(row->request));
 	put_scopes(row, hold->owner, hold->day, &hold->fifth);
-	row->attempt_no = hold->attempt_no;
+	row->attempt_no = hold->attempt & MONEY_ATTEMPT_MAX;
+	row->target = hold->attempt >> MONEY_ATTEMPT_BITS;
 	row->price_version = hold->price_version;
 	row->scope_count = scope_count;
 	row->held = hold->amount;
@@ -690,6 +695,41 @@ cost_by_policy(const struct sl_attempt_row *row)
 	}
 }
 
+/* What a slip says of its attempt. */
+static void
+read_slip(const struct money_slip *slip, int64_t now_wall_ms, struct sl_attempt_row *row)
+{
+	row->policy = SL_UNKNOWN_COUNTED;
+	row->progress = slip->cost;
+	row->end_wall_ms = now_wall_ms;
+	if (slip->state == SLIP_SETTLED || slip->state == SLIP_MARK) {
+		row->usage_source = slip->source;
+		row->input_tokens = slip->input_tokens;
+		row->output_tokens = slip->output_tokens;
+		row->end_wall_ms = slip->hold.wall_ms + slip->took_ms;
+	} else if (slip->state == SLIP_DISPATCHED) {
+		row->usage_source = SL_USAGE_PARTIAL;
+	}
+}
+
+/* The attempt is in the store, but its request may have no record. */
+static enum sl_err
+take_mark(struct sl_money_fold *fold, const struct money_slip *slip,
+          const struct sl_money_left *left)
+{
+	struct open_attempt *attempt = new_attempt(&slip->hold, slip->scope_count);
+	enum sl_err err;
+
+	if (!attempt)
+		return SL_ENOMEM;
+	read_slip(slip, left->now_wall_ms, &attempt->row);
+	attempt->row.state = SL_ATTEMPT_SETTLED;
+	attempt->row.charged = slip->cost; /* with what went over the hold */
+	err = money_lost_add(fold->lost, &attempt->row);
+	free(attempt);
+	return err;
+}
+
 /* What a slip says has happened, unless a record with it was written. */
 static enum sl_err
 take_slip(struct sl_money_fold *fold, const struct money_slip *slip,
@@ -699,52 +739,48 @@ take_slip(struct sl_money_fold *fold, const struct money_slip *slip,
 		[SLIP_HELD] = SL_ATTEMPT_RELEASED, [SLIP_DISPATCHED] = SL_ATTEMPT_UNKNOWN_SETTLED,
 		[SLIP_SETTLED] = SL_ATTEMPT_SETTLED,
 	};
+	bool recorded = slip->seq > 0 && slip->seq <= left->last_seq;
 	struct open_attempt **slot, *attempt;
-	int64_t end_wall_ms = left->now_wall_ms;
 	enum sl_err err;
 
-	if (slip->state == SLIP_FREE || slip->state > SLIP_SETTLED ||
-	    (slip->seq > 0 && slip->seq <= left->last_seq))
+	if (slip->state == SLIP_FREE || slip->state > SLIP_MARK)
+		return SL_OK;
+	if (recorded && slip->state != SLIP_HELD)
+		return take_mark(fold, slip, left);
+	/* The first of its two records may be there, or that of an attempt that has others. */
+	if (recorded || slip->state == SLIP_MARK)
 		return SL_OK;
 	slot = slot_of(fold, slip->hold.id);
-	attempt = *slot ? NULL : new_attempt(&slip->hold, slip->scope_count);
-	if (!attempt)
-		return *slot ? SL_EDUPLICATE : SL_ENOMEM;
-	attempt->row.policy = SL_UNKNOWN_COUNTED;
-	attempt->row.progress = slip->cost;
-	if (slip->state == SLIP_SETTLED) {
-		attempt->row.usage_source = slip->source;
-		attempt->row.input_tokens = slip->input_tokens;
-		attempt->row.output_tokens = slip->output_tokens;
-		end_wall_ms = slip->hold.wall_ms + slip->took_ms;
-	} else if (slip->state == SLIP_DISPATCHED) {
-		attempt->row.usage_source = SL_USAGE_PARTIAL;
+	if (!*slot) {
+		*slot = new_attempt(&slip->hold, slip->scope_count);
+		if (!*slot)
+			return SL_ENOMEM;
 	}
+	attempt = *slot;
+	read_slip(slip, left->now_wall_ms, &attempt->row);
 	recovery->found++;
 	recovery->released += slip->state == SLIP_HELD;
 	if (slip->state == SLIP_DISPATCHED) {
 		recovery->settled++;
 		recovery->charged += slip->cost;
 	}
-	*slot = attempt;
 	err = end_attempt(fold, slot, states[slip->state],
-	                  slip->state == SLIP_HELD ? 0 : slip->cost, end_wall_ms);
+	                  slip->state == SLIP_HELD ? 0 : slip->cost, attempt->row.end_wall_ms);
 	if (err != SL_EEXIST)
 		return err;
 	/* A board older than the store, as a copy of the machine's memory may be. */
 	*slot = attempt->next;
+	sl_list_remove(&attempt->changed);
 	free(attempt);
 	return SL_OK;
 }
 
-enum sl_err
-sl_money_fold_resolve(struct sl_money_fold *fold, const struct sl_store_ops *ops, void *conn,
-                      const struct sl_money_left *left, struct sl_money_recovery *recovery)
+static enum sl_err
+end_open(struct sl_money_fold *fold, const struct sl_money_left *left,
+         struct sl_money_recovery *recovery)
 {
-	enum sl_err err = load(fold, ops, conn);
+	enum sl_err err = SL_OK;
 
-	for (size_t i = 0; i < left->slip_count && err == SL_OK; i++)
-		err = take_slip(fold, &left->slips[i], left, recovery);
 	for (size_t i = 0; i < BUCKETS && err == SL_OK; i++) {
 		while (fold->attempts[i] && err == SL_OK) {
 			struct open_attempt **slot = &fold->attempts[i];
@@ -762,7 +798,27 @@ sl_money_fold_resolve(struct sl_money_fold *fold, const struct sl_store_ops *ops
 			                  left->now_wall_ms);
 		}
 	}
-	return ended(fold, err);
+	return err;
+}
+
+enum sl_err
+sl_money_fold_resolve(struct sl_money_fold *fold, const struct sl_store_ops *ops, void *conn,
+                      const struct sl_money_left *left, struct sl_money_recovery *recovery)
+{
+	struct money_lost lost = { 0 };
+	enum sl_err err = load(fold, ops, conn);
+
+	fold->lost = &lost;
+	for (size_t i = 0; i < left->slip_count && err == SL_OK; i++)
+		err = take_slip(fold, &left->slips[i], left, recovery);
+	if (err == SL_OK)
+		err = end_open(fold, left, recovery);
+	fold->lost = NULL;
+	err = ended(fold, err);
+	if (err == SL_OK)
+		err = money_lost_record(&lost, ops, conn, &recovery->records);
+	money_lost_release(&lost);
+	return err;
 }
 
 enum sl_err

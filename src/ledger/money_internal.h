@@ -139,7 +139,17 @@ bool money_room(const struct sl_money *money, size_t records);
 bool money_slip_take(struct sl_hold *hold); /* false: none is free */
 void money_slip_dispatched(struct sl_hold *hold);
 void money_slip_progress(struct sl_hold *hold);
-void money_slip_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement);
+/* Its end, whose record of its own will be that of the sequence; settlement NULL: released. */
+void money_slip_ends(struct sl_hold *hold, const struct sl_money_settlement *settlement,
+                     uint64_t seq);
+/* They return marks. */
+uint32_t money_slip_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement);
+/* Behind money_slip_ends and the records. */
+uint32_t money_slip_mark(struct sl_hold *hold, bool wanted);
+/* For an attempt without a slip whose end will be the record of the sequence; 0: none is
+ * free. */
+uint32_t money_mark_take(struct sl_hold *hold, const struct sl_money_settlement *settlement,
+                         uint64_t seq);
 void money_slip_release(struct sl_hold *hold);
 /* Without it: settled ones become records when it is time, or all, as far as there is
  * room. */

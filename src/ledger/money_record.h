@@ -14,7 +14,8 @@
  *
  * A slip is an attempt that nothing limits, in place and without a checksum: only the
  * death of the process can interrupt its writing, and that keeps the order of what was
- * written. Its state is written last.
+ * written. Its state is written last. A mark is a slip of an attempt whose end is in a
+ * record while its request's is not told yet.
  */
 #ifndef SL_LEDGER_MONEY_RECORD_H
 #define SL_LEDGER_MONEY_RECORD_H
@@ -57,9 +58,11 @@ struct money_hold { /* small: scopes, policy, flags */
 	int64_t       amount, wall_ms;
 	uint32_t      owner[MONEY_SCOPES_FIRST];
 	int32_t       day[MONEY_SCOPES_FIRST];
-	uint32_t      attempt_no, price_version;
+	uint32_t      attempt, price_version; /* attempt: see below */
 	struct money_place fifth;
 };
+/* Its number within the request, and above these bits the number of its target. */
+enum { MONEY_ATTEMPT_BITS = 8, MONEY_ATTEMPT_MAX = (1 << MONEY_ATTEMPT_BITS) - 1 };
 
 struct money_mark { /* DISPATCHED, PROGRESS, RELEASE */
 	unsigned char id[SL_ATTEMPT_ID_SIZE];
@@ -90,14 +93,15 @@ struct money_claim {
 	int64_t       expires_wall_ms;
 };
 
-enum money_slip_state { SLIP_FREE, SLIP_HELD, SLIP_DISPATCHED, SLIP_SETTLED };
+enum money_slip_state { SLIP_FREE, SLIP_HELD, SLIP_DISPATCHED, SLIP_SETTLED, SLIP_MARK };
 struct money_slip {
 	struct money_hold hold;
 	int64_t  cost; /* so far, then at last */
 	uint32_t input_tokens, output_tokens;
 	uint64_t seq;  /* of the SPENT record with it, if that record is there; 0: none yet */
 	uint32_t took_ms;
-	uint8_t  state, scope_count, source, unused;
+	uint8_t  state, scope_count, source;
+	uint8_t  unmarked; /* 1: the request's record is told */
 };
 _Static_assert(sizeof(struct money_slip) == 128, "slip size");
 

@@ -3,16 +3,20 @@
  * Such an attempt has no bound to keep, but it must not be lost either. Its slip lies on
  * the journal's board, memory that outlives the process, and is written in place:
  *
- *   FREE --take--> HELD --dispatched--> DISPATCHED --settle--> SETTLED
- *    ^ ^             '---- release ----'                          |
- *    | '-------------------'                                      |
- *    '--- log thread, ten times a second: SPENT record for many --'
+ *   FREE --take--> HELD --dispatched--> DISPATCHED --settle--> SETTLED --own row--> MARK
+ *    ^ ^             '---- release ----'                          |                   |
+ *    | '-------------------'                                      |                   |
+ *    '--- log thread, ten times a second: SPENT record for many --'-------------------'
  *
  * So an attempt costs its loop a few stores and no record of its own; the store sees one
  * row for a batch. After a crash every slip that is not FREE is an attempt that the store
  * does not know (money_fold.c): HELD was not bought, DISPATCHED costs what its slip says,
  * and SETTLED counts unless the record with it was written. Which that would be is noted
  * on the slip before; its sequence is taken under the lock.
+ *
+ * Neither is given back before its request's record lies where a crash does not take it
+ * (sl_money_unmark): what is found here and has no record gets one. Attempts that have
+ * records from their beginning leave a MARK at their end for the same reason.
  *
  * The board's epoch says whose slips these are; the transaction that resolves them notes
  * it, so that a crash before they were wiped does not resolve them twice.
@@ -62,8 +66,9 @@ use_another(struct money_board *board)
 	return index;
 }
 
-bool
-money_slip_take(struct sl_hold *hold)
+/* NULL: none is free. */
+static struct money_slip *
+take_slip(struct sl_hold *hold)
 {
 	struct money_slips *slips = &hold->money->slips;
 	struct money_slip *slip;
@@ -74,15 +79,23 @@ money_slip_take(struct sl_hold *hold)
 	else if (slips->board->used < MONEY_SLIPS)
 		index = use_another(slips->board);
 	else
-		return false;
+		return NULL;
 	slip = &slips->board->slips[index];
 	slip->hold = hold->record;
 	slip->cost = 0;
 	slip->seq = 0;
+	slip->unmarked = 0;
 	slip->scope_count = hold->scope_count;
-	set_slip(slip, SLIP_HELD);
-	hold->slip = slip;
-	return true;
+	return slip;
+}
+
+bool
+money_slip_take(struct sl_hold *hold)
+{
+	hold->slip = take_slip(hold);
+	if (hold->slip)
+		set_slip(hold->slip, SLIP_HELD);
+	return hold->slip != NULL;
 }
 
 void
@@ -126,26 +139,93 @@ in_32_bits(int64_t number)
 	return number < 0 ? 0 : number > UINT32_MAX ? UINT32_MAX : (uint32_t)number;
 }
 
-void
-money_slip_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement)
+/* Its slips go on waiting. Under the lock. */
+static void
+wait_again(struct money_slips *slips, uint32_t first, uint32_t last, size_t count)
 {
-	struct money_slips *slips = &hold->money->slips;
-	struct money_slip *slip = hold->slip;
-	uint32_t index = index_of(hold);
+	slips->next[last] = slips->settled;
+	slips->settled = first;
+	slips->settled_count += count;
+}
 
+static void
+write_end(struct money_slip *slip, const struct sl_money_settlement *settlement)
+{
 	slip->cost = settlement->cost;
 	slip->input_tokens = in_32_bits(settlement->input_tokens);
 	slip->output_tokens = in_32_bits(settlement->output_tokens);
 	slip->source = (uint8_t)settlement->source;
 	slip->took_ms = in_32_bits(settlement->now_wall_ms - slip->hold.wall_ms);
-	set_slip(slip, SLIP_SETTLED);
-	hold->slip = NULL;
-	slips->next[index] = slips->settled;
-	slips->settled = index;
-	slips->unrecorded++;
+}
+
+/* It waits for the log thread from now on. */
+static uint32_t
+settled(struct sl_money *money, struct money_slip *slip)
+{
+	struct money_slips *slips = &money->slips;
+	uint32_t index = (uint32_t)(slip - slips->board->slips);
+
+	wait_again(slips, index, index, 0);
 	/* Whoever comes next finds the thread awake. */
 	if (slips->settled_count++ == 0)
-		sl_journal_nudge(hold->money->journal);
+		sl_journal_nudge(money->journal);
+	return index + 1;
+}
+
+uint32_t
+money_slip_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement)
+{
+	struct money_slip *slip = hold->slip;
+
+	write_end(slip, settlement);
+	slip->unmarked = !settlement->mark;
+	set_slip(slip, SLIP_SETTLED);
+	hold->slip = NULL;
+	hold->money->slips.unrecorded++;
+	return settled(hold->money, slip);
+}
+
+void
+money_slip_ends(struct sl_hold *hold, const struct sl_money_settlement *settlement, uint64_t seq)
+{
+	hold->slip->seq = seq;
+	if (settlement)
+		write_end(hold->slip, settlement);
+	set_slip(hold->slip, settlement ? SLIP_SETTLED : SLIP_HELD);
+}
+
+uint32_t
+money_slip_mark(struct sl_hold *hold, bool wanted)
+{
+	struct money_slip *slip = hold->slip;
+
+	if (!wanted) {
+		money_slip_release(hold);
+		return 0;
+	}
+	set_slip(slip, SLIP_MARK);
+	hold->slip = NULL;
+	return settled(hold->money, slip);
+}
+
+uint32_t
+money_mark_take(struct sl_hold *hold, const struct sl_money_settlement *settlement, uint64_t seq)
+{
+	struct money_slip *slip = take_slip(hold);
+
+	if (!slip)
+		return 0;
+	slip->seq = seq;
+	write_end(slip, settlement);
+	set_slip(slip, SLIP_MARK);
+	return settled(hold->money, slip);
+}
+
+void
+sl_money_unmark(struct sl_money *money, uint32_t mark)
+{
+	if (mark > 0) /* the slip is the mark's until then */
+		__atomic_store_n(&money->slips.board->slips[mark - 1].unmarked, 1, __ATOMIC_RELEASE);
 }
 
 /* --- many: the log thread, and the closing one ---------------------------------------- */
@@ -183,9 +263,7 @@ write_tally(struct sl_money *money, struct tally *tally)
 	memcpy(record.body, &tally->spent, sizeof(tally->spent));
 	pthread_mutex_lock(&money->lock);
 	if (!money_room(money, 1)) {
-		slips->next[tally->last] = slips->settled;
-		slips->settled = tally->first;
-		slips->settled_count += tally->spent.count;
+		wait_again(slips, tally->first, tally->last, tally->spent.count);
 	} else {
 		seq = sl_journal_appended(money->journal) + 1;
 		for (uint32_t i = tally->first; i != NONE; i = slips->next[i])
@@ -253,6 +331,22 @@ take_settled(struct sl_money *money, bool all, uint64_t now_ns)
 	return first;
 }
 
+static void
+put_back(struct sl_money *money, uint32_t index, bool done)
+{
+	struct money_slips *slips = &money->slips;
+
+	pthread_mutex_lock(&money->lock);
+	if (done) {
+		set_slip(&slips->board->slips[index], SLIP_FREE);
+		give_back(slips, index);
+	} else {
+		wait_again(slips, index, index, 1);
+		sl_journal_nudge(money->journal); /* not to sleep on it */
+	}
+	pthread_mutex_unlock(&money->lock);
+}
+
 void
 money_slips_gather(struct sl_money *money, bool all)
 {
@@ -265,8 +359,15 @@ money_slips_gather(struct sl_money *money, bool all)
 		tallies[i].spent.count = 0;
 	while (at != NONE) {
 		uint32_t next = money->slips.next[at];
+		struct money_slip *slip = &money->slips.board->slips[at];
 
-		add(money, &tallies[money->slips.board->slips[at].hold.owner[0] % TALLIES], at);
+		/* At the end there is nobody who could. */
+		if (!all && !__atomic_load_n(&slip->unmarked, __ATOMIC_ACQUIRE))
+			put_back(money, at, false);
+		else if (slip->state == SLIP_MARK)
+			put_back(money, at, true);
+		else
+			add(money, &tallies[slip->hold.owner[0] % TALLIES], at);
 		at = next;
 	}
 	for (size_t i = 0; i < TALLIES; i++)

@@ -433,6 +433,7 @@ write_record(struct sl_ask *ask)
 	}
 	(ask->rowless ? sl_telemetry_finish_rowless : sl_telemetry_finish)(
 	    gateway->services.telemetry, sl_loop_index(gateway->loop), &record);
+	sl_spend_recorded(ask);
 }
 
 void

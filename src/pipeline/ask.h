@@ -202,6 +202,7 @@ struct sl_gateway {
 	size_t                    drain_count;
 	size_t                    attaching;  /* fetches under way (attach.h) */
 	struct sl_token_store    *tokens;
+	struct sl_spend_targets   targets;
 	struct sl_sealer          sealer;     /* of reasoning state (shapes/seal.h) */
 };
 

@@ -70,6 +70,7 @@ change_places(struct sl_hedge *hedge)
 	struct sl_ask *ask = hedge->ask;
 	int64_t cost_nanousd = ask->spend.cost_nanousd;
 	bool bought = ask->spend.bought, priced = ask->spend.priced;
+	uint32_t mark = ask->spend.mark, mark_no = ask->spend.mark_no;
 
 #define EXCHANGE(type, name, place)                                                   \
 	{                                                                             \
@@ -83,6 +84,8 @@ change_places(struct sl_hedge *hedge)
 	ask->spend.cost_nanousd = cost_nanousd;
 	ask->spend.bought = bought;
 	ask->spend.priced = priced;
+	ask->spend.mark = mark;
+	ask->spend.mark_no = mark_no;
 	sl_fetch_swap(&ask->fetch, &hedge->fetch);
 	ask->fetch.ops = &sl_relay_ops;
 	hedge->fetch.ops = &hedge_ops;

@@ -133,8 +133,10 @@ ask_store(struct sl_ask *ask)
 		return;
 	}
 	ask->sums = ask->gateway->services.store
-	                ? sl_usage_sums_start(ask->gateway->services.store, ask->gateway->loop,
-	                                      sl_key_id(ask->key), &view.question, on_sums, ask)
+	                ? sl_usage_sums_start(ask->gateway->services.store,
+	                                      ask->gateway->services.telemetry,
+	                                      ask->gateway->loop, sl_key_id(ask->key),
+	                                      &view.question, on_sums, ask)
 	                : NULL;
 	if (!ask->sums)
 		sl_ask_refuse_with(ask, SL_FAULT_UNAVAILABLE,
@@ -181,6 +183,6 @@ void
 sl_pages_gone(struct sl_ask *ask)
 {
 	if (ask->sums)
-		ask->sums->user = NULL;
+		sl_usage_sums_leave(ask->sums);
 	ask->sums = NULL;
 }

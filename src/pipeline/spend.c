@@ -226,6 +226,35 @@ price_version(const struct sl_model_card *card)
 	return version;
 }
 
+/* Of a model that no catalogue knows, only the provider: callers may name what they like. */
+static uint32_t
+target_number(struct sl_ask *ask, const struct sl_plan_target *target)
+{
+	struct sl_slice provider = ask->world->config->providers[target->provider].name;
+	struct sl_slice model = target->card ? target->model : SL_SLICE_NONE;
+	struct sl_spend_targets *targets = &ask->gateway->targets;
+	size_t at = (provider.len + 3 * model.len +
+	             (model.len ? (unsigned char)model.ptr[model.len - 1] : 0)) % SL_SPEND_TARGETS;
+	uint32_t number = targets->list[at].number;
+
+	if (number > 0 && targets->list[at].provider_len == provider.len &&
+	    targets->list[at].model_len == model.len &&
+	    memcmp(targets->list[at].name, provider.ptr, provider.len) == 0 &&
+	    (model.len == 0 ||
+	     memcmp(targets->list[at].name + provider.len, model.ptr, model.len) == 0))
+		return number;
+	number = sl_money_target(ask->gateway->services.money, provider, model);
+	if (number == 0 || provider.len + model.len > SL_SPEND_TARGET_NAME)
+		return number;
+	targets->list[at].number = number;
+	targets->list[at].provider_len = (uint8_t)provider.len;
+	targets->list[at].model_len = (uint8_t)model.len;
+	memcpy(targets->list[at].name, provider.ptr, provider.len);
+	if (model.len > 0)
+		memcpy(targets->list[at].name + provider.len, model.ptr, model.len);
+	return number;
+}
+
 static void
 ready(struct sl_hold *hold, enum sl_err err)
 {
@@ -255,6 +284,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	enum sl_err err;
 
 	spend->open = true;
+	spend->attempt_no = request.attempt_no;
 	spend->gave_up = false;
 	spend->output_limit = 0;
 	spend->told_ns = 0;
@@ -277,6 +307,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 		request.claim = sl_answer_claim(ask->repeat.claim);
 	memcpy(request.scopes, scopes.scope, sizeof(scopes.scope));
 	request.scope_count = scopes.count;
+	request.target = target_number(ask, target);
 	(void)sl_ulid_bytes(sl_slice_make(ask->request_id + 4, SL_ULID_LEN), request.request_id);
 	ask->front->on_held = on_held;
 	err = sl_money_hold(money, &request, &spend->hold, &why);
@@ -391,6 +422,40 @@ was_bought(const struct sl_ask *ask)
 	return !facts->failed;
 }
 
+/* Whether others come behind it, or may: then it is told of by itself. */
+static bool
+is_one_of_many(const struct sl_ask *ask)
+{
+	const struct sl_reply_facts *facts = &ask->reply.facts;
+	bool whole = (ask->finished_upstream || facts->finished) && !facts->failed;
+
+	return !whole || ask->record.attempts > 1 || (ask->front && ask->front->verify);
+}
+
+/* One mark is enough: earlier attempts of the request are found with the last. */
+static void
+keep_mark(struct sl_ask *ask, uint32_t mark)
+{
+	struct sl_money *money = ask->gateway->services.money;
+	struct sl_spend *spend = &ask->spend;
+
+	if (spend->mark > 0 && (mark == 0 || spend->mark_no > spend->attempt_no)) {
+		sl_money_unmark(money, mark);
+		return;
+	}
+	sl_money_unmark(money, spend->mark);
+	spend->mark = mark;
+	spend->mark_no = spend->attempt_no;
+}
+
+void
+sl_spend_recorded(struct sl_ask *ask)
+{
+	if (ask->spend.mark > 0)
+		sl_money_unmark(ask->gateway->services.money, ask->spend.mark);
+	ask->spend.mark = 0;
+}
+
 void
 sl_spend_end(struct sl_ask *ask)
 {
@@ -427,13 +492,15 @@ sl_spend_end(struct sl_ask *ask)
 	if (priced)
 		spend->cost_nanousd += cost;
 	if (hold && bought)
-		sl_money_settle(hold, &(struct sl_money_settlement){
+		keep_mark(ask, sl_money_settle(hold, &(struct sl_money_settlement){
 			.cost = priced ? cost : 0,
 			.now_wall_ms = now_ms,
 			.source = usage->source,
 			.input_tokens = sl_usage_get(usage, SL_USAGE_INPUT),
 			.output_tokens = sl_usage_get(usage, SL_USAGE_OUTPUT),
-		});
+			.own_row = is_one_of_many(ask),
+			.mark = !ask->rowless,
+		}));
 	else if (hold)
 		sl_money_release(hold, now_ms);
 	if (hold && bought && cost > 0)

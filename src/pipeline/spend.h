@@ -44,6 +44,18 @@ struct sl_spend {
 	int64_t         output_limit; /* to be put into the request; 0: none */
 	int64_t         cost_nanousd; /* of all attempts so far */
 	uint64_t        told_ns;      /* the last progress mark */
+	uint32_t        attempt_no;   /* of the running attempt */
+	uint32_t        mark, mark_no; /* of the ended attempt with the highest number; 0: none */
+};
+
+/* Numbers of targets in the ledger that a loop has used, so that they need not be sought. */
+enum { SL_SPEND_TARGETS = 8, SL_SPEND_TARGET_NAME = 96 };
+struct sl_spend_targets {
+	struct {
+		uint32_t number; /* 0: not in use */
+		uint8_t  provider_len, model_len;
+		char     name[SL_SPEND_TARGET_NAME];
+	} list[SL_SPEND_TARGETS];
 };
 
 /* Holds what the attempt may cost at most. SL_OK: go on. SL_AGAIN: on_held follows,
@@ -61,6 +73,8 @@ void sl_spend_count_input(struct sl_ask *ask);
 /* The attempt is over, or its usage is final: settles, or releases. Sets the ask's
  * usage to what was charged for. Nothing when no attempt is under way. */
 void sl_spend_end(struct sl_ask *ask);
+/* The ask's record is written, or there will be none. */
+void sl_spend_recorded(struct sl_ask *ask);
 /* "1.25": all digits that say something. */
 struct sl_slice sl_spend_usd(struct sl_arena *arena, int64_t nanousd);
 /* A wait for the hold ended in an error. */

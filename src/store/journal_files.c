@@ -18,15 +18,16 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/own_file.h"
 
-enum { PATH_SIZE = 4096, HEADER_SIZE = 4096, RING_VERSION = 1, CHUNK = 128, BOOT_SIZE = 40 };
+enum { PATH_SIZE = 4096, HEADER_SIZE = 4096, RING_VERSION = 1, CHUNK = 128 };
 static const char ring_magic[8] = "SLRING01";
 
 struct ring_header {
 	char     magic[8];
 	uint64_t instance;
 	uint32_t slots, version;
-	char     boot[BOOT_SIZE]; /* of the machine, when the board was last written */
+	char     boot[SL_BOOT_SIZE]; /* of the machine, when the board was last written */
 };
 
 /* --- CRC-32C (Castagnoli), eight bytes at a time ---------------------------------- */
@@ -196,20 +197,6 @@ is_our_ring(int fd, off_t file_size, const struct sl_journal_options *options, s
 	       header.version == RING_VERSION;
 }
 
-/* Names the time since the machine was started; zeros where nothing does. */
-static void
-read_boot(char out[BOOT_SIZE])
-{
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-
-	memset(out, 0, BOOT_SIZE);
-	if (fd >= 0) {
-		if (read(fd, out, BOOT_SIZE - 1) < 0)
-			out[0] = '\0';
-		close(fd);
-	}
-}
-
 /* All zeros, without writing them: only what is used of it takes memory of ours. A hole
  * in a mapped file would be a SIGBUS when the disk is full. */
 static bool
@@ -239,38 +226,30 @@ grow_ring(int fd, size_t size)
 static void
 open_board(struct sl_journal *journal, struct ring_header *header, size_t offset)
 {
-	char boot[BOOT_SIZE];
+	char boot[SL_BOOT_SIZE];
 
 	journal->board = (char *)journal->mapping + offset;
-	read_boot(boot);
-	if (memcmp(header->boot, boot, BOOT_SIZE) == 0)
+	sl_boot_read(boot);
+	if (memcmp(header->boot, boot, SL_BOOT_SIZE) == 0)
 		return;
 	if (!journal->ring_is_new)
 		memset(journal->board, 0, journal->options.board_size);
-	memcpy(header->boot, boot, BOOT_SIZE);
+	memcpy(header->boot, boot, SL_BOOT_SIZE);
 }
 
-/* The ring may lie in a directory that others may write to: only a plain file of our
- * own that nobody else can open is taken. */
 static bool
 open_ring(struct sl_journal *journal)
 {
 	const struct sl_journal_options *options = &journal->options;
 	size_t ring_size = HEADER_SIZE + (size_t)options->ring_slots * SL_JOURNAL_RECORD_SIZE;
 	size_t size = ring_size + options->board_size;
-	int fd = open(options->ring_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	struct ring_header *header;
-	struct stat st;
+	off_t file_size;
+	int fd = sl_own_file_open(options->ring_path, &file_size);
 
 	if (fd < 0)
 		return false;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-	    (st.st_mode & 077) || st.st_nlink != 1) {
-		close(fd);
-		errno = EPERM;
-		return false;
-	}
-	journal->ring_is_new = !is_our_ring(fd, st.st_size, options, ring_size);
+	journal->ring_is_new = !is_our_ring(fd, file_size, options, ring_size);
 	if (journal->ring_is_new ? !renew_ring(fd, size) : !grow_ring(fd, size)) {
 		close(fd);
 		return false;

@@ -80,6 +80,7 @@ struct sl_attempt_row {
 	int64_t       held, progress, charged, overrun;
 	int64_t       input_tokens, output_tokens;
 	int64_t       begin_wall_ms, end_wall_ms;
+	uint32_t      target; /* an owner's number, whose name is PROVIDER/MODEL; 0: unknown */
 };
 
 struct sl_spent_row {
@@ -106,6 +107,9 @@ struct sl_claim_row {
 
 struct sl_money_ops {
 	enum sl_err (*owner_put)(void *conn, const struct sl_money_owner_row *row); /* by number */
+	enum sl_err (*owner_get)(void *conn, uint32_t number, /* SL_ENOTFOUND */
+	                         void (*found)(void *, const struct sl_money_owner_row *),
+	                         void *context);
 	enum sl_err (*owner_each)(void *conn, bool (*each)(void *, const struct sl_money_owner_row *),
 	                          void *context);
 	/* The mark never falls. */

@@ -16,13 +16,14 @@
 #define ATTEMPT_COLUMNS                                                                  \
 	"id, request, attempt_no, price_version, state, policy, usage_source, prepaid,"  \
 	" scopes, held, progress, charged, overrun, input_tokens, output_tokens,"        \
-	" begin_wall_ms, end_wall_ms"
+	" begin_wall_ms, end_wall_ms, target"
 
 #define STATEMENTS(X)                                                                    \
 	X(OWNER_PUT, "INSERT INTO money_owners VALUES (?1, ?2, ?3, ?4) ON CONFLICT(number)"\
 	             " DO NOTHING")                                                       \
 	X(LEASE_PUT, "UPDATE money_owners SET lease_mark = max(lease_mark, ?2) WHERE number = ?1")\
 	X(OWNER_EACH, "SELECT number, kind, name, lease_mark FROM money_owners ORDER BY number")\
+	X(OWNER_GET, "SELECT number, kind, name, lease_mark FROM money_owners WHERE number = ?1")\
 	X(BOOK_GET, "SELECT book, balance, entries, chain FROM money_books WHERE book = ?1")\
 	X(BOOK_PUT, "INSERT INTO money_books VALUES (?1, ?2, ?3, ?4) ON CONFLICT(book) DO" \
 	            " UPDATE SET balance = excluded.balance, entries = excluded.entries," \
@@ -35,7 +36,7 @@
 	X(ENTRY_BOOK, "SELECT id, event, book, amount, balance, wall_ms, kind, reference," \
 	              " chain FROM money_entries WHERE book = ?1 AND wall_ms >= ?2 ORDER BY id")\
 	X(ATTEMPT_ADD, "INSERT INTO money_attempts(" ATTEMPT_COLUMNS ") VALUES (?1, ?2, ?3,"\
-	               " ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)") \
+	               " ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)")\
 	X(ATTEMPT_UPDATE, "UPDATE money_attempts SET state = ?2, progress = ?3, charged = ?4,"\
 	                  " overrun = ?5, usage_source = ?6, input_tokens = ?7,"          \
 	                  " output_tokens = ?8, end_wall_ms = ?9, held = ?10"             \
@@ -166,6 +167,24 @@ owner_each(void *conn, bool (*each)(void *, const struct sl_money_owner_row *), 
 		return unprepared(conn);
 	EACH_ROW(stmt, rc, owner_row(stmt, &row), each(context, &row));
 	return sl_sqlite_error(rc);
+}
+
+static enum sl_err
+owner_get(void *conn, uint32_t number, void (*found)(void *, const struct sl_money_owner_row *),
+          void *context)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_OWNER_GET);
+	struct sl_money_owner_row row;
+	int rc;
+
+	if (!stmt)
+		return unprepared(conn);
+	sqlite3_bind_int64(stmt, 1, number);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW && owner_row(stmt, &row))
+		found(context, &row);
+	sqlite3_reset(stmt);
+	return rc == SQLITE_DONE ? SL_ENOTFOUND : sl_sqlite_error(rc);
 }
 
 static bool
@@ -320,7 +339,7 @@ attempt_add(void *conn, const struct sl_attempt_row *row)
 		              row->usage_source, row->prepaid };
 	int64_t amounts[] = { row->held, row->progress, row->charged, row->overrun,
 		              row->input_tokens, row->output_tokens, row->begin_wall_ms,
-		              row->end_wall_ms };
+		              row->end_wall_ms, row->target };
 	struct scopes scopes;
 
 	if (!stmt)
@@ -332,7 +351,7 @@ attempt_add(void *conn, const struct sl_attempt_row *row)
 		sqlite3_bind_int64(stmt, 3 + i, numbers[i]);
 	sl_sqlite_bind_blob(stmt, 9, &scopes, scopes.last_owner ? sizeof(scopes)
 	                                               : offsetof(struct scopes, last_owner));
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 9; i++)
 		sqlite3_bind_int64(stmt, 10 + i, amounts[i]);
 	return sl_sqlite_run_once(stmt);
 }
@@ -381,6 +400,7 @@ attempt_row(sqlite3_stmt *stmt, struct sl_attempt_row *row)
 	row->output_tokens = sqlite3_column_int64(stmt, 14);
 	row->begin_wall_ms = sqlite3_column_int64(stmt, 15);
 	row->end_wall_ms = sqlite3_column_int64(stmt, 16);
+	row->target = (uint32_t)sqlite3_column_int64(stmt, 17);
 	return row->scope_count > 0 && row->state < SL_ATTEMPT_STATE_COUNT;
 }
 
@@ -633,6 +653,7 @@ sl_attempt_state_name(enum sl_attempt_state state)
 
 const struct sl_money_ops sl_sqlite_money_ops = {
 	.owner_put = owner_put,
+	.owner_get = owner_get,
 	.owner_each = owner_each,
 	.lease_put = lease_put,
 	.book_get = book_get,

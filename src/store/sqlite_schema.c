@@ -145,6 +145,7 @@ static const char *const migrations[] = {
 #undef IN_LABEL
 #undef IN_OWNER
 #undef IN_KIND
+	"ALTER TABLE money_attempts ADD COLUMN target INTEGER NOT NULL DEFAULT 0;",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "telemetry/spool.h"
+
 enum {
 	BEHIND_SHARE = 8,
 	VARINT_MAX = 10,
@@ -168,15 +170,145 @@ encoded_max(const struct sl_record_row *row)
 	return size;
 }
 
+/* --- what another process left ------------------------------------------------ */
+
+const char sl_row_columns[] =
+#define SL_RECORD_TEXT(name, max_size) "T" #name " "
+#define SL_RECORD_INT(name)            "I" #name " "
+#define USAGE_COLUMN(id, name)         "I" name " "
+#include "store/records.def"
+	SL_USAGE_CLASSES(USAGE_COLUMN);
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+#undef USAGE_COLUMN
+
+static const struct column {
+	const char *name;
+	size_t      offset; /* in the row */
+	bool        is_text;
+} row_columns[] = {
+#define SL_RECORD_TEXT(name, max_size) { #name, offsetof(struct sl_record_row, name), true },
+#define SL_RECORD_INT(name)            { #name, offsetof(struct sl_record_row, name), false },
+#define USAGE_COLUMN(id, name) \
+	{ name, offsetof(struct sl_record_row, usage) + SL_USAGE_##id * sizeof(int64_t), false },
+#include "store/records.def"
+	SL_USAGE_CLASSES(USAGE_COLUMN)
+#undef SL_RECORD_TEXT
+#undef SL_RECORD_INT
+#undef USAGE_COLUMN
+};
+enum { ROW_COLUMNS = sizeof(row_columns) / sizeof(row_columns[0]) };
+
+/* NULL: unknown. guess: where it stands if nothing has changed. */
+static const struct column *
+find_column(struct sl_slice word, size_t guess)
+{
+	struct sl_slice name = sl_slice_from(word, 1);
+	bool is_text = word.ptr[0] == 'T';
+
+	for (size_t i = 0; i < ROW_COLUMNS; i++) {
+		const struct column *column = &row_columns[(guess + i) % ROW_COLUMNS];
+
+		if (column->is_text == is_text && sl_slice_is(name, column->name))
+			return column;
+	}
+	return NULL;
+}
+
+static bool
+read_varint(struct sl_slice *in, uint64_t *value)
+{
+	size_t size = 0;
+
+	while (size < in->len && size < VARINT_MAX && ((unsigned char)in->ptr[size] & 0x80))
+		size++;
+	if (size >= in->len || size >= VARINT_MAX)
+		return false;
+	(void)get_varint((const unsigned char *)in->ptr, value);
+	*in = sl_slice_from(*in, size + 1);
+	return true;
+}
+
+static bool
+read_column(const struct column *column, bool is_text, struct sl_slice *in,
+            struct sl_record_row *row)
+{
+	const unsigned char *at = (const unsigned char *)in->ptr;
+	char *out = column ? (char *)row + column->offset : NULL;
+	struct sl_slice text;
+	uint64_t raw;
+	int64_t number;
+
+	if (!read_varint(in, &raw) || (is_text && raw > in->len))
+		return false;
+	if (is_text) {
+		text = sl_slice_upto(*in, (size_t)raw);
+		*in = sl_slice_from(*in, text.len);
+		if (out)
+			memcpy(out, &text, sizeof(text));
+		return true;
+	}
+	(void)get_int(at, &number);
+	if (out)
+		memcpy(out, &number, sizeof(number));
+	return true;
+}
+
+size_t
+sl_row_read(struct sl_slice columns, struct sl_slice bytes, struct sl_record_row *row)
+{
+	struct sl_slice rest;
+	uint16_t size;
+
+	if (bytes.len < sizeof(size))
+		return 0;
+	memcpy(&size, bytes.ptr, sizeof(size));
+	if (size < sizeof(size) || size > bytes.len)
+		return 0;
+	rest = sl_slice_from(sl_slice_upto(bytes, size), sizeof(size));
+	memset(row, 0, sizeof(*row));
+	for (size_t i = 0; i < ROW_COLUMNS; i++)
+		if (!row_columns[i].is_text)
+			memcpy((char *)row + row_columns[i].offset, &(int64_t){ SL_RECORD_NULL },
+			       sizeof(int64_t));
+	for (size_t i = 0; columns.len > 0; i++) {
+		struct sl_slice word = sl_slice_cut(&columns, ' ');
+
+		if (word.len > 1 &&
+		    !read_column(find_column(word, i), word.ptr[0] == 'T', &rest, row))
+			return 0;
+	}
+	return rest.len == 0 ? size : 0;
+}
+
 /* --- the queue ------------------------------------------------------------- */
 
 void
-sl_row_queue_init(struct sl_row_queue *queue, size_t max_size)
+sl_row_queue_init(struct sl_row_queue *queue, size_t max_size, struct sl_spool *spool)
 {
 	memset(queue, 0, sizeof(*queue));
 	queue->max_chunks = max_size / sizeof(struct sl_row_chunk);
 	if (queue->max_chunks == 0)
 		queue->max_chunks = 1;
+	queue->spool = spool;
+}
+
+/* From memory that outlives the process, as long as there is some. */
+static struct sl_row_chunk *
+take_chunk(struct sl_row_queue *queue)
+{
+	struct sl_row_chunk *chunk = queue->spool ? sl_spool_take(queue->spool) : NULL;
+
+	return chunk ? chunk : malloc(sizeof(*chunk));
+}
+
+static void
+give_chunk(struct sl_row_queue *queue, struct sl_row_chunk *chunk)
+{
+	if (queue->spool && sl_spool_has(queue->spool, chunk))
+		sl_spool_give(queue->spool, chunk);
+	else
+		free(chunk);
 }
 
 void
@@ -187,7 +319,9 @@ sl_row_queue_release(struct sl_row_queue *queue)
 	while (chunk) {
 		struct sl_row_chunk *next = atomic_load(&chunk->next);
 
-		free(chunk);
+		/* What was not stored stays in the spool's file. */
+		if (!queue->spool || !sl_spool_has(queue->spool, chunk))
+			free(chunk);
 		chunk = next;
 	}
 	memset(queue, 0, sizeof(*queue));
@@ -200,7 +334,7 @@ add_chunk(struct sl_row_queue *queue)
 
 	if (atomic_load_explicit(&queue->chunks, memory_order_relaxed) >= queue->max_chunks)
 		return NULL;
-	chunk = malloc(sizeof(*chunk));
+	chunk = take_chunk(queue);
 	if (!chunk)
 		return NULL;
 	atomic_init(&chunk->next, NULL);
@@ -291,7 +425,7 @@ sl_row_free_before(struct sl_row_queue *queue, const struct sl_row_cursor *at)
 	while (at->chunk && chunk != at->chunk) {
 		struct sl_row_chunk *next = atomic_load_explicit(&chunk->next, memory_order_acquire);
 
-		free(chunk);
+		give_chunk(queue, chunk);
 		atomic_fetch_sub_explicit(&queue->chunks, 1, memory_order_relaxed);
 		chunk = next;
 		atomic_store_explicit(&queue->first, chunk, memory_order_relaxed);

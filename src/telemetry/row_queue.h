@@ -15,13 +15,17 @@
 
 #include "store/store.h"
 
-enum { SL_ROW_CHUNK_SIZE = 32 * 1024 }; /* bytes of rows */
+struct sl_spool; /* telemetry/spool.h */
 
-struct sl_row_chunk {
+enum { SL_ROW_CHUNK_SIZE = 32 * 1024 - 16 }; /* bytes of rows */
+
+struct sl_row_chunk { /* a whole number of pages */
 	struct sl_row_chunk *_Atomic next;
 	atomic_uint                  used; /* bytes; what lies below is frozen */
+	uint32_t                     unused;
 	char                         bytes[SL_ROW_CHUNK_SIZE];
 };
+_Static_assert(sizeof(struct sl_row_chunk) == 32 * 1024, "chunk size");
 
 struct sl_row_queue {
 	struct sl_row_chunk *_Atomic first;  /* set once by the producer, then the consumer's */
@@ -30,6 +34,7 @@ struct sl_row_queue {
 	_Atomic uint64_t             dropped;/* rows refused, by the producer */
 	atomic_size_t                chunks; /* alive */
 	size_t                       max_chunks;
+	struct sl_spool             *spool;  /* where chunks come from; NULL: the heap */
 };
 
 /* A place between two rows. chunk NULL: the very beginning. */
@@ -38,8 +43,9 @@ struct sl_row_cursor {
 	size_t               offset; /* bytes */
 };
 
-/* max_size: bytes of chunks alive, at least one chunk. */
-void sl_row_queue_init(struct sl_row_queue *queue, size_t max_size);
+/* max_size: bytes of chunks alive, at least one chunk. spool, which may be NULL, must
+ * outlive the queue. */
+void sl_row_queue_init(struct sl_row_queue *queue, size_t max_size, struct sl_spool *spool);
 /* After both sides stopped. */
 void sl_row_queue_release(struct sl_row_queue *queue);
 
@@ -57,5 +63,12 @@ bool sl_row_next(struct sl_row_queue *queue, struct sl_row_cursor *at,
                  struct sl_record_row *row);
 /* Consumer. Frees the chunks before the cursor's. */
 void sl_row_free_before(struct sl_row_queue *queue, const struct sl_row_cursor *at);
+
+/* How rows are laid out: a word for each column, T or I and its name. */
+extern const char sl_row_columns[];
+/* One row out of bytes that were laid out as `columns` says, by this or another version;
+ * columns that are unknown here are skipped, others than those are null. The number of
+ * bytes it takes; 0: this is no whole row. */
+size_t sl_row_read(struct sl_slice columns, struct sl_slice bytes, struct sl_record_row *row);
 
 #endif

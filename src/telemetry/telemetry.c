@@ -136,6 +136,18 @@ sl_telemetry_pending(const struct sl_telemetry *telemetry)
 	return pushed > settled ? pushed - settled : 0;
 }
 
+uint64_t
+sl_telemetry_mark(const struct sl_telemetry *telemetry)
+{
+	return pushed_rows(telemetry);
+}
+
+bool
+sl_telemetry_stored(const struct sl_telemetry *telemetry, uint64_t mark)
+{
+	return atomic_load(&telemetry->settled) >= mark;
+}
+
 /* --- on the loops ---------------------------------------------------------- */
 
 bool
@@ -532,7 +544,7 @@ sl_telemetry_new(const struct sl_telemetry_config *config, struct sl_store *stor
 	for (unsigned i = 0; i < config->loops; i++) {
 		sl_row_queue_init(&telemetry->feeds[i].queue,
 		                  (config->queue_bytes ? config->queue_bytes : QUEUE_BYTES) /
-		                      config->loops);
+		                      config->loops, config->spool);
 		telemetry->feeds[i].shard = sl_metrics_shard_new();
 		complete = complete && telemetry->feeds[i].shard;
 	}
@@ -543,17 +555,21 @@ sl_telemetry_new(const struct sl_telemetry_config *config, struct sl_store *stor
 	return telemetry;
 }
 
-void
+bool
 sl_telemetry_free(struct sl_telemetry *telemetry)
 {
+	bool whole;
+
 	if (!telemetry)
-		return;
+		return true;
 	pthread_mutex_lock(&telemetry->lock);
 	telemetry->stopping = true;
 	pthread_cond_signal(&telemetry->wake);
 	pthread_mutex_unlock(&telemetry->lock);
 	pthread_join(telemetry->thread, NULL);
+	whole = telemetry->store && sl_telemetry_pending(telemetry) == 0;
 	release(telemetry);
+	return whole;
 }
 
 /* --- metrics --------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "telemetry/record.h"
 
+struct sl_spool; /* telemetry/spool.h */
 struct sl_store;
 struct sl_telemetry;
 
@@ -20,6 +21,8 @@ struct sl_telemetry_config {
 	bool        access_log;
 	const char *version;    /* static, for sluice_build_info */
 	size_t      queue_bytes; /* of rows that wait, all loops together; 0: 64 MiB */
+	struct sl_spool *spool;  /* where they wait, so that none is lost at a kill -9; it must
+	                          * outlive the telemetry. NULL: on the heap */
 };
 
 /* store NULL: nothing is stored, only counted and logged. NULL: no memory or no
@@ -28,8 +31,8 @@ struct sl_telemetry *sl_telemetry_new(const struct sl_telemetry_config *config,
                                       struct sl_store *store);
 /* Writes every queued line and row first; gives a store that refuses writes three
  * seconds to recover. After all loops stopped, before sl_store_free. NULL is
- * allowed. */
-void sl_telemetry_free(struct sl_telemetry *telemetry);
+ * allowed. True: every row was stored. */
+bool sl_telemetry_free(struct sl_telemetry *telemetry);
 
 /* An ask began / ended. On the loop of that index. Every begin has one finish. True: there
  * is room for its row, whatever comes; else it should be refused, and ends with
@@ -61,6 +64,9 @@ struct sl_telemetry_gauges {
 void sl_telemetry_metrics(struct sl_telemetry *telemetry,
                           const struct sl_telemetry_gauges *gauges, struct sl_buf *out);
 
+/* All rows accepted so far, and whether those are durable, or given up. Any thread. */
+uint64_t sl_telemetry_mark(const struct sl_telemetry *telemetry);
+bool sl_telemetry_stored(const struct sl_telemetry *telemetry, uint64_t mark);
 /* Rows accepted and not yet durable. Any thread. */
 uint64_t sl_telemetry_pending(const struct sl_telemetry *telemetry);
 

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/compiler.h"
 #include "store/store.h"
+#include "telemetry/settled.h"
 #include "telemetry/usage_scan.h"
 
 enum {
@@ -24,6 +26,8 @@ struct reading {
 	struct sl_usage_sums sums;
 	struct sl_store_job  job;
 	struct sl_store     *store;
+	struct sl_settled    settled;
+	bool                 asked; /* the store's thread has the job */
 	struct sl_log_query  query;
 	uint32_t             looked_at;
 	bool                 has_hours; /* or nobody asked for them */
@@ -160,9 +164,31 @@ prepare(struct reading *reading, struct sl_slice key_id, const struct sl_usage_q
 	       (question->calls == 0 || scan->calls);
 }
 
+/* Not from within the start. */
+static void
+refuse(struct sl_timer *timer)
+{
+	struct reading *reading = SL_CONTAINER(timer, struct reading, settled.timer);
+
+	reading->sums.err = SL_EBUSY;
+	tell(reading);
+}
+
+static void
+settled(struct sl_settled *settled)
+{
+	struct reading *reading = SL_CONTAINER(settled, struct reading, settled);
+
+	reading->asked = sl_store_submit(reading->store, &reading->job) == SL_OK;
+	if (reading->asked)
+		return;
+	reading->settled.timer.on_due = refuse;
+	sl_timer_set(reading->job.loop, &reading->settled.timer, 0);
+}
+
 struct sl_usage_sums *
-sl_usage_sums_start(struct sl_store *store, struct sl_loop *loop, struct sl_slice key_id,
-                    const struct sl_usage_question *question,
+sl_usage_sums_start(struct sl_store *store, struct sl_telemetry *telemetry, struct sl_loop *loop,
+                    struct sl_slice key_id, const struct sl_usage_question *question,
                     void (*done)(struct sl_usage_sums *sums), void *user)
 {
 	struct reading *reading = calloc(1, sizeof(*reading));
@@ -173,10 +199,24 @@ sl_usage_sums_start(struct sl_store *store, struct sl_loop *loop, struct sl_slic
 	reading->sums.done = done;
 	reading->sums.user = user;
 	reading->job = (struct sl_store_job){ .loop = loop, .run = run, .done = job_done };
-	if (prepare(reading, key_id, question) && sl_store_submit(store, &reading->job) == SL_OK)
+	if (prepare(reading, key_id, question)) {
+		sl_settled_wait(&reading->settled, telemetry, loop, settled);
 		return &reading->sums;
+	}
 	sl_usage_sums_free(&reading->sums);
 	return NULL;
+}
+
+void
+sl_usage_sums_leave(struct sl_usage_sums *sums)
+{
+	struct reading *reading = SL_CONTAINER(sums, struct reading, sums);
+
+	sums->user = NULL;
+	if (reading->asked)
+		return;
+	sl_settled_cancel(&reading->settled);
+	sl_usage_sums_free(sums);
 }
 
 void

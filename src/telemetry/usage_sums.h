@@ -15,6 +15,7 @@
 
 struct sl_loop;
 struct sl_store;
+struct sl_telemetry;
 
 enum {
 	SL_USAGE_DAYS_MAX = 400,         /* of one question */
@@ -36,12 +37,15 @@ struct sl_usage_sums {
 	size_t                call_count;
 };
 
-/* Of at most SL_USAGE_DAYS_MAX days. NULL: no memory, or the store has too much to do;
- * done is then not called. Else it is, and frees. */
-struct sl_usage_sums *sl_usage_sums_start(struct sl_store *store, struct sl_loop *loop,
-                                          struct sl_slice key_id,
+/* Of at most SL_USAGE_DAYS_MAX days, with every request that has ended before. NULL: no
+ * memory; done is then not called. Else it is, and frees. */
+struct sl_usage_sums *sl_usage_sums_start(struct sl_store *store,
+                                          struct sl_telemetry *telemetry,
+                                          struct sl_loop *loop, struct sl_slice key_id,
                                           const struct sl_usage_question *question,
                                           void (*done)(struct sl_usage_sums *sums), void *user);
+/* Nobody waits for it any more: its user is NULL in done, or there is no done. */
+void sl_usage_sums_leave(struct sl_usage_sums *sums);
 void sl_usage_sums_free(struct sl_usage_sums *sums);
 
 #endif

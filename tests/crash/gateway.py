@@ -8,7 +8,8 @@ start the store must say the same: every answer that a caller got whole is settl
 the cost it named, every request that a provider saw has exactly one row in an end state,
 no budget and no balance is overspent, and all invariants hold. Of a key that nothing limits
 many requests share a row without a name: in number and cost just those that a provider
-billed and that have no row of their own. Prints one line of JSON; exit status 1 when
+billed and that have no row of their own. And every request has one record: spend, however it
+is grouped, is what the ledger charged. Prints one line of JSON; exit status 1 when
 anything was wrong.
 """
 import argparse
@@ -16,14 +17,16 @@ import json
 import pathlib
 import random
 import shutil
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
+from decimal import Decimal
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.integration.books import NANO, bill_of, settled, told_cost, verify  # noqa: E402
+from tests.integration.books import NANO, bill_of, nano, settled, told_cost, verify  # noqa: E402
 from tests.integration.gateway import PRICES, Gateway  # noqa: E402
 from tests.integration.rawhttp import Broken, Connection  # noqa: E402
 from tests.integration.shapes import SHAPES  # noqa: E402
@@ -99,7 +102,7 @@ class Judge:
         self.gateway = gateway
         self.fleet = fleet
         self.topped_up = topped_up
-        self.found = dict(kills=0, attempts=0, unlimited=0, resolved=0, lost=0, doubled=0,
+        self.found = dict(kills=0, attempts=0, unlimited=0, resolved=0, written_anew=0, lost=0, doubled=0,
                           overspend=0, wrong=0, in_window=0, slowest_recovery_us=0, text="")
 
     def note(self, what, text, amount=1):
@@ -146,6 +149,7 @@ class Judge:
             row = by_request.get(bytes_of(entry.header("x-request-id")))
             if row is None or row["state"] == "released":
                 self.note("lost", "a provider served %s" % entry.header("x-request-id"))
+        self.judge_records(sum(row["charged"] + row["overrun"] for row in rows))
         charged = sum(row["charged"] for row in rows if row["prepaid"])
         if charged > self.topped_up:
             self.note("overspend", "the balance", charged - self.topped_up)
@@ -153,6 +157,29 @@ class Judge:
             verify(self.gateway)
         except AssertionError as err:
             self.note("wrong", str(err)[:200])
+
+    def judge_records(self, charged):
+        """Every grouping of spend adds up to the ledger; no request has two records."""
+        told = self.gateway.request("GET", "/admin/spend?by=key,team,workspace,model,provider,tag")
+        spend = json.loads(told.body, parse_float=Decimal)
+        for by, rows in spend["data"].items():
+            total = sum(nano(row["cost_usd"]) for row in rows)
+            if total != charged:
+                self.note("lost" if total < charged else "doubled", "spend %s: %d, the ledger %d" % (
+                    by, total, charged))
+        if [row for row in spend["data"]["by_key"] if row["key"] is None] or \
+                [row for row in spend["data"]["by_model"] if row["model"] is None]:
+            self.note("wrong", "spend of nobody, or nowhere")
+        store = sqlite3.connect("file:%s/sluice.db?mode=ro" % self.gateway.directory, uri=True)
+        try:
+            twice = store.execute("SELECT request_id FROM records GROUP BY request_id"
+                                  " HAVING count(*) > 1").fetchall()
+            self.found["written_anew"] = store.execute(
+                "SELECT count(*) FROM records WHERE outcome = 'killed'").fetchone()[0]
+        finally:
+            store.close()
+        if twice:
+            self.note("doubled", "two records of %s" % twice[0], len(twice))
 
     def billed_unlimited(self):
         """Request id -> cost, of what providers served to keys without limits."""

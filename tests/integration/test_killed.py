@@ -2,10 +2,13 @@
 import json
 import re
 import sqlite3
+import subprocess
+import time
 
 import pytest
 
-from tests.integration.books import attempts, nano, settled, told_cost, verify, wait_for
+from tests.integration import gateway as gateway_module
+from tests.integration.books import NANO, attempts, nano, settled, told_cost, verify, wait_for
 from tests.integration.gateway import PRICES, Gateway
 from tests.integration.rawhttp import Connection, request_bytes
 from tests.integration.shapes import SHAPES
@@ -178,7 +181,7 @@ def test_what_was_cut_off_has_a_receipt(own, limits):
     receipt = told.json()
     assert nano(receipt["cost_usd"]) == row["charged"] > 0
     assert receipt["key"] == made["id"] and receipt["usage_source"] == row["usage_source"]
-    assert receipt["status"] is receipt["outcome"] is receipt["stream"] is None
+    assert receipt["status"] is receipt["stream"] is None and receipt["outcome"] == "killed"
     assert [one["state"] for one in receipt["attempts"]] == ["settled_by_policy"]
     assert own.request("GET", path, key=other["key"]).status == 404
     assert own.request("POST", SHAPES["chat"].path(SHAPES["chat"].model, False),
@@ -187,3 +190,117 @@ def test_what_was_cut_off_has_a_receipt(own, limits):
     settled(own)
     assert own.request("GET", path, key=other["key"]).status == 404, "though it spent too"
     verify(own)
+
+
+# --- records ------------------------------------------------------------------------------
+
+def records(gateway):
+    store = sqlite3.connect("file:%s/sluice.db?mode=ro" % gateway.directory, uri=True)
+    store.row_factory = sqlite3.Row
+    try:
+        return [dict(row) for row in store.execute("SELECT * FROM records ORDER BY request_id")]
+    finally:
+        store.close()
+
+
+def spent(gateway):
+    """What every grouping of spend says, and the ledger with it."""
+    told = gateway.request("GET", "/admin/spend?by=key,team,workspace,model,provider,tag").json()
+    sums = {by: sum(nano(row["cost_usd"]) for row in rows) for by, rows in told["data"].items()}
+    ledger = sum(row["charged"] + row["overrun"] for row in settled(gateway))
+    assert set(sums.values()) == {ledger}, (sums, ledger)
+    return ledger, told["data"]
+
+
+@pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_was_cut_off_has_a_record(own, fleet, name, limits):
+    """In flight at the kill: who, where, and what it was charged; once, whatever follows."""
+    shape = SHAPES[name]
+    assert own.request("POST", "/admin/workspaces", {"slug": "house"}).status == 201
+    made = own.new_key(workspace="house", **limits)
+    with send_and_hang(own, fleet, made["key"], shape):
+        restart(own)
+    for _ in range(3):
+        charged, data = spent(own)
+        record, = [one for one in records(own) if one["outcome"] == "killed"]
+        assert record["cost_nanousd"] == charged > 0
+        assert record["key_id"] == made["id"] and record["workspace"] == "house"
+        assert record["provider"] == shape.provider and record["attempts"] == 1
+        assert data["by_provider"][0]["provider"] == shape.provider
+        restart(own)
+    verify(own)
+    done = subprocess.run([str(gateway_module.BINARY), "ledger", "statement", "house", "--json",
+                           "--config", str(own.config)], capture_output=True, text=True,
+                          timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "%.9f" % (charged / NANO) in done.stdout.replace('"', "") or \
+        str(charged) in done.stdout, done.stdout
+
+
+def test_records_that_waited_survive(own):
+    """Answered a moment before the kill: in memory only, and stored at the next start."""
+    key, told = own.new_key()["key"], {}
+    for number in range(20):
+        with Connection(own.connect()) as connection:
+            connection.send(SHAPES["chat"].ask(key, prompt="x @in=%d @out=3" % (number + 1)))
+            answer = connection.read()
+        told[answer.header("x-gateway-request-id")] = told_cost(answer)
+    restart(own)
+    costs = {one["request_id"]: one["cost_nanousd"] for one in records(own)}
+    assert {one: costs.get(one) for one in told} == told
+    assert spent(own)[0] == sum(told.values())
+    verify(own)
+
+
+@pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
+def test_a_slow_reader_has_a_record(own, limits):
+    """Its answer was read and paid, but not passed on, when the process was killed."""
+    key = own.new_key(**limits)["key"]
+    prompt = "x @in=100 @out=5000 @words=30000"
+    with Connection(own.connect()) as connection:
+        connection.send(SHAPES["chat"].ask(key, prompt=prompt, stream=True))
+        path = "/v1/receipts/" + read_until_id(connection)
+        time.sleep(1)       # enough to settle, or not: the sums agree either way
+        restart(own)
+    charged, _ = spent(own)
+    receipt = own.request("GET", path, key=key).json()
+    assert nano(receipt["cost_usd"]) == charged > 0
+    assert [nano(one["cost_usd"]) for one in receipt["attempts"]] == [charged]
+    verify(own)
+
+
+TWO = """\
+  - name: robust
+    strategy: priority
+    deployments:
+      - {provider: openai, model: gpt-4o-mini, priority: 1}
+      - {provider: openai-b, model: gpt-4o-mini, priority: 2}
+"""
+
+
+@pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
+def test_attempts_before_the_kill_count(binary, fleet, tmp_path, limits):
+    """The first try failed, the second was cut off: one record of two attempts."""
+    fleet.journal.reset()
+    own, shape = Gateway(tmp_path, fleet, models=TWO, retries=2).start(), SHAPES["chat"]
+    try:
+        key = own.new_key(**limits)["key"]
+        fleet.providers["openai"].plan.add("500")
+        fleet.providers["openai-b"].plan.add("hang")
+        with Connection(own.connect()) as connection:
+            connection.send(request_bytes(shape.path("robust", False),
+                                          shape.body("robust", PROMPT, False),
+                                          shape.headers(key)))
+            wait_for(lambda: [e for e in fleet.journal.entries() if e.provider == "openai-b"],
+                     limit_s=30, what="second attempt")
+            restart(own)
+        assert [row["attempt_no"] for row in settled(own)] == [1, 2]
+        record, = [one for one in records(own) if one["outcome"] == "killed"]
+        assert record["attempts"] == 2 and record["cost_nanousd"] == spent(own)[0] > 0
+        receipt = own.request("GET", "/v1/receipts/" + record["request_id"], key=key).json()
+        assert [one["state"] for one in receipt["attempts"]] == ["released", "settled_by_policy"]
+        assert [one["provider"] for one in receipt["attempts"]] == ["openai", "openai-b"]
+        verify(own)
+    finally:
+        own.stop()

@@ -276,6 +276,19 @@ def test_failures_are_released(gateway, fleet):
     assert {(row["state"], row["charged"]) for row in rows} == {("released", 0)}
 
 
+def receipt_of(gateway, answer, key):
+    found = []
+
+    def is_there():
+        told = gateway.request("GET", "/v1/receipts/" + answer.header("x-gateway-request-id"),
+                               key=key)
+        found[:] = [told.json()] if told.status == 200 else []
+        return found
+
+    wait_for(is_there, what="receipt")
+    return found[0]
+
+
 def test_each_attempt_has_a_row(binary, fleet, tmp_path, gateway):
     models = """\
   - name: robust
@@ -296,12 +309,18 @@ def test_each_attempt_has_a_row(binary, fleet, tmp_path, gateway):
         key = other.new_key()["key"]
         fleet.providers["openai"].plan.add("500")
         answer = ask(other, key, SHAPES["chat"], model="robust")
-        (row,) = new_rows(other, rows)
-        assert row["attempt_no"] == 2 and row["state"] == "settled", "nothing limits it"
-        assert row["charged"] == told_cost(answer)
-        receipt = other.request("GET", "/v1/receipts/" + answer.header("x-gateway-request-id"),
-                                key=key).json()
-        assert [one["attempt"] for one in receipt["attempts"]] == [2]
+        first, row = new_rows(other, rows)
+        assert (first["attempt_no"], first["state"]) == (1, "released"), "nothing limits it"
+        assert row["attempt_no"] == 2 and row["state"] == "settled"
+        assert first["request"] == row["request"] and row["charged"] == told_cost(answer)
+        receipt = receipt_of(other, answer, key)
+        assert [(one["attempt"], one["provider"], one["model"], nano(one["cost_usd"]))
+                for one in receipt["attempts"]] == [
+            (1, "openai", "gpt-4o-mini", 0), (2, "openai-b", "gpt-4o-mini", told_cost(answer))]
+        answer = ask(other, key, SHAPES["chat"])
+        (only,) = receipt_of(other, answer, key)["attempts"]
+        assert only["attempt"] == 1 and only["provider"] == "openai", "the record is its row"
+        assert nano(only["cost_usd"]) == told_cost(answer) and only["state"] == "settled"
         verify(other)
     finally:
         other.stop()

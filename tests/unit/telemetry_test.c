@@ -152,7 +152,7 @@ encoded_rows_come_back(void **state)
 
 	(void)state;
 	memset(big, 'x', sizeof(big));
-	sl_row_queue_init(&queue, 1 << 20);
+	sl_row_queue_init(&queue, 1 << 20, NULL);
 	assert_false(sl_row_next(&queue, &at, &out));
 	sl_record_to_row(&record, &in);
 	for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
@@ -191,7 +191,7 @@ a_full_queue_drops_and_counts(void **state)
 
 	(void)state;
 	sl_record_to_row(&record, &row);
-	sl_row_queue_init(&queue, 3 * sizeof(struct sl_row_chunk));
+	sl_row_queue_init(&queue, 3 * sizeof(struct sl_row_chunk), NULL);
 	while (sl_row_push(&queue, &row))
 		pushed++;
 	assert_true(pushed > 3 * SL_ROW_CHUNK_SIZE / 1200);

@@ -1,0 +1,321 @@
+/* spool.c - a file of chunks.
+ *
+ *   HOLE --take--> USED --give--> SPARE --take--> USED
+ *    ^                             |
+ *    '---- more than SPARES -------'
+ *
+ * A chunk takes memory only once it was used: its pages are made (a hole in a mapped file
+ * would be a SIGBUS on a full disk), and given back when there are many that wait. The
+ * header says how many chunks may hold rows and how those are laid out, for a process of
+ * another version. Rows lie there in the order of a single writer's stores, which only
+ * the death of the machine mixes up: then, told by its boot, nothing is taken from it.
+ */
+#include "telemetry/spool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "base/own_file.h"
+#include "store/store.h"
+#include "telemetry/row_queue.h"
+
+enum { HEADER_SIZE = 8192, CHUNK_SIZE = sizeof(struct sl_row_chunk), SPARES = 8 };
+static const char spool_magic[8] = "SLROWS01";
+
+struct header {
+	char        magic[8];
+	char        boot[SL_BOOT_SIZE];
+	atomic_uint chunks;  /* that may hold rows: none behind them was ever taken */
+	uint32_t    columns; /* bytes of: */
+	char        layout[];
+};
+
+struct sl_spool {
+	int             fd;
+	struct header  *header; /* of the mapping */
+	size_t          mapping_size;
+	pthread_mutex_t lock;   /* guards what follows */
+	bool            warned; /* that there was no room */
+	unsigned        most, spare_count;
+	uint32_t        spare[SPARES];
+	unsigned        hole_count;
+	uint32_t        holes[]; /* chunks that were given back to the file */
+};
+
+static _Thread_local char reason_text[512];
+
+static struct sl_row_chunk *
+chunk_at(const struct sl_spool *spool, uint32_t index)
+{
+	return (struct sl_row_chunk *)(void *)((char *)spool->header + HEADER_SIZE +
+	                                       (size_t)index * CHUNK_SIZE);
+}
+
+static off_t
+place_of(uint32_t index)
+{
+	return HEADER_SIZE + (off_t)index * CHUNK_SIZE;
+}
+
+/* --- chunks -------------------------------------------------------------------------- */
+
+/* UINT32_MAX: none. */
+static uint32_t
+make_chunk(struct sl_spool *spool)
+{
+	unsigned made = atomic_load(&spool->header->chunks);
+	uint32_t index = made;
+
+	if (spool->hole_count > 0)
+		index = spool->holes[spool->hole_count - 1];
+	else if (made >= spool->most)
+		return UINT32_MAX;
+	if (posix_fallocate(spool->fd, place_of(index), CHUNK_SIZE) != 0) {
+		if (!spool->warned)
+			sl_log(SL_LOG_WARN, "no room for records in memory that outlives the process: "
+			                    "those of the last moments are lost if it is killed");
+		spool->warned = true;
+		return UINT32_MAX;
+	}
+	if (spool->hole_count > 0)
+		spool->hole_count--;
+	return index;
+}
+
+struct sl_row_chunk *
+sl_spool_take(struct sl_spool *spool)
+{
+	struct sl_row_chunk *chunk = NULL;
+	uint32_t index;
+
+	pthread_mutex_lock(&spool->lock);
+	index = spool->spare_count > 0 ? spool->spare[--spool->spare_count] : make_chunk(spool);
+	if (index != UINT32_MAX) {
+		chunk = chunk_at(spool, index);
+		atomic_store(&chunk->used, 0);
+		/* Only now may it be looked at. */
+		if (index >= atomic_load(&spool->header->chunks))
+			atomic_store(&spool->header->chunks, index + 1);
+	}
+	pthread_mutex_unlock(&spool->lock);
+	return chunk;
+}
+
+bool
+sl_spool_has(const struct sl_spool *spool, const struct sl_row_chunk *chunk)
+{
+	const char *at = (const char *)chunk, *first = (const char *)spool->header;
+
+	return at >= first && at < first + spool->mapping_size;
+}
+
+void
+sl_spool_give(struct sl_spool *spool, struct sl_row_chunk *chunk)
+{
+	size_t offset = (size_t)((const char *)chunk - (const char *)spool->header);
+	uint32_t index;
+
+	assert(sl_spool_has(spool, chunk));
+	index = (uint32_t)((offset - HEADER_SIZE) / CHUNK_SIZE);
+	atomic_store(&chunk->used, 0);
+	pthread_mutex_lock(&spool->lock);
+	if (spool->spare_count < SPARES) {
+		spool->spare[spool->spare_count++] = index;
+	} else {
+		(void)fallocate(spool->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		                place_of(index), CHUNK_SIZE);
+		spool->holes[spool->hole_count++] = index;
+	}
+	pthread_mutex_unlock(&spool->lock);
+}
+
+/* --- what was left -------------------------------------------------------------------- */
+
+struct recovery {
+	struct sl_store_job       job;
+	struct sl_record_source   source;
+	struct sl_spool_recovery *told;
+	const struct sl_store_ops *ops;
+	void                     *conn;
+	int                       fd;
+	unsigned                  chunks;
+	struct sl_slice           columns;
+	struct sl_row_chunk      *chunk; /* that is being read */
+	struct sl_slice           rest;  /* of it */
+	enum sl_err               err;
+};
+
+static void
+found(void *context, const struct sl_record_row *row)
+{
+	(void)row;
+	*(bool *)context = true;
+}
+
+/* The next row of the chunk that the store does not have. */
+static bool
+next_row(struct sl_record_source *source, struct sl_record_row *row)
+{
+	struct recovery *recovery = SL_CONTAINER(source, struct recovery, source);
+
+	for (;;) {
+		size_t size = sl_row_read(recovery->columns, recovery->rest, row);
+		bool known = false;
+		enum sl_err err;
+
+		if (size == 0)
+			break;
+		recovery->rest = sl_slice_from(recovery->rest, size);
+		recovery->told->found++;
+		err = recovery->ops->record_find(recovery->conn, row->request_id, found, &known);
+		if (err != SL_OK && err != SL_ENOTFOUND) {
+			recovery->err = err;
+			return false;
+		}
+		if (known)
+			continue;
+		recovery->told->stored++;
+		return true;
+	}
+	if (recovery->rest.len > 0)
+		recovery->err = SL_ESYNTAX;
+	return false;
+}
+
+static enum sl_err
+recover_chunk(struct recovery *recovery, uint32_t index)
+{
+	unsigned used;
+	enum sl_err err;
+
+	/* Not through the mapping: what is a hole takes no memory. */
+	if (pread(recovery->fd, recovery->chunk, CHUNK_SIZE, place_of(index)) != CHUNK_SIZE)
+		return SL_EIO;
+	used = atomic_load(&recovery->chunk->used);
+	if (used > SL_ROW_CHUNK_SIZE)
+		return SL_ESYNTAX;
+	recovery->rest = sl_slice_make(recovery->chunk->bytes, used);
+	err = recovery->ops->records_append(recovery->conn, &recovery->source);
+	return err == SL_OK ? recovery->err : err;
+}
+
+static void
+run_recovery(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct recovery *recovery = SL_CONTAINER(job, struct recovery, job);
+
+	recovery->ops = ops;
+	recovery->conn = conn;
+	job->err = SL_OK;
+	for (uint32_t i = 0; i < recovery->chunks && job->err == SL_OK; i++)
+		job->err = recover_chunk(recovery, i);
+}
+
+static enum sl_err
+recover(int fd, off_t size, struct sl_store *store, struct sl_spool_recovery *told)
+{
+	struct recovery recovery = { .job.run = run_recovery, .source.next = next_row,
+		                     .told = told, .fd = fd };
+	char boot[SL_BOOT_SIZE], bytes[HEADER_SIZE];
+	struct header *header = (struct header *)(void *)bytes;
+	enum sl_err err;
+
+	sl_boot_read(boot);
+	if (size < HEADER_SIZE || pread(fd, bytes, sizeof(bytes), 0) != HEADER_SIZE ||
+	    memcmp(header->magic, spool_magic, sizeof(spool_magic)) != 0 ||
+	    memcmp(header->boot, boot, sizeof(boot)) != 0 ||
+	    header->columns > HEADER_SIZE - sizeof(*header))
+		return SL_OK;
+	recovery.chunks = atomic_load(&header->chunks);
+	recovery.columns = sl_slice_make(header->layout, header->columns);
+	recovery.chunk = malloc(CHUNK_SIZE);
+	if (!recovery.chunk)
+		return SL_ENOMEM;
+	err = sl_store_run(store, &recovery.job);
+	free(recovery.chunk);
+	return err;
+}
+
+/* --- life ------------------------------------------------------------------------------ */
+
+/* Empty, with all memory given back. */
+static bool
+renew(struct sl_spool *spool)
+{
+	size_t columns = strlen(sl_row_columns);
+	int err;
+
+	_Static_assert(sizeof(struct header) < HEADER_SIZE, "header");
+	if (columns > HEADER_SIZE - sizeof(struct header) || ftruncate(spool->fd, 0) < 0 ||
+	    ftruncate(spool->fd, (off_t)spool->mapping_size) < 0)
+		return false;
+	err = posix_fallocate(spool->fd, 0, HEADER_SIZE);
+	if (err) {
+		errno = err;
+		return false;
+	}
+	spool->header = mmap(NULL, spool->mapping_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+	                     spool->fd, 0);
+	if (spool->header == MAP_FAILED) {
+		spool->header = NULL;
+		return false;
+	}
+	sl_boot_read(spool->header->boot);
+	spool->header->columns = (uint32_t)columns;
+	memcpy(spool->header->layout, sl_row_columns, columns);
+	memcpy(spool->header->magic, spool_magic, sizeof(spool_magic));
+	return true;
+}
+
+struct sl_spool *
+sl_spool_open(const char *path, size_t size, struct sl_store *store,
+              struct sl_spool_recovery *recovery, const char **reason)
+{
+	size_t most = size / CHUNK_SIZE + 1;
+	struct sl_spool *spool = calloc(1, sizeof(*spool) + most * sizeof(spool->holes[0]));
+	enum sl_err err;
+	off_t file_size;
+
+	*recovery = (struct sl_spool_recovery){ 0 };
+	*reason = "out of memory";
+	if (!spool)
+		return NULL;
+	pthread_mutex_init(&spool->lock, NULL);
+	spool->most = (unsigned)most;
+	spool->mapping_size = HEADER_SIZE + most * CHUNK_SIZE;
+	spool->fd = sl_own_file_open(path, &file_size);
+	err = spool->fd < 0 ? SL_EIO : recover(spool->fd, file_size, store, recovery);
+	if (err == SL_OK && renew(spool))
+		return spool;
+	snprintf(reason_text, sizeof(reason_text), err == SL_OK || spool->fd < 0
+	         ? "the file %s cannot be used for records that wait: %s"
+	         : "records that wait in %s cannot be stored: %s; free space for the store, or move "
+	           "the file away to start without them", path,
+	         err == SL_OK || spool->fd < 0 ? strerror(errno) : sl_err_text(err));
+	*reason = reason_text;
+	sl_spool_free(spool);
+	return NULL;
+}
+
+void
+sl_spool_free(struct sl_spool *spool)
+{
+	if (!spool)
+		return;
+	if (spool->header)
+		munmap(spool->header, spool->mapping_size);
+	if (spool->fd >= 0)
+		close(spool->fd);
+	pthread_mutex_destroy(&spool->lock);
+	free(spool);
+}

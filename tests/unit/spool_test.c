@@ -1,0 +1,246 @@
+/* Rows that wait in memory that outlives the process: stored once by the next start,
+ * whatever became of the one before. */
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "store_fixture.h"
+#include "telemetry/row_queue.h"
+#include "telemetry/spool.h"
+
+enum { ROWS = 500, SIZE = 1 << 20, IMAGE_MAX = 4 << 20 };
+static char spool_path[128];
+static char image[IMAGE_MAX];
+static size_t image_size;
+
+static int
+set_up(void **state)
+{
+	(void)state;
+	if (make_directory() < 0)
+		return -1;
+	snprintf(spool_path, sizeof(spool_path), "%s/rows", directory);
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	(void)state;
+	unlink(spool_path);
+	return remove_directory();
+}
+
+static struct sl_spool *
+open_spool(struct sl_store *store, uint64_t found, uint64_t stored)
+{
+	struct sl_spool_recovery recovery;
+	const char *reason = "";
+	struct sl_spool *spool = sl_spool_open(spool_path, SIZE, store, &recovery, &reason);
+
+	if (!spool)
+		fail_msg("%s", reason);
+	assert_int_equal(recovery.found, found);
+	assert_int_equal(recovery.stored, stored);
+	return spool;
+}
+
+static void
+push(struct sl_row_queue *queue, unsigned first, unsigned count)
+{
+	for (unsigned i = first; i < first + count; i++) {
+		char id[32];
+		struct sl_record_row row = { .attempts = 1, .cost_nanousd = 1000 + i,
+			                     .end_wall_ms = 1700000000000 + i };
+
+		snprintf(id, sizeof(id), "req_%06u", i);
+		row.request_id = sl_slice_str(id);
+		row.key_id = SL_SLICE("vk_1");
+		row.bucket = SL_SLICE("simple");
+		row.provider = SL_SLICE("somewhere");
+		assert_true(sl_row_push(queue, &row));
+	}
+}
+
+static void
+read_image(void)
+{
+	int fd = open(spool_path, O_RDONLY);
+	ssize_t size = read(fd, image, sizeof(image));
+
+	assert_true(size > 0 && size < IMAGE_MAX);
+	image_size = (size_t)size;
+	close(fd);
+}
+
+static void
+write_image(void)
+{
+	int fd = open(spool_path, O_WRONLY | O_TRUNC);
+
+	assert_int_equal(write(fd, image, image_size), image_size);
+	close(fd);
+}
+
+struct found { struct sl_store_job job; const char *id; bool there, bucket; int64_t cost; };
+
+static void
+keep(void *context, const struct sl_record_row *row)
+{
+	struct found *found = context;
+
+	found->there = true;
+	found->bucket = row->bucket.len > 0;
+	found->cost = row->cost_nanousd;
+}
+
+static void
+run_find(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct found *found = (struct found *)(void *)job;
+
+	job->err = ops->record_find(conn, sl_slice_str(found->id), keep, found);
+}
+
+static struct found
+find(struct sl_store *store, const char *id)
+{
+	struct found found = { .job.run = run_find, .id = id };
+
+	(void)sl_store_run(store, &found.job);
+	return found;
+}
+
+static void
+rows_left_are_stored_once(void **state)
+{
+	struct sl_store *store = open_store();
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_row_queue queue;
+
+	(void)state;
+	sl_row_queue_init(&queue, SIZE, spool);
+	push(&queue, 0, ROWS);
+	read_image(); /* as a kill would leave it */
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+	sl_spool_free(open_spool(store, ROWS, ROWS));
+	assert_int_equal(find(store, "req_000000").cost, 1000);
+	assert_int_equal(find(store, "req_000499").cost, 1499);
+	/* Killed before the file was emptied: they are there. */
+	write_image();
+	sl_spool_free(open_spool(store, ROWS, 0));
+	sl_spool_free(open_spool(store, 0, 0));
+	sl_store_free(store);
+}
+
+static void
+what_was_given_back_is_not_found(void **state)
+{
+	struct sl_store *store = open_store();
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_row_cursor at = { 0 };
+	struct sl_row_queue queue;
+	unsigned left = 0;
+
+	(void)state;
+	sl_row_queue_init(&queue, SIZE, spool);
+	/* More than spares: memory goes back to the file, and comes again. */
+	for (unsigned round = 0; round < 3; round++) {
+		push(&queue, round * 6000, 6000);
+		while (sl_row_next(&queue, &at, NULL))
+			left++;
+		sl_row_free_before(&queue, &at);
+	}
+	assert_int_equal(left, 18000);
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+	{
+		struct sl_spool_recovery recovery;
+		const char *reason = "";
+
+		spool = sl_spool_open(spool_path, SIZE, store, &recovery, &reason);
+		assert_non_null(spool);
+		/* Only those of the last chunk, which is never given back. */
+		assert_true(recovery.found > 0 && recovery.found < 6000);
+		sl_spool_free(spool);
+	}
+	sl_store_free(store);
+}
+
+static char *
+in_image(const char *text)
+{
+	return memmem(image, image_size, text, strlen(text));
+}
+
+static void
+another_versions_columns_are_told_by_name(void **state)
+{
+	struct sl_store *store = open_store();
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_row_queue queue;
+	struct found found;
+
+	(void)state;
+	sl_row_queue_init(&queue, SIZE, spool);
+	push(&queue, 0, 1);
+	read_image();
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+	memcpy(in_image("Tbucket "), "Tbicket ", 8);
+	write_image();
+	sl_spool_free(open_spool(store, 1, 1));
+	found = find(store, "req_000000");
+	assert_true(found.there && !found.bucket);
+	assert_int_equal(found.cost, 1000);
+	sl_store_free(store);
+}
+
+static void
+what_is_no_row_or_of_another_boot_is_not_taken(void **state)
+{
+	struct sl_store *store = open_store();
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_spool_recovery recovery;
+	const char *reason = "";
+	struct sl_row_queue queue;
+	char *row;
+
+	(void)state;
+	sl_row_queue_init(&queue, SIZE, spool);
+	push(&queue, 0, 3);
+	read_image();
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+	row = in_image("req_000001");
+	memset(row - 3, 0xff, 30);
+	write_image();
+	assert_null(sl_spool_open(spool_path, SIZE, store, &recovery, &reason));
+	assert_non_null(strstr(reason, spool_path));
+	assert_false(find(store, "req_000000").there);
+	image[8] ^= 1; /* its boot */
+	write_image();
+	sl_spool_free(open_spool(store, 0, 0));
+	sl_store_free(store);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(rows_left_are_stored_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(what_was_given_back_is_not_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(another_versions_columns_are_told_by_name, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(what_is_no_row_or_of_another_boot_is_not_taken, set_up,
+		                                tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
