@@ -252,6 +252,9 @@ struct sl_money *sl_money_open(struct sl_store *store, const struct sl_money_opt
  * left are resolved at the next start as after a crash. True: everything is in the
  * store, and the ring may be removed. NULL is fine. */
 bool sl_money_close(struct sl_money *money);
+/* So many settled attempts wait for the journal to be written that new ones may soon find
+ * no slip, and be refused. Any thread. */
+bool sl_money_behind(struct sl_money *money);
 
 /* --- audit --------------------------------------------------------------------------------- */
 

@@ -98,6 +98,17 @@ money_slip_take(struct sl_hold *hold)
 	return hold->slip != NULL;
 }
 
+bool
+sl_money_behind(struct sl_money *money)
+{
+	bool behind;
+
+	pthread_mutex_lock(&money->lock);
+	behind = money->slips.unrecorded > MONEY_SLIPS / 2;
+	pthread_mutex_unlock(&money->lock);
+	return behind;
+}
+
 void
 money_slip_dispatched(struct sl_hold *hold)
 {

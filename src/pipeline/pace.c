@@ -1,4 +1,4 @@
-/* pace.c - back-pressure of the record writer.
+/* pace.c - back-pressure of the record writer, and of the ledger's journal.
  *
  * While anybody waits, a timer looks every LOOK_MS whether the writer caught up: nobody
  * has to be told by another thread, and without pressure nothing of this runs but one
@@ -6,20 +6,25 @@
  */
 #include "pipeline/pace.h"
 
+#include "ledger/money.h"
 #include "pipeline/ask.h"
 #include "telemetry/telemetry.h"
 
 enum {
 	LOOK_MS = 5,
 	PACE_MAX_MS = 30000, /* the writer works, and is slow beyond hope */
+	MONEY_MAX_MS = 2000, /* nobody knows whether the journal works */
 	TURN_MAX = 64,       /* that go on in one turn of the loop */
 };
 
-static bool
-is_tight(const struct sl_gateway *gateway)
+/* How long a request should wait as things are; 0: not at all. */
+static uint64_t
+patience_ms(const struct sl_gateway *gateway)
 {
-	return sl_telemetry_room(gateway->services.telemetry, sl_loop_index(gateway->loop)) ==
-	       SL_ROOM_TIGHT;
+	if (sl_telemetry_room(gateway->services.telemetry, sl_loop_index(gateway->loop)) ==
+	    SL_ROOM_TIGHT)
+		return PACE_MAX_MS;
+	return sl_money_behind(gateway->services.money) ? MONEY_MAX_MS : 0;
 }
 
 static void
@@ -28,12 +33,12 @@ on_look(struct sl_timer *timer)
 	struct sl_gateway *gateway = SL_CONTAINER(timer, struct sl_gateway, pace.timer);
 	struct sl_list *held = &gateway->pace.held;
 	uint64_t now_ms = sl_loop_now_ms(gateway->loop);
-	bool tight = is_tight(gateway);
+	uint64_t patience = patience_ms(gateway);
 
 	for (int i = 0; i < TURN_MAX && !sl_list_empty(held); i++) {
 		struct sl_pace_place *place = SL_CONTAINER(held->next, struct sl_pace_place, node);
 
-		if (tight && now_ms - place->since_ms < PACE_MAX_MS)
+		if (now_ms - place->since_ms < patience)
 			break;
 		sl_list_remove(&place->node);
 		sl_gateway_begin(place->ask);
@@ -55,7 +60,7 @@ sl_pace_hold(struct sl_ask *ask)
 	struct sl_gateway *gateway = ask->gateway;
 	struct sl_pace_place *place = &ask->head->pace;
 
-	if (sl_list_empty(&gateway->pace.held) && !is_tight(gateway))
+	if (sl_list_empty(&gateway->pace.held) && patience_ms(gateway) == 0)
 		return false;
 	place->ask = ask;
 	place->since_ms = sl_loop_now_ms(gateway->loop);

@@ -11,7 +11,8 @@
  *                                            |     PACE_MAX_MS--> goes on
  *                                            '--caller is gone--> left
  *
- * What waits has its row's room already. owner: loop.
+ * The same holds when the ledger's journal is behind (sl_money_behind), for two seconds at
+ * most. What waits has its row's room already. owner: loop.
  */
 #ifndef SL_PIPELINE_PACE_H
 #define SL_PIPELINE_PACE_H
