@@ -69,7 +69,7 @@ team_fits(struct admin_call *call, struct sl_slice team, struct sl_slice workspa
 bool
 admin_team_moves(struct admin_call *call, struct sl_slice team, struct sl_slice workspace)
 {
-	if (workspace.len == 0 ||
+	if (workspace.len == 0 || team.len == 0 ||
 	    !sl_keyring_strays(call->admin->services.keyring, team, workspace))
 		return true;
 	admin_answer_fault_text(call, SL_FAULT_CONFLICT,

@@ -128,12 +128,15 @@ new_change(struct admin_call *call, enum sl_scope_kind kind, int status)
 static bool
 workspace_stands(struct admin_call *call, enum sl_scope_kind kind, struct sl_json body)
 {
-	struct sl_slice slug;
+	struct sl_arena *arena = &call->exchange->arena;
+	struct sl_slice slug, team = sl_slice_str(call->id);
 
+	/* One that is made has its name in the body; keys may have named it before. */
+	if (team.len == 0 && !sl_json_string(sl_json_get(body, "slug"), arena, &team))
+		team = SL_SLICE_NONE;
 	return kind != SL_SCOPE_TEAM ||
-	       !sl_json_string(sl_json_get(body, "workspace"), &call->exchange->arena, &slug) ||
-	       (admin_workspace_stands(call, slug) &&
-	        admin_team_moves(call, sl_slice_str(call->id), slug));
+	       !sl_json_string(sl_json_get(body, "workspace"), arena, &slug) ||
+	       (admin_workspace_stands(call, slug) && admin_team_moves(call, team, slug));
 }
 
 static void

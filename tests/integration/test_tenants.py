@@ -119,6 +119,10 @@ def test_a_team_that_a_key_names_is_a_team(gateway):
 def test_a_key_and_its_team_belong_to_one_workspace(gateway):
     """Else the requests would pass the limits of one of them by."""
     mine, other = (create(gateway, "workspace")["slug"] for _ in range(2))
+    gateway.new_key(workspace=other)    # of no team: hinders none of another workspace
+    early = "early-" + uuid.uuid4().hex[:8]
+    gateway.new_key(team=early, workspace=other)
+    assert gateway.request("POST", "/admin/teams", {"slug": early, "workspace": mine}).status == 409
     team, loose = create(gateway, "team", workspace=mine)["slug"], create(gateway, "team")["slug"]
     answer = gateway.request("POST", "/admin/keys", {"team": team, "workspace": other})
     assert answer.status == 400 and mine in answer.json()["error"]["message"]
