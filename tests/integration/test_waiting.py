@@ -48,7 +48,7 @@ def script():
 
 
 def options(script, router, extra=""):
-    block = provider_block("script", "openai", script.url, "script-key").replace("3000", "20000")
+    block = provider_block("script", "openai", script.url, "script-key").replace("3000", "60000")
     return {"providers": block, "models": MODELS, "extra": EXTRA + "\n" + extra, "retries": 2,
             "router": router}
 
@@ -173,7 +173,7 @@ def test_tenants_take_turns(gateway, script):
         made = gateway.request("POST", "/admin/workspaces", {"slug": "w-" + slug})
         assert made.status == 201, made.body
         keys[slug] = gateway.new_key(workspace="w-" + slug)["key"]
-    busy = Busy(delay=0.02, gate=threading.Event())
+    busy = Busy(delay=0.1, gate=threading.Event())
     script.reset(**{"fair-a": busy})
 
     def one(slug):
