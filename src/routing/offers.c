@@ -82,8 +82,9 @@ is_chat_model(const struct sl_model_card *card)
 	if (is_the_operators(card))
 		return card->output_modalities == 0 || card->output_modalities == SL_MODALITY_TEXT;
 	return card->output_modalities == SL_MODALITY_TEXT &&
-	       (card->input_modalities & SL_MODALITY_TEXT) && !is_for_one_purpose(card->model) &&
-	       ((card->capabilities & SL_CAP_TOOLS) || is_bare(card));
+	       (card->input_modalities & SL_MODALITY_TEXT) &&
+	       ((card->capabilities & SL_CAP_TOOLS) || is_bare(card)) &&
+	       !is_for_one_purpose(card->model);
 }
 
 /* The row that holds for the provider: what stands under its own name goes before what
@@ -141,16 +142,35 @@ put(struct shelf *shelf, const struct sl_model_card *card, int64_t released_ms)
 	shelf->released_ms[at] = released_ms;
 }
 
-static size_t
-find_candidates(const struct sl_catalog *catalog, struct candidate *out)
+static bool
+is_asked(const struct sl_config *config, const bool *named_by_operator, struct sl_slice provider)
 {
+	for (size_t p = 0; p < config->provider_count; p++)
+		if (config->providers[p].enabled && !(named_by_operator && named_by_operator[p]) &&
+		    (sl_slice_eq(config->providers[p].name, provider) ||
+		     sl_slice_eq(config->providers[p].kind, provider)))
+			return true;
+	return false;
+}
+
+static size_t
+find_candidates(const struct sl_config *config, const struct sl_catalog *catalog,
+                const bool *named_by_operator, struct candidate *out)
+{
+	struct sl_slice provider = SL_SLICE_NONE;
+	bool asked = false;
 	size_t count = 0;
 
 	for (size_t i = 0; i < sl_catalog_count(catalog); i++) {
 		struct candidate *candidate = &out[count];
 
 		candidate->card = sl_catalog_at(catalog, i);
-		if (!is_chat_model(candidate->card))
+		/* Rows of one provider mostly stand together. */
+		if (!sl_slice_eq(candidate->card->provider, provider)) {
+			provider = candidate->card->provider;
+			asked = is_asked(config, named_by_operator, provider);
+		}
+		if (!asked || !is_chat_model(candidate->card))
 			continue;
 		candidate->dated = sl_timestamp_parse(candidate->card->released,
 		                                      &candidate->released_ms);
@@ -198,7 +218,7 @@ sl_offers_make(const struct sl_config *config, const struct sl_catalog *catalog,
 		free(candidates);
 		return false;
 	}
-	candidate_count = find_candidates(catalog, candidates);
+	candidate_count = find_candidates(config, catalog, named_by_operator, candidates);
 	for (size_t p = 0; p < config->provider_count; p++)
 		if (config->providers[p].enabled && !(named_by_operator && named_by_operator[p]))
 			stack_shelves(catalog, &config->providers[p], candidates, candidate_count,

@@ -3,9 +3,9 @@
  * Order matters: our lock first (so that nobody else's WAL is touched), then
  * whose file it is, then the journal mode, then the migrations this file has not
  * seen, all in one transaction. Columns of records.def that their tables lack are
- * added, and the view that shows them is made anew when it would be another. The check at start covers the two tables whose damage would lock people
- * out (keys, meta); a scan of all records would make start-up as slow as the
- * history is long.
+ * added, and the view that shows them is made anew when it would be another. The
+ * check at start covers the two tables whose damage would lock people out (keys,
+ * meta); a scan of all records would make start-up as slow as the history is long.
  */
 #include "store/sqlite_schema.h"
 
