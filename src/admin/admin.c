@@ -137,6 +137,8 @@ credential_of(const struct sl_headers *headers)
 
 	if (sl_slice_istarts(value, SL_SLICE("bearer ")))
 		return sl_slice_trim(sl_slice_from(value, 7));
+	if (value.len > 0 && sl_slice_find(value, ' ') < 0)
+		return value; /* without a scheme, as some clients write it */
 	return sl_slice_trim(sl_headers_get(headers, "x-api-key"));
 }
 

@@ -214,6 +214,7 @@ send_fault(struct sl_ask *ask, const struct sl_fault *fault)
 	struct sl_surface_headers fields = { .count = 0 };
 	struct sl_header out[SL_ANSWER_FIELDS_MAX];
 	struct sl_arena *arena = &ask->exchange->arena;
+	struct sl_decision decision;
 	struct sl_buf body;
 	size_t count = 0;
 	int status;
@@ -222,7 +223,10 @@ send_fault(struct sl_ask *ask, const struct sl_fault *fault)
 		shape = sl_shape_for_errors(ask->head->selection.path);
 	sl_buf_init(&body, 64 * 1024);
 	sl_quota_note(ask);
-	status = ask->surface->fault(&ask->decision, shape, fault, arena, &body, &fields);
+	decision = ask->decision;
+	if (decision.attempts == 0) /* chosen and never asked */
+		decision.provider = decision.model = SL_SLICE_NONE;
+	status = ask->surface->fault(&decision, shape, fault, arena, &body, &fields);
 	out[count++] = (struct sl_header){ SL_SLICE("content-type"),
 		                           SL_SLICE("application/json") };
 	if (fault->retry_after_s > 0)

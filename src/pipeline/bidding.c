@@ -38,14 +38,31 @@ text_of(struct sl_json object, const char *name, struct sl_arena *arena)
 }
 
 static bool
+is_text(struct sl_json object, const char *name)
+{
+	enum sl_json_type type = sl_json_get(object, name).type;
+
+	return type == SL_JSON_STRING || type == SL_JSON_NULL || type == SL_JSON_NONE;
+}
+
+static bool
 read_core(const struct sl_bidding_view *view, struct sl_json core, struct sl_bidding *bidding,
           struct sl_fault *fault)
 {
 	struct sl_slice mode = text_of(core, "auction_mode", view->arena);
 	struct sl_slice unit = text_of(core, "price_unit", view->arena);
+	struct sl_slice type = text_of(core, "auction_type", view->arena);
 	struct sl_json reserve = sl_json_get(core, "reserve_price");
 	struct sl_json top_k = sl_json_get(core, "top_k");
 
+	if (!is_text(core, "category") || !is_text(core, "auction_mode") ||
+	    !is_text(core, "price_unit") || !is_text(core, "auction_type"))
+		return refuse(fault, "stoPayload.stoAuction.core",
+		              "'category', 'auction_mode', 'auction_type' and 'price_unit' are strings.");
+	/* Nobody bids again in the longer time of a batch: it ends as a single round does. */
+	if (type.len > 0 && !sl_slice_is(type, "rt") && !sl_slice_is(type, "batch"))
+		return refuse(fault, "stoPayload.stoAuction.core.auction_type",
+		              "'auction_type' must be rt or batch.");
 	bidding->auction.category = text_of(core, "category", view->arena);
 	bidding->ranks = sl_slice_is(mode, "air");
 	if (mode.len > 0 && !bidding->ranks && !sl_slice_is(mode, "aix"))
@@ -112,6 +129,9 @@ read_bidding(const struct sl_bidding_view *view, struct sl_bidding *bidding,
 	bidding->auction.credit_nanousd = credit_of(view);
 	if (!read_core(view, core, bidding, fault))
 		return false;
+	if (!is_text(sl_json_get(auction, "constraints"), "model_family"))
+		return refuse(fault, "stoPayload.stoAuction.constraints.model_family",
+		              "'model_family' must be a string.");
 	bidding->family = text_of(sl_json_get(auction, "constraints"), "model_family", view->arena);
 	count_tokens(view->steer, &bidding->auction);
 	bidding->auction.rule = sl_slice_is(config->auction_payment, "second_score")

@@ -86,6 +86,14 @@ read_members(const struct sl_surface_members *members, struct sl_arena *arena,
 		model = SL_SLICE("astrolabe/auto");
 	if (lane_of(model))
 		out->model = model;
+	if (members->astrolabe.type != SL_JSON_OBJECT && members->astrolabe.type != SL_JSON_NULL &&
+	    members->astrolabe.type != SL_JSON_NONE) {
+		sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+		             SL_SLICE("'metadata.astrolabe' must be an object: {\"stack\": ..., "
+		                      "\"quality\": ...}."));
+		fault->code = SL_SLICE("invalid_type");
+		return false;
+	}
 	return sl_wish_read_members(&out->wish, members->astrolabe, arena, fault);
 }
 
@@ -424,6 +432,26 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	put_savings(decision, arena, out);
 }
 
+/* What `explain` adds: why, and what was expected of the choice. */
+static void
+put_explanation(const struct sl_decision *decision, struct sl_json_writer *w)
+{
+	sl_json_int(w, "attempts", decision->attempts);
+	if (decision->has_estimate) {
+		sl_json_str(w, "reason", decision->reason);
+		sl_json_usd(w, "expected_cost_usd", decision->estimate_nanousd);
+	}
+	if (decision->has_baseline)
+		sl_json_usd(w, "baseline_cost_usd", decision->baseline_nanousd);
+	if (decision->category.len == 0)
+		return;
+	sl_json_str(w, "action_class",
+	            sl_slice_str(action_of(lane_of(decision->model_requested),
+	                                   category_of(decision->category))));
+	sl_json_key(w, "score");
+	sl_json_put_f64(w, decision->score);
+}
+
 /* The decision as an object, for the body of an answer. */
 static struct sl_slice
 route_json(const struct sl_decision *decision, struct sl_arena *arena)
@@ -456,20 +484,24 @@ route_json(const struct sl_decision *decision, struct sl_arena *arena)
 	}
 	if (decision->verification.len > 0)
 		sl_json_str(&w, "verification_status", decision->verification);
+	if (decision->explain)
+		put_explanation(decision, &w);
 	sl_json_obj_end(&w);
 	text = buf.failed ? SL_SLICE_NONE : sl_arena_dup(arena, sl_buf_slice(&buf));
 	sl_buf_release(&buf);
 	return text;
 }
 
-/* Chat answers get a member `astrolabe`, Responses one in their metadata. */
+/* Chat answers get a member `astrolabe`, Responses one in their metadata and the time of
+ * their creation under this contract's name for it, too. */
 static bool
 rewrite(const struct sl_decision *decision, const struct sl_shape_ops *shape,
         struct sl_slice body, struct sl_arena *arena, struct sl_buf *out)
 {
-	enum { METADATA, OWN, INNER, WANTS };
+	enum { METADATA, OWN, INNER, CREATED, CREATED_AT, WANTS };
 	static const struct sl_json_want wants[WANTS] = {
-		{ "metadata" }, { "astrolabe" }, { "metadata.astrolabe" },
+		{ "metadata" }, { "astrolabe" }, { "metadata.astrolabe" }, { "created" },
+		{ "created_at" },
 	};
 	struct sl_json_found found[WANTS], top;
 	struct sl_slice route = route_json(decision, arena);
@@ -498,6 +530,10 @@ rewrite(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 		          ? sl_json_splice_replace(&splice, &found[METADATA], whole)
 		          : sl_json_splice_insert(&splice, &top, SL_SLICE("metadata"), whole);
 	}
+	if (err == SL_OK && responses && found[CREATED].type == SL_JSON_NONE &&
+	    found[CREATED_AT].type == SL_JSON_NUMBER)
+		err = sl_json_splice_insert(&splice, &top, SL_SLICE("created"),
+		                            sl_json_found_raw(body, &found[CREATED_AT]));
 	return err == SL_OK && sl_json_splice_append(&splice, out) == SL_OK;
 }
 

@@ -17,7 +17,9 @@ claim(const struct sl_surface_request *request)
 	if (sl_headers_has(request->headers, "x-ingate-key") ||
 	    sl_headers_has(request->headers, "x-ingate-provider"))
 		return SL_CLAIM_CARRIER;
-	if (sl_slice_starts(sl_surface_bearer(request->headers), PREFIX))
+	/* In the query to refuse it: URLs end up in logs. */
+	if (sl_slice_starts(sl_surface_bearer(request->headers), PREFIX) ||
+	    sl_slice_starts(sl_surface_query(request->query, "key"), PREFIX))
 		return SL_CLAIM_PREFIX;
 	return SL_CLAIM_NONE;
 }
@@ -395,7 +397,7 @@ static bool
 write_budget(const struct sl_surface_view *view, struct sl_json_writer *w, struct sl_fault *fault)
 {
 	struct sl_slice rest = sl_slice_from(view->path, sizeof("/api/v1/budgets/") - 1);
-	struct sl_slice id = sl_slice_cut(&rest, '/');
+	struct sl_slice id = sl_surface_decoded(sl_slice_cut(&rest, '/'), view->arena);
 
 	if (view->decision->standing->has_quota && sl_slice_eq(id, budget_id(view))) {
 		if (sl_slice_is(rest, "status"))
@@ -467,7 +469,8 @@ const struct sl_surface_ops sl_surface_ingate = {
 	.name = "ingate",
 	.claim = claim,
 	.credential = credential,
-	.credential_hint = "X-Ingate-Key is missing: send a key of this gateway in it.",
+	.credential_hint = "X-Ingate-Key is missing: send a key of this gateway in it; the query is no "
+	                   "place for one.",
 	.tells_quota = true,
 	.select = choose,
 	.pages = pages,

@@ -79,6 +79,20 @@ may_extend(struct sl_json members, struct sl_arena *arena, struct sl_fault *faul
 }
 
 static bool
+is_object(struct sl_json value, const char *param, struct sl_fault *fault)
+{
+	if (value.type == SL_JSON_OBJECT || value.type == SL_JSON_NULL ||
+	    value.type == SL_JSON_NONE)
+		return true;
+	sl_fault_set(fault, SL_FAULT_BAD_REQUEST,
+	             SL_SLICE("Members for one provider are written as {\"nexus\": {\"ext\": "
+	                      "{\"PROVIDER\": {...}}}}: all three are objects."));
+	fault->code = SL_SLICE("invalid_type");
+	fault->param = sl_slice_str(param);
+	return false;
+}
+
+static bool
 read_members(const struct sl_surface_members *members, struct sl_arena *arena,
              struct sl_selection *out, struct sl_fault *fault)
 {
@@ -93,8 +107,12 @@ read_members(const struct sl_surface_members *members, struct sl_arena *arena,
 		fault->param = SL_SLICE("model");
 		return false;
 	}
+	if (!is_object(members->nexus, "nexus", fault) ||
+	    !is_object(extensions, "nexus.ext", fault))
+		return false;
 	while (extensions.type == SL_JSON_OBJECT && sl_json_next(&it))
-		if (!may_extend(it.value, arena, fault))
+		if (!is_object(it.value, "nexus.ext", fault) ||
+		    !may_extend(it.value, arena, fault))
 			return false;
 	out->extensions = extensions;
 	return true;

@@ -104,7 +104,7 @@ put_endpoint(const struct sl_config_route *route, struct sl_json_writer *w)
 static bool
 meets(const struct sl_surface_view *view, const char *name, struct sl_slice value)
 {
-	struct sl_slice wanted = sl_surface_query(view->query, name);
+	struct sl_slice wanted = sl_surface_parameter(view->query, name, view->arena);
 
 	return wanted.len == 0 || sl_slice_is(wanted, "any") || sl_slice_ieq(wanted, value);
 }
@@ -112,7 +112,7 @@ meets(const struct sl_surface_view *view, const char *name, struct sl_slice valu
 static bool
 is_asked_for(const struct sl_surface_view *view, const struct sl_config_route *route)
 {
-	struct sl_slice text = sl_surface_query(view->query, "query");
+	struct sl_slice text = sl_surface_parameter(view->query, "query", view->arena);
 
 	return meets(view, "category", route->auction.category) &&
 	       meets(view, "model_family", route->model) &&

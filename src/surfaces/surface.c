@@ -120,7 +120,12 @@ sl_surface_query(struct sl_slice query, const char *name)
 struct sl_slice
 sl_surface_parameter(struct sl_slice query, const char *name, struct sl_arena *arena)
 {
-	struct sl_slice raw = sl_surface_query(query, name);
+	return sl_surface_decoded(sl_surface_query(query, name), arena);
+}
+
+struct sl_slice
+sl_surface_decoded(struct sl_slice raw, struct sl_arena *arena)
+{
 	char *out = sl_arena_alloc(arena, raw.len + 1);
 	ptrdiff_t len = out ? sl_percent_decode(raw, out) : 0;
 
@@ -203,7 +208,7 @@ static bool
 read_moment(const struct sl_surface_view *view, const char *name, int64_t *wall_ms, bool *is_date,
             struct sl_fault *fault)
 {
-	struct sl_slice text = sl_surface_query(view->query, name);
+	struct sl_slice text = sl_surface_parameter(view->query, name, view->arena);
 
 	*is_date = text.len == 10;
 	if (text.len == 0 || sl_timestamp_parse(text, wall_ms))

@@ -243,7 +243,9 @@ bool sl_surface_keeps_shape(const struct sl_surface_request *request, struct sl_
                             struct sl_arena *arena);
 /* A parameter of the query as it stands there, not decoded; empty when absent. */
 struct sl_slice sl_surface_query(struct sl_slice query, const char *name);
-/* The same decoded, on the arena; as it stands there where it cannot be. */
+/* A piece of a path or query decoded, on the arena; as it stands where it cannot be. */
+struct sl_slice sl_surface_decoded(struct sl_slice raw, struct sl_arena *arena);
+/* A parameter decoded so. */
 struct sl_slice sl_surface_parameter(struct sl_slice query, const char *name,
                                      struct sl_arena *arena);
 /* Adds a field. What cannot be sent as one (no bytes, a line break) is left out:

@@ -137,6 +137,11 @@ def test_nobody_is_eligible(ask, fleet, core):
     {"stoAuction": {"core": {"reserve_price": -1}}},
     {"stoAuction": {"core": {"price_unit": "token"}}},
     {"stoAuction": {"core": {"top_k": 0}}},
+    {"stoAuction": {"core": {"category": 7}}},
+    {"stoAuction": {"core": {"category": ["summarization"]}}},
+    {"stoAuction": {"core": {"auction_mode": True}}},
+    {"stoAuction": {"core": {"auction_type": "dutch"}}},
+    {"stoAuction": {"core": {}, "constraints": {"model_family": {}}}},
 ], ids=str)
 def test_what_is_wrong_is_said(ask, fleet, payload):
     answer = ask(None, payload=payload)

@@ -71,6 +71,7 @@ def test_14_responses(gateway, key):
     assert answer.status == 200
     body = answer.json()
     assert body["object"] == "response" and body["output"]
+    assert body["created"] == body["created_at"]
     told = body["metadata"]["astrolabe"]
     assert told["model"] == "astrolabe/auto" and told["lane"] == "auto"
     assert told["request_id"] == answer.headers["x-astrolabe-cloud-request-id"]
@@ -123,6 +124,26 @@ def test_17_wishes_in_metadata(gateway, key, fleet):
     for entry in fleet.journal.entries():
         assert "astrolabe" not in entry.json().get("metadata", {})
     assert "metadata" not in fleet.journal.last().json()
+
+
+@pytest.mark.parametrize("wishes", ["customer-data", 7, ["high"], True])
+def test_wishes_that_are_no_object(gateway, key, fleet, wishes):
+    refused(gateway.request("POST", "/v1/responses", dict(
+        RESPONSES, metadata={"astrolabe": wishes}), key=key), 400, "invalid_type")
+    assert not fleet.journal.entries()
+
+
+@pytest.mark.parametrize("path, body", [("/v1/responses", RESPONSES),
+                                        ("/v1/chat/completions", dict(CHAT, model="auto"))])
+def test_explain_tells_more(gateway, key, path, body):
+    told = []
+    for explain in (True, False):
+        answer = gateway.request("POST", path, dict(
+            body, metadata={"astrolabe": {"explain": explain}}), key=key)
+        assert answer.status == 200, answer.body
+        told.append(answer.json().get("astrolabe") or answer.json()["metadata"]["astrolabe"])
+    assert told[0]["reason"] and told[0]["attempts"] == 1 and told[0]["expected_cost_usd"] > 0
+    assert "reason" not in told[1] and "expected_cost_usd" not in told[1]
 
 
 def test_18_no_balance(gateway, fleet):

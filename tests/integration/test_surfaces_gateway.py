@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.integration.books import wait_for
-from tests.integration.gateway import PRICES
+from tests.integration.gateway import MASTER_KEY, PRICES
 from tests.integration.rawhttp import Connection, request_bytes
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hello there"}]}
@@ -160,6 +160,9 @@ def test_50_who_may(gateway, key, ask):
     assert gateway.request("GET", "/admin/keys", key=key).status == 403
     assert gateway.request("GET", "/admin/keys", key=None).status == 401
     assert ask(key=None).status == 401
+    for bare, status in ((MASTER_KEY, 200), (key, 403), ("no-such-key", 401)):
+        assert gateway.request("GET", "/admin/keys", key=None,
+                               headers={"Authorization": bare}).status == status
 
 
 def test_51_the_429_byte_for_byte(gateway, ask):

@@ -213,6 +213,12 @@ def test_63_extensions_reach_their_provider_only(gateway, key, fleet):
     answer = gateway.request("POST", "/v1/chat/completions", dict(
         CHAT, nexus={"ext": {"openai": {"n": 50}}}), key=key)
     assert answer.status == 400 and answer.json()["error"]["param"] == "nexus.ext"
+    fleet.journal.reset()
+    for nexus, param in (("x", "nexus"), ({"ext": [1]}, "nexus.ext"),
+                         ({"ext": {"openai": "seed"}}, "nexus.ext")):
+        answer = gateway.request("POST", "/v1/chat/completions", dict(CHAT, nexus=nexus), key=key)
+        assert answer.status == 400 and answer.json()["error"]["param"] == param, answer.body
+    assert not fleet.journal.entries()
 
 
 def test_61_is_a_switch(gateway, key, fleet):
@@ -348,8 +354,10 @@ def test_68_quota(gateway, fleet):
     assert answer.headers["X-Nexus-Quota-Limit"] == "0.02"
     assert 0 < float(answer.headers["X-Nexus-Quota-Used"]) <= 0.02
     fleet.journal.reset()
-    assert gateway.request("POST", "/v1/chat/completions", body, key=small).status == 429
-    assert not fleet.journal.entries()
+    answer = gateway.request("POST", "/v1/chat/completions", body, key=small)
+    assert answer.status == 429 and not fleet.journal.entries()
+    for name in ("X-Nexus-Attempts", "X-Nexus-Routed-Provider", "X-Nexus-Routed-Model"):
+        assert name not in answer.headers, name
 
 
 def test_68_a_quota_that_is_nearly_used(gateway):

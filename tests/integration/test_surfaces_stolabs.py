@@ -181,6 +181,8 @@ def test_13_the_registry(gateway):
     assert set(read("discover?category=summarization")) == {
         "stolabs/bullet-bot", "stolabs/deep-read", "stolabs/tldr-bot"}
     assert set(read("discover?category=summarization&query=deep")) == {"stolabs/deep-read"}
+    assert set(read("discover?query=stolabs%2Fdeep%2Dread")) == {"stolabs/deep-read"}
+    assert set(read("discover?model_family=%61ny&query=stolabs%2Ftldr")) == {"stolabs/tldr-bot"}
     assert set(read("discover?route_type=model&category=")) == {"myorg/openai-gpt4o",
                                                                 "myorg/azure-agent"}
     assert read("discover?category=chat") == {}

@@ -24,6 +24,7 @@ requests_are_recognised(void **state)
 		{ "x-goog-api-key", "nvk_0", NULL, NULL, "/v1beta/x", "", "nexus" },
 		{ "api-key", "nvk_0", NULL, NULL, "/openai/x", "", "nexus" },
 		{ NULL, NULL, NULL, NULL, "/v1/x", "a=1&key=nvk_0", "nexus" },
+		{ NULL, NULL, NULL, NULL, "/v1/x", "a=1&key=sk-ingate-0", "ingate" },
 		{ "x-nexus-virtual-key", "", NULL, NULL, "/v1/x", "", "nexus" },
 		{ "x-ingate-key", "", NULL, NULL, "/v1/x", "", "ingate" },
 		{ "x-ingate-provider", "openai", NULL, NULL, "/v1/x", "", "ingate" },
