@@ -208,18 +208,21 @@ finish_answer(struct sl_ask *ask)
 	sl_exchange_finish(ask->exchange, own.items, own.count);
 }
 
-/* What the caller's contract adds to a good answer. Without memory for it the answer
- * goes out as the provider gave it. */
+/* What the caller's contract adds to an answer. Without memory for it the answer goes out
+ * as the provider gave it. */
 static void
 rewrite(struct sl_ask *ask)
 {
+	bool (*add)(const struct sl_decision *decision, const struct sl_shape_ops *shape,
+	            struct sl_slice body, struct sl_arena *arena, struct sl_buf *out) =
+	    ask->upstream_status >= 400 ? ask->surface->rewrite_error : ask->surface->rewrite;
 	struct sl_buf better;
 
-	if (!ask->surface->rewrite || ask->upstream_status >= 300)
+	if (!add || (ask->upstream_status >= 300 && ask->upstream_status < 400))
 		return;
 	sl_buf_init(&better, sl_relay_held_max(&ask->world->config->limits));
-	if (ask->surface->rewrite(&ask->decision, ask->shape, sl_buf_slice(&ask->held),
-	                          sl_ask_arena(ask), &better) && !better.failed) {
+	if (add(&ask->decision, ask->shape, sl_buf_slice(&ask->held), sl_ask_arena(ask),
+	        &better) && !better.failed) {
 		sl_buf_release(&ask->held);
 		ask->held = better;
 	} else {

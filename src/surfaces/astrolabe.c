@@ -539,6 +539,36 @@ rewrite(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 
 /* --- refusals -------------------------------------------------------------------- */
 
+/* A provider's error says what it says, and under this contract's names whose request it
+ * was; a code only where the provider has none. */
+static bool
+rewrite_error(const struct sl_decision *decision, const struct sl_shape_ops *shape,
+              struct sl_slice body, struct sl_arena *arena, struct sl_buf *out)
+{
+	enum { ERROR, CODE, REQUEST_ID, WANTS };
+	static const struct sl_json_want wants[WANTS] = {
+		{ "error" }, { "error.code" }, { "error.requestId" },
+	};
+	const struct sl_slice code = SL_SLICE("\"upstream_error\"");
+	struct sl_slice id = sl_arena_join(arena, (struct sl_slice[]){ SL_SLICE("\""),
+	                                   decision->request_id, SL_SLICE("\"") }, 3);
+	struct sl_json_found found[WANTS];
+	struct sl_json_splice splice;
+	enum sl_err err;
+
+	(void)shape;
+	if (id.len == 0 || sl_json_scan(body, NULL, wants, WANTS, found, NULL, NULL) != SL_OK ||
+	    found[ERROR].type != SL_JSON_OBJECT || found[REQUEST_ID].type != SL_JSON_NONE)
+		return false;
+	sl_json_splice_init(&splice, body);
+	err = sl_json_splice_insert(&splice, &found[ERROR], SL_SLICE("requestId"), id);
+	if (err == SL_OK && found[CODE].type == SL_JSON_NULL)
+		err = sl_json_splice_replace(&splice, &found[CODE], code);
+	else if (err == SL_OK && found[CODE].type == SL_JSON_NONE)
+		err = sl_json_splice_insert(&splice, &found[ERROR], SL_SLICE("code"), code);
+	return err == SL_OK && sl_json_splice_append(&splice, out) == SL_OK;
+}
+
 /* status 0 and code NULL: the fault's own. */
 static const struct reply {
 	enum sl_fault_kind kind;
@@ -603,6 +633,7 @@ const struct sl_surface_ops sl_surface_astrolabe = {
 	.pages = pages,
 	.headers = headers,
 	.rewrite = rewrite,
+	.rewrite_error = rewrite_error,
 	.fault = fault,
 	.owns_header = owns_header,
 };

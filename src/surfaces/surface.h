@@ -200,6 +200,9 @@ struct sl_surface_ops {
 	 * False: it stays as it is. NULL: nothing is ever added. */
 	bool (*rewrite)(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	                struct sl_slice body, struct sl_arena *arena, struct sl_buf *out);
+	/* The same for an error that the provider answered with. */
+	bool (*rewrite_error)(const struct sl_decision *decision, const struct sl_shape_ops *shape,
+	                      struct sl_slice body, struct sl_arena *arena, struct sl_buf *out);
 	/* Names of trailers that follow a stream ("X-Gateway-Cost-Usd"), or empty;
 	 * NULL with trailers: none. */
 	struct sl_slice (*trailer_names)(void);

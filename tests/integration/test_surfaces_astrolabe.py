@@ -1,5 +1,6 @@
 """The Astrolabe contract: one test for each acceptance check, by its number."""
 import concurrent.futures
+import json
 import re
 import time
 
@@ -124,6 +125,23 @@ def test_17_wishes_in_metadata(gateway, key, fleet):
     for entry in fleet.journal.entries():
         assert "astrolabe" not in entry.json().get("metadata", {})
     assert "metadata" not in fleet.journal.last().json()
+
+
+@pytest.mark.parametrize("path, body, provider", [
+    ("/v1/responses", RESPONSES, "openai"), ("/v1/chat/completions", CHAT, "openai"),
+    ("/v1/chat/completions", CHAT, "anthropic")])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_providers_error_has_the_id_of_the_request(gateway, key, fleet, path, body, provider,
+                                                     stream):
+    answer = gateway.request("POST", path, dict(
+        body, model=provider + "/nobody-knows-this", stream=stream), key=key)
+    assert answer.status == 404 and len(fleet.journal.entries()) == 1, answer.body
+    error = answer.json()["error"]
+    assert error["message"] and error["code"] and error["type"]
+    assert error["requestId"] == answer.headers["x-astrolabe-cloud-request-id"]
+    if provider == "openai":
+        told = json.loads(fleet.journal.last().reply)["error"]
+        assert error["message"] == told["message"] and error["type"] == told["type"]
 
 
 @pytest.mark.parametrize("wishes", ["customer-data", 7, ["high"], True])
