@@ -191,16 +191,20 @@ sl_waiting_for_targets(struct sl_ask *ask, const struct sl_fault *last)
 	const struct sl_plan *plan = &ask->front->plan;
 	struct sl_queue_entry entry = { .thing_count = 0 };
 	struct view view;
+	bool late;
 
 	/* Only the provider's 429 is a reason to come back to it. */
 	if (!sl_waiting_may(ask) || waiting->over || (last && ask->front->kept.status != 429))
 		return false;
 	look(ask, &view);
+	/* It was left nothing to try, and another loop has made room since. */
+	late = view.room && !last;
 	if (waiting->until_ms == 0)
 		waiting->until_ms = until_ms(ask);
 	if (now_ms(ask) >= waiting->until_ms ||
-	    (!view.full && (view.quiet_ms == UINT64_MAX ||
-	                    now_ms(ask) + view.quiet_ms > waiting->until_ms)) ||
+	    (!view.full && !late &&
+	     (view.quiet_ms == UINT64_MAX ||
+	      now_ms(ask) + view.quiet_ms > waiting->until_ms)) ||
 	    !may_try_again(ask))
 		return false;
 	for (size_t i = 0; i < plan->count; i++)
@@ -213,7 +217,7 @@ sl_waiting_for_targets(struct sl_ask *ask, const struct sl_fault *last)
 		waiting->why = *last;
 	if (entry.thing_count == 0 || !stand(ask, &entry))
 		return false;
-	set_timer(ask, view.quiet_ms);
+	set_timer(ask, late ? 0 : view.quiet_ms);
 	return true;
 }
 
