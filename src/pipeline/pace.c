@@ -12,6 +12,7 @@
 
 enum {
 	LOOK_MS = 5,
+	NEXT_MS = 1,         /* when more may go on than one turn takes */
 	PACE_MAX_MS = 30000, /* the writer works, and is slow beyond hope */
 	MONEY_MAX_MS = 2000, /* nobody knows whether the journal works */
 	TURN_MAX = 64,       /* that go on in one turn of the loop */
@@ -34,8 +35,9 @@ on_look(struct sl_timer *timer)
 	struct sl_list *held = &gateway->pace.held;
 	uint64_t now_ms = sl_loop_now_ms(gateway->loop);
 	uint64_t patience = patience_ms(gateway);
+	int i;
 
-	for (int i = 0; i < TURN_MAX && !sl_list_empty(held); i++) {
+	for (i = 0; i < TURN_MAX && !sl_list_empty(held); i++) {
 		struct sl_pace_place *place = SL_CONTAINER(held->next, struct sl_pace_place, node);
 
 		if (now_ms - place->since_ms < patience)
@@ -44,7 +46,7 @@ on_look(struct sl_timer *timer)
 		sl_gateway_begin(place->ask);
 	}
 	if (!sl_list_empty(held))
-		sl_timer_set(gateway->loop, timer, LOOK_MS);
+		sl_timer_set(gateway->loop, timer, i < TURN_MAX ? LOOK_MS : NEXT_MS);
 }
 
 void

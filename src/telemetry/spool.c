@@ -7,7 +7,8 @@
  * A chunk takes memory only once it was used: its pages are made (a hole in a mapped file
  * would be a SIGBUS on a full disk), and given back when there are many that wait. The
  * header says how many chunks may hold rows and how those are laid out, for a process of
- * another version. Rows lie there in the order of a single writer's stores, which only
+ * another version, and whose they are: a new store may have the place of another one, but
+ * gets none of its rows. Rows lie there in the order of a single writer's stores, which only
  * the death of the machine mixes up: then, told by its boot, nothing is taken from it.
  */
 #include "telemetry/spool.h"
@@ -23,18 +24,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/compiler.h"
 #include "base/log.h"
 #include "base/own_file.h"
+#include "base/rand.h"
 #include "store/store.h"
 #include "telemetry/row_queue.h"
 
-enum { HEADER_SIZE = 8192, CHUNK_SIZE = sizeof(struct sl_row_chunk), SPARES = 8 };
-static const char spool_magic[8] = "SLROWS01";
+enum { HEADER_SIZE = 8192, CHUNK_SIZE = sizeof(struct sl_row_chunk), SPARES = 8, TRIES = 4 };
+static const char spool_magic[8] = "SLROWS02";
+#define META_STORE "records_store" /* which one this is */
 
 struct header {
 	char        magic[8];
 	char        boot[SL_BOOT_SIZE];
+	uint64_t    store;   /* whose rows these are */
 	atomic_uint chunks;  /* that may hold rows: none behind them was ever taken */
 	uint32_t    columns; /* bytes of: */
 	char        layout[];
@@ -42,6 +47,7 @@ struct header {
 
 struct sl_spool {
 	int             fd;
+	uint64_t        store;
 	struct header  *header; /* of the mapping */
 	size_t          mapping_size;
 	pthread_mutex_t lock;   /* guards what follows */
@@ -148,6 +154,7 @@ struct recovery {
 	const struct sl_store_ops *ops;
 	void                     *conn;
 	int                       fd;
+	uint64_t                  left_by, store;
 	unsigned                  chunks;
 	struct sl_slice           columns;
 	struct sl_row_chunk      *chunk; /* that is being read */
@@ -209,6 +216,27 @@ recover_chunk(struct recovery *recovery, uint32_t index)
 	return err == SL_OK ? recovery->err : err;
 }
 
+/* Which store this is; it gets a number at its first start. */
+static enum sl_err
+know_store(struct recovery *recovery)
+{
+	struct sl_buf value;
+	enum sl_err err;
+
+	sl_buf_init(&value, sizeof(recovery->store));
+	err = recovery->ops->meta_get(recovery->conn, META_STORE, &value);
+	if (err == SL_OK && value.len == sizeof(recovery->store)) {
+		memcpy(&recovery->store, value.ptr, sizeof(recovery->store));
+	} else if (err == SL_OK || err == SL_ENOTFOUND) {
+		recovery->store = sl_rand_u64();
+		err = recovery->ops->meta_put(recovery->conn, META_STORE,
+		                              sl_slice_make(&recovery->store,
+		                                            sizeof(recovery->store)));
+	}
+	sl_buf_release(&value);
+	return err;
+}
+
 static void
 run_recovery(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
@@ -216,32 +244,53 @@ run_recovery(struct sl_store_job *job, const struct sl_store_ops *ops, void *con
 
 	recovery->ops = ops;
 	recovery->conn = conn;
-	job->err = SL_OK;
+	*recovery->told = (struct sl_spool_recovery){ 0 };
+	job->err = know_store(recovery);
+	if (recovery->left_by != recovery->store)
+		return;
 	for (uint32_t i = 0; i < recovery->chunks && job->err == SL_OK; i++)
 		job->err = recover_chunk(recovery, i);
 }
 
-static enum sl_err
-recover(int fd, off_t size, struct sl_store *store, struct sl_spool_recovery *told)
+/* Whether the file holds rows that can be told. */
+static bool
+read_header(struct recovery *recovery, off_t size, char bytes[HEADER_SIZE])
 {
-	struct recovery recovery = { .job.run = run_recovery, .source.next = next_row,
-		                     .told = told, .fd = fd };
-	char boot[SL_BOOT_SIZE], bytes[HEADER_SIZE];
 	struct header *header = (struct header *)(void *)bytes;
-	enum sl_err err;
+	char boot[SL_BOOT_SIZE];
 
 	sl_boot_read(boot);
-	if (size < HEADER_SIZE || pread(fd, bytes, sizeof(bytes), 0) != HEADER_SIZE ||
+	if (size < HEADER_SIZE || pread(recovery->fd, bytes, HEADER_SIZE, 0) != HEADER_SIZE ||
 	    memcmp(header->magic, spool_magic, sizeof(spool_magic)) != 0 ||
 	    memcmp(header->boot, boot, sizeof(boot)) != 0 ||
 	    header->columns > HEADER_SIZE - sizeof(*header))
-		return SL_OK;
-	recovery.chunks = atomic_load(&header->chunks);
-	recovery.columns = sl_slice_make(header->layout, header->columns);
-	recovery.chunk = malloc(CHUNK_SIZE);
-	if (!recovery.chunk)
-		return SL_ENOMEM;
-	err = sl_store_run(store, &recovery.job);
+		return false;
+	recovery->left_by = header->store;
+	recovery->chunks = atomic_load(&header->chunks);
+	recovery->columns = sl_slice_make(header->layout, header->columns);
+	return true;
+}
+
+static enum sl_err
+recover(struct sl_spool *spool, off_t size, struct sl_store *store,
+        struct sl_spool_recovery *told)
+{
+	struct recovery recovery = { .job.run = run_recovery, .source.next = next_row,
+		                     .told = told, .fd = spool->fd };
+	_Alignas(struct header) char bytes[HEADER_SIZE];
+	enum sl_err err;
+	int tries = 0;
+
+	if (read_header(&recovery, size, bytes)) {
+		recovery.chunk = malloc(CHUNK_SIZE);
+		if (!recovery.chunk)
+			return SL_ENOMEM;
+	}
+	do
+		/* An id of theirs may be taken: they get others. */
+		err = sl_store_run(store, &recovery.job);
+	while (err == SL_EEXIST && ++tries < TRIES);
+	spool->store = recovery.store;
 	free(recovery.chunk);
 	return err;
 }
@@ -271,6 +320,7 @@ renew(struct sl_spool *spool)
 		return false;
 	}
 	sl_boot_read(spool->header->boot);
+	spool->header->store = spool->store;
 	spool->header->columns = (uint32_t)columns;
 	memcpy(spool->header->layout, sl_row_columns, columns);
 	memcpy(spool->header->magic, spool_magic, sizeof(spool_magic));
@@ -294,7 +344,7 @@ sl_spool_open(const char *path, size_t size, struct sl_store *store,
 	spool->most = (unsigned)most;
 	spool->mapping_size = HEADER_SIZE + most * CHUNK_SIZE;
 	spool->fd = sl_own_file_open(path, &file_size);
-	err = spool->fd < 0 ? SL_EIO : recover(spool->fd, file_size, store, recovery);
+	err = spool->fd < 0 ? SL_EIO : recover(spool, file_size, store, recovery);
 	if (err == SL_OK && renew(spool))
 		return spool;
 	snprintf(reason_text, sizeof(reason_text), err == SL_OK || spool->fd < 0

@@ -57,9 +57,13 @@ struct feed {
 	struct sl_row_cursor     seen;    /* owner: telemetry thread */
 	struct sl_row_cursor     stored;  /* owner: telemetry thread */
 	struct sl_row_cursor     batch;   /* owner: the running batch; up to where it read */
+	uint64_t                 taken;   /* owner: telemetry thread; rows before `stored` */
+	uint64_t                 due;     /* of these, as many as this round stores */
+	uint64_t                 read;    /* owner: the running batch; rows before `batch` */
 };
 
-/* The rows behind `stored` of all feeds, as a store job. */
+/* Rows behind `stored` of all feeds, as a store job. A round stores what there was when it
+ * began, in as many batches as that takes: no loop waits for more than a round of others. */
 struct batch {
 	struct sl_store_job     job;
 	struct sl_record_source source;
@@ -81,6 +85,7 @@ struct sl_telemetry {
 	bool             in_flight;      /* the batch is with the store */
 	atomic_bool      asleep;         /* a loop that pushes must wake the thread */
 	_Atomic uint64_t settled;        /* rows that are durable, or given up */
+	_Atomic uint64_t rounds_begun, rounds_ended;
 	_Atomic uint64_t lost;           /* rows the store refused for good */
 	_Atomic uint64_t paced;          /* asks that waited for the store to catch up */
 	_Atomic uint64_t moved_ms;       /* it took rows, or answered a batch */
@@ -139,13 +144,15 @@ sl_telemetry_pending(const struct sl_telemetry *telemetry)
 uint64_t
 sl_telemetry_mark(const struct sl_telemetry *telemetry)
 {
-	return pushed_rows(telemetry);
+	/* The next one has them all. */
+	return atomic_load(&telemetry->rounds_begun) + 1;
 }
 
 bool
 sl_telemetry_stored(const struct sl_telemetry *telemetry, uint64_t mark)
 {
-	return atomic_load(&telemetry->settled) >= mark;
+	return atomic_load(&telemetry->rounds_ended) >= mark ||
+	       sl_telemetry_pending(telemetry) == 0;
 }
 
 /* --- on the loops ---------------------------------------------------------- */
@@ -278,7 +285,8 @@ next_row(struct sl_record_source *source, struct sl_record_row *row)
 
 		if (batch->rows == BATCH_ROWS)
 			return false;
-		if (sl_row_next(&feed->queue, &feed->batch, row)) {
+		if (feed->read < feed->due && sl_row_next(&feed->queue, &feed->batch, row)) {
+			feed->read++;
 			if (++batch->rows % MOVED_ROWS == 0)
 				moved(telemetry);
 			return true;
@@ -317,6 +325,24 @@ is_in_flight(struct sl_telemetry *telemetry)
 	return in_flight;
 }
 
+static bool
+round_is_open(const struct sl_telemetry *telemetry)
+{
+	for (unsigned i = 0; i < telemetry->feed_count; i++)
+		if (telemetry->feeds[i].taken < telemetry->feeds[i].due)
+			return true;
+	return false;
+}
+
+static void
+begin_round(struct sl_telemetry *telemetry)
+{
+	/* First: whoever sees the number from before has pushed what is counted now. */
+	atomic_fetch_add(&telemetry->rounds_begun, 1);
+	for (unsigned i = 0; i < telemetry->feed_count; i++)
+		telemetry->feeds[i].due = atomic_load(&telemetry->feeds[i].queue.pushed);
+}
+
 /* Rows up to where the batch read need not be kept. */
 static void
 settle(struct sl_telemetry *telemetry)
@@ -327,9 +353,12 @@ settle(struct sl_telemetry *telemetry)
 		struct feed *feed = &telemetry->feeds[i];
 
 		feed->stored = feed->batch;
+		feed->taken = feed->read;
 		sl_row_free_before(&feed->queue, &feed->stored);
 	}
 	atomic_fetch_add(&telemetry->settled, telemetry->batch.rows);
+	if (!round_is_open(telemetry))
+		atomic_store(&telemetry->rounds_ended, atomic_load(&telemetry->rounds_begun));
 }
 
 /* Takes the result of a batch that came back. */
@@ -373,8 +402,12 @@ submit_batch(struct sl_telemetry *telemetry)
 	if (!telemetry->store || telemetry->batch_out || sl_telemetry_pending(telemetry) == 0 ||
 	    now_ms() < telemetry->retry_due_ms)
 		return;
-	for (unsigned i = 0; i < telemetry->feed_count; i++)
+	if (!round_is_open(telemetry))
+		begin_round(telemetry);
+	for (unsigned i = 0; i < telemetry->feed_count; i++) {
 		telemetry->feeds[i].batch = telemetry->feeds[i].stored;
+		telemetry->feeds[i].read = telemetry->feeds[i].taken;
+	}
 	batch->feed = batch->rows = 0;
 	moved(telemetry);
 	pthread_mutex_lock(&telemetry->lock);

@@ -64,7 +64,8 @@ struct sl_telemetry_gauges {
 void sl_telemetry_metrics(struct sl_telemetry *telemetry,
                           const struct sl_telemetry_gauges *gauges, struct sl_buf *out);
 
-/* All rows accepted so far, and whether those are durable, or given up. Any thread. */
+/* A mark behind all rows accepted so far, and whether those are durable, or given up. Any
+ * thread. */
 uint64_t sl_telemetry_mark(const struct sl_telemetry *telemetry);
 bool sl_telemetry_stored(const struct sl_telemetry *telemetry, uint64_t mark);
 /* Rows accepted and not yet durable. Any thread. */

@@ -230,6 +230,38 @@ what_is_no_row_or_of_another_boot_is_not_taken(void **state)
 	sl_store_free(store);
 }
 
+static void
+another_store_in_the_same_place_gets_none(void **state)
+{
+	struct sl_store *store = open_store();
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_row_queue queue;
+
+	(void)state;
+	sl_row_queue_init(&queue, SIZE, spool);
+	push(&queue, 0, 3);
+	read_image();
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+	sl_store_free(store);
+	assert_int_equal(unlink(path), 0);
+	store = open_store();
+	write_image();
+	sl_spool_free(open_spool(store, 0, 0));
+	assert_false(find(store, "req_000000").there);
+	/* From now on it is this one's. */
+	sl_spool_free(open_spool(store, 0, 0));
+	sl_store_free(store);
+	store = open_store();
+	spool = open_spool(store, 0, 0);
+	sl_row_queue_init(&queue, SIZE, spool);
+	push(&queue, 0, 3);
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+	sl_spool_free(open_spool(store, 3, 3));
+	sl_store_free(store);
+}
+
 int
 main(void)
 {
@@ -239,6 +271,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(another_versions_columns_are_told_by_name, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_row_or_of_another_boot_is_not_taken, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(another_store_in_the_same_place_gets_none, set_up,
 		                                tear_down),
 	};
 
