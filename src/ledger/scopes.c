@@ -71,7 +71,8 @@ sl_scopes_room(const struct sl_scopes *scopes, struct sl_money *money, int64_t n
 		if (limits->per_request >= 0)
 			bound(&room, limits->per_request);
 		if (limits->prepaid)
-			bound(&room, standing.available - limits->minimum_balance);
+			bound(&room, standing.available < limits->minimum_balance
+			                 ? 0 : standing.available);
 	}
 	return room;
 }

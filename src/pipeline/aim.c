@@ -1,8 +1,10 @@
 /* aim.c - answer the plan's questions. */
 #include "pipeline/aim.h"
 
+#include "ledger/scopes.h"
 #include "pipeline/ask.h"
 #include "pipeline/bidding.h"
+#include "pipeline/outlay.h"
 #include "pipeline/sticky.h"
 
 static bool
@@ -98,6 +100,38 @@ count(void *context, size_t provider, struct sl_slice model, int64_t *low, int64
 	*low = counted.low;
 	*tokens = counted.tokens;
 	*high = counted.high;
+}
+
+static int64_t
+room(void *context, const struct sl_plan *plan)
+{
+	const struct sl_aim *aim = context;
+	struct sl_money_limits of_stack;
+	struct sl_scopes scopes;
+
+	sl_scopes_of_tenancy(aim->tenancy, &scopes);
+	sl_scopes_add_stack(&scopes, plan->stack, &plan->stack_budget, &of_stack);
+	return sl_scopes_room(&scopes, aim->money, aim->now_wall_ms);
+}
+
+/* Nothing is made for the target yet: a translation may cost more than this, never less. */
+static bool
+bound(void *context, const struct sl_plan_target *target, int64_t *nanousd)
+{
+	const struct sl_aim *aim = context;
+	const struct sl_upstream *upstream = &aim->world->upstreams[target->provider];
+	struct sl_extent extent = *sl_extent_once(aim->shape, aim->steer, aim->extent);
+	struct sl_outlay outlay = { aim->shape, aim->steer, &extent,
+		                    (int64_t)aim->steer->input.body.len, 0 };
+
+	*nanousd = 0;
+	if (sl_fields_may_be_callers(upstream))
+		return true;
+	/* No tool of a provider goes to another one. */
+	if (!sl_provider_serves(upstream->kind, aim->shape))
+		extent.paid_calls = 0;
+	return sl_outlay_limit(&outlay, target->card, aim->world->config->limits.output_tokens,
+	                       nanousd) == SL_BOUND_PROVEN;
 }
 
 static uint64_t
@@ -222,6 +256,8 @@ make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_pla
 		.count = aim->shape->read_prompt ? count : NULL,
 		.disabled = disabled,
 		.sticky = sticky,
+		.room = aim->money && !aim->shape->free_of_charge ? room : NULL,
+		.bound = bound,
 	};
 	bool made = sl_plan_make(&query, aim->arena, plan, fault);
 
@@ -291,6 +327,10 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.now_us = sl_loop_turn_ns(ask->gateway->loop) / 1000,
 		.explain = ask->head->selection.wish.explain == SL_YES,
 		.arena = &front->arena,
+		/* Who is paid by an auction has bid within what is left. */
+		.money = front->bidding ? NULL : ask->gateway->services.money,
+		.extent = &front->extent,
+		.now_wall_ms = sl_loop_wall_ms(ask->gateway->loop),
 	};
 	bool planned = sl_aim_plan(&aim, &front->plan, fault);
 

@@ -17,6 +17,8 @@
 #include "surfaces/surface.h"
 
 struct sl_ask;
+struct sl_extent;
+struct sl_money;
 
 /* Who asks for what. Everything is borrowed for the call. */
 struct sl_aim {
@@ -33,6 +35,10 @@ struct sl_aim {
 	uint64_t                   now_us;
 	bool                       explain; /* judge every target */
 	struct sl_arena           *arena; /* as long as the plan */
+	/* NULL: what is left of budgets is not asked. */
+	struct sl_money           *money;
+	struct sl_extent          *extent; /* of the body, kept for the hold; with money */
+	int64_t                    now_wall_ms;
 	const struct sl_token_memory *corrections; /* NULL: none */
 	struct sl_tally           *tallies[SL_ENCODINGS]; /* private; NULL: not made yet */
 };

@@ -37,6 +37,7 @@
 #include "pipeline/waiting.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
+#include "shapes/extent.h"
 #include "shapes/shape.h"
 #include "surfaces/surface.h"
 #include "telemetry/record.h"
@@ -85,6 +86,7 @@ struct sl_ask_front {
 	struct sl_kept_error kept;
 	struct sl_verify *verify;      /* NULL: no answer was looked at yet */
 	struct sl_bidding *bidding;    /* NULL: no auction chose where it goes */
+	struct sl_extent  extent;      /* of the body, once a budget needed it */
 	struct sl_translation *translation; /* NULL: nothing was decoded */
 	struct sl_buf     body;        /* the request as it was translated for the attempt */
 	struct sl_fault   refused;     /* why it cannot be translated; kind NONE: it can */
@@ -295,6 +297,8 @@ size_t sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstr
 void sl_fields_read_delay(struct sl_ask *ask);
 size_t sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
                                struct sl_header **out);
+/* Whether a caller's credential could be all that the provider is asked with. */
+bool sl_fields_may_be_callers(const struct sl_upstream *upstream);
 /* Whether the provider is asked with the caller's credential: its account pays. */
 bool sl_fields_callers_account(const struct sl_ask *ask, const struct sl_upstream *upstream);
 /* The caller's query without a credential. */

@@ -10,6 +10,7 @@
 #include "ledger/scopes.h"
 #include "pipeline/bidding.h"
 #include "pipeline/hedge.h"
+#include "shapes/extent.h"
 #include "pipeline/route.h"
 #include "routing/stack.h"
 
@@ -28,6 +29,7 @@ struct described {
 	struct sl_key               *key; /* a reference */
 	struct sl_tenancy            tenancy;
 	struct sl_bidding           *bidding; /* NULL: no auction */
+	struct sl_extent             extent;
 };
 
 static bool
@@ -218,6 +220,7 @@ put_target(const struct sl_world *world, const struct sl_plan *plan,
 	put_usd(w, "expected_cost_usd", target->cost.known, target->cost.expected_nanousd);
 	put_usd(w, "low_cost_usd", target->cost.known, target->cost.low_nanousd);
 	put_usd(w, "high_cost_usd", target->cost.known, target->cost.high_nanousd);
+	put_usd(w, "hold_usd", target->bounded, target->bound_nanousd);
 }
 
 static void
@@ -475,8 +478,12 @@ sl_explain_request(const struct sl_explain *how, struct sl_json source, struct s
 			.now_us = how->now_us,
 			.explain = true,
 			.arena = how->arena,
+			.extent = &request->extent,
+			.now_wall_ms = how->now_wall_ms,
 		};
 		planned = settle_route(request, how, fault);
+		if (!request->bidding)
+			aim.money = how->money;
 		if (planned)
 			planned = sl_aim_plan(&aim, plan, fault);
 		else

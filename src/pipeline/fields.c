@@ -143,12 +143,18 @@ bearer(struct sl_ask *ask)
 }
 
 bool
+sl_fields_may_be_callers(const struct sl_upstream *upstream)
+{
+	return upstream->keys.count == 0 && !upstream->grant && upstream->auth != SL_AUTH_AWS &&
+	       upstream->auth != SL_AUTH_NONE;
+}
+
+bool
 sl_fields_callers_account(const struct sl_ask *ask, const struct sl_upstream *upstream)
 {
 	const struct sl_headers *in = &ask->exchange->request.headers;
 
-	if (upstream->keys.count > 0 || upstream->grant || upstream->auth == SL_AUTH_AWS ||
-	    upstream->auth == SL_AUTH_NONE)
+	if (!sl_fields_may_be_callers(upstream))
 		return false;
 	if (ask->head->selection.upstream_key.len > 0)
 		return true;

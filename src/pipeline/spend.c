@@ -4,11 +4,10 @@
 #include "base/log.h"
 #include "base/timestamp.h"
 #include "ledger/answers.h"
-#include "ledger/money_bound.h"
 #include "ledger/scopes.h"
 #include "pipeline/alerts.h"
 #include "pipeline/ask.h"
-#include "shapes/extent.h"
+#include "pipeline/outlay.h"
 
 enum {
 	BYTES_PER_TOKEN = 4,     /* of text in most languages; counting never claims more */
@@ -20,47 +19,25 @@ enum {
 
 /* --- the input --------------------------------------------------------------------- */
 
-static void
-count_input(struct sl_ask *ask, struct sl_extent *extent)
+static const struct sl_extent *
+count_input(struct sl_ask *ask)
 {
-	sl_extent_read(ask->shape, &ask->front->steer, extent);
+	const struct sl_extent *extent =
+	    sl_extent_once(ask->shape, &ask->front->steer, &ask->front->extent);
+
 	ask->spend.input_tokens = extent->text_bytes / BYTES_PER_TOKEN +
 	                          extent->media_parts * TOKENS_PER_MEDIA;
+	return extent;
 }
 
 void
 sl_spend_count_input(struct sl_ask *ask)
 {
-	struct sl_extent extent;
-
 	if (ask->front && ask->spend.open && ask->spend.input_tokens < 0)
-		count_input(ask, &extent);
+		count_input(ask);
 }
 
 /* --- the bound ------------------------------------------------------------------- */
-
-static enum sl_bound_gap
-bound_of(const struct sl_ask *ask, const struct sl_model_card *card,
-         const struct sl_extent *extent, int64_t body_bytes, int64_t *amount)
-{
-	const struct sl_steer *steer = &ask->front->steer;
-	int64_t output_limit = ask->spend.output_limit;
-	bool transcribes = strcmp(ask->shape->operation, "transcription") == 0;
-	const struct sl_bound_request request = {
-		.body_bytes = body_bytes,
-		.media_parts = extent->media_parts,
-		.media_part_tokens = -1,
-		.max_tokens = output_limit > 0 ? output_limit : steer->max_output_tokens,
-		.n = steer->choices,
-		.web_searches = extent->paid_calls,
-		.tool_calls = extent->paid_calls,
-		.images = strcmp(ask->shape->name, "openai_images") == 0 ? steer->choices : 0,
-		.audio_ms = transcribes ? -1 : 0,
-		.stored_context = extent->stored_context,
-	};
-
-	return sl_money_bound(card, &request, amount);
-}
 
 /* What nothing limits goes out as it is. Held is what it costs at most if it is only text:
  * the walk that would find more takes longer than all else that money does, and nothing
@@ -69,9 +46,10 @@ static int64_t
 unlimited_amount(const struct sl_ask *ask, const struct sl_model_card *card)
 {
 	const struct sl_extent text = { .text_bytes = (int64_t)ask->front->steer.input.body.len };
+	const struct sl_outlay outlay = { ask->shape, &ask->front->steer, &text, text.text_bytes, 0 };
 	int64_t amount = 0;
 
-	return bound_of(ask, card, &text, text.text_bytes, &amount) == SL_BOUND_PROVEN ? amount : 0;
+	return sl_outlay_bound(&outlay, card, &amount) == SL_BOUND_PROVEN ? amount : 0;
 }
 
 /* False: refused. A missing limit of the answer is put in where the shape can. A
@@ -82,25 +60,23 @@ find_amount(struct sl_ask *ask, const struct sl_plan_target *target, int64_t *am
             struct sl_fault *fault)
 {
 	int64_t bytes = (int64_t)ask->front->steer.input.body.len, sent;
-	const struct sl_model_card *card = target->card;
-	struct sl_extent extent;
+	struct sl_extent extent = *count_input(ask);
+	struct sl_outlay outlay = { ask->shape, &ask->front->steer, &extent, bytes, 0 };
 	enum sl_bound_gap gap;
 
-	count_input(ask, &extent);
 	/* No tool of a provider goes to another one. */
 	if (extent.paid_calls != 0 && sl_lane_translates(ask, target))
 		extent.paid_calls = 0;
-	gap = bound_of(ask, card, &extent, bytes, amount);
-	if (gap == SL_BOUND_NO_MAX_TOKENS && ask->shape->takes_limit) {
-		ask->spend.output_limit = (int64_t)ask->world->config->limits.output_tokens;
-		gap = bound_of(ask, card, &extent, bytes, amount);
-	}
+	gap = sl_outlay_limit(&outlay, target->card, ask->world->config->limits.output_tokens,
+	                      amount);
+	ask->spend.output_limit = outlay.output_limit;
 	if (gap == SL_BOUND_PROVEN) {
 		if (!sl_attempt_size(ask, target, &sent, fault))
 			return false;
 		if (sent <= bytes)
 			return true;
-		gap = bound_of(ask, card, &extent, sent, amount);
+		outlay.body_bytes = sent;
+		gap = sl_outlay_bound(&outlay, target->card, amount);
 	}
 	if (gap == SL_BOUND_PROVEN)
 		return true;

@@ -9,7 +9,8 @@
  * Hard filters come before any ranking: what is switched off, outside the stack, not
  * allowed for the key or does not speak the API is dropped with the reason, so that a
  * refusal can say what was missing. Then what the catalogue says cannot do it (judge.c),
- * then the order by objective where one is in force. Targets whose breaker is open are
+ * what the caller's budgets cannot pay, then the order by objective where one is in force.
+ * Targets whose breaker is open are
  * ranked behind the others and dropped at the end, unless nothing else is left.
  */
 #include "routing/plan.h"
@@ -485,22 +486,33 @@ explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
 	fault->param = SL_SLICE("model");
 }
 
+/* Drops the targets with a reason, unless all have one. */
+static void
+drop_while_others(struct sl_plan *plan, const char *const *why)
+{
+	size_t good = 0, kept = 0;
+
+	for (size_t i = 0; i < plan->count; i++)
+		good += !why[i];
+	if (good == 0)
+		return;
+	for (size_t i = 0; i < plan->count; i++)
+		if (why[i])
+			drop(plan, &plan->targets[i], why[i]);
+		else
+			plan->targets[kept++] = plan->targets[i];
+	plan->count = kept;
+}
+
 /* What is ejected is not tried while there is another. */
 static void
 drop_ejected(struct sl_plan *plan)
 {
-	size_t usable = 0, kept = 0;
+	const char *why[SL_PLAN_TARGETS_MAX];
 
 	for (size_t i = 0; i < plan->count; i++)
-		usable += !plan->targets[i].ejected;
-	if (usable == 0)
-		return;
-	for (size_t i = 0; i < plan->count; i++)
-		if (plan->targets[i].ejected)
-			drop(plan, &plan->targets[i], "breaker open or cooling down");
-		else
-			plan->targets[kept++] = plan->targets[i];
-	plan->count = kept;
+		why[i] = plan->targets[i].ejected ? "breaker open or cooling down" : NULL;
+	drop_while_others(plan, why);
 }
 
 /* Of what the catalogue says cannot serve the request, nothing is tried while there is
@@ -509,20 +521,33 @@ static void
 drop_unfit(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	const char *why[SL_PLAN_TARGETS_MAX];
-	size_t fit = 0, kept = 0;
 
-	for (size_t i = 0; i < plan->count; i++) {
-		why[i] = sl_judge_fitness(query, plan, &plan->targets[i]);
-		fit += !why[i];
-	}
-	if (fit == 0)
-		return;
 	for (size_t i = 0; i < plan->count; i++)
-		if (why[i])
-			drop(plan, &plan->targets[i], why[i]);
-		else
-			plan->targets[kept++] = plan->targets[i];
-	plan->count = kept;
+		why[i] = sl_judge_fitness(query, plan, &plan->targets[i]);
+	drop_while_others(plan, why);
+}
+
+/* Of what a hold would refuse, nothing is tried while there is another: where nothing can
+ * be paid it is the hold that says what of, and until when. */
+static void
+drop_unpaid(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	int64_t room = query->room ? query->room(query->context, plan) : -1;
+	const char *why[SL_PLAN_TARGETS_MAX];
+
+	if (room < 0)
+		return;
+	for (size_t i = 0; i < plan->count; i++) {
+		struct sl_plan_target *target = &plan->targets[i];
+
+		target->bounded = query->bound(query->context, target, &target->bound_nanousd);
+		why[i] = NULL;
+		if (!target->bounded)
+			why[i] = "budget: the most that it may cost is not known";
+		else if (target->bound_nanousd > room)
+			why[i] = "budget: it may cost more than is left";
+	}
+	drop_while_others(plan, why);
 }
 
 static void
@@ -676,6 +701,8 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 	if (plan->count > 1)
 		drop_unfit(query, plan);
 	drop_dear(query, plan);
+	if (plan->count > 1 || query->explain)
+		drop_unpaid(query, plan);
 	if (ranked)
 		sl_judge_rank(query, plan);
 	drop_ejected(plan);

@@ -12,6 +12,8 @@
  *                |
  *                '-- cannot do it ---------> drops      (catalogue; the last one stays)
  *                |
+ *                '-- cannot be paid -------> drops      (budgets; the last one stays)
+ *                |
  *                '-- objective or strategy --> targets  (the sick last or dropped)
  */
 #ifndef SL_ROUTING_PLAN_H
@@ -44,6 +46,8 @@ struct sl_plan_target {
 	const struct sl_model_card *card;       /* NULL: not in the catalogue */
 	const char                 *reason;     /* static text: why it stands there, or why not */
 	bool                        ejected;    /* its breaker is open, or it asked for quiet */
+	bool                        bounded;    /* asked, as a budget limits the request: */
+	int64_t                     bound_nanousd; /* the most that it can cost there */
 	enum sl_bucket              tier;       /* as configured, else by its price */
 	/* Of a judged plan: */
 	bool                        passes;     /* good enough for the quality asked for */
@@ -136,6 +140,13 @@ struct sl_plan_query {
 	 * body, so it is asked where a guess would not do. NULL: guesses have to. */
 	void (*count)(void *context, size_t provider, struct sl_slice model, int64_t *low,
 	              int64_t *tokens, int64_t *high);
+	/* What budgets and balances leave for the request, the stack's in the plan too, in
+	 * nano-dollars; -1: nothing limits it. Asked at most once, where there is a choice.
+	 * Advice: a hold decides. NULL: nothing does. */
+	int64_t (*room)(void *context, const struct sl_plan *plan);
+	/* The most that it can cost at the target, no more than a hold would ask for; false:
+	 * that has no bound, and a hold would refuse it. Asked where there is room. */
+	bool (*bound)(void *context, const struct sl_plan_target *target, int64_t *nanousd);
 	/* How the target is doing. NULL: nothing is known of any. */
 	void (*figures)(void *context, size_t provider, struct sl_slice model,
 	                struct sl_health_figures *out);
@@ -154,8 +165,9 @@ struct sl_plan_query {
  * what the providers offer;
  * provider/model; a model that the catalogue knows for a configured provider; a provider
  * that accepts any name. Ejected targets are dropped while there is another, and so are
- * those that the catalogue says cannot do it; when there is none they are all kept: the
- * last target of a plan is never ejected, and a catalogue may be wrong. False: *fault
+ * those that the catalogue says cannot do it, and those that cost more than there is room
+ * for; when there is none they are all kept: the last target of a plan is never ejected, a
+ * catalogue may be wrong, and a hold says best what cannot be paid. False: *fault
  * (NO_ROUTE, MODEL_DENIED, UNSUPPORTED, UNAVAILABLE, POLICY), text on the arena. */
 bool sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena,
                   struct sl_plan *plan, struct sl_fault *fault);

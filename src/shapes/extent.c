@@ -270,7 +270,8 @@ sl_extent_read(const struct sl_shape_ops *shape, const struct sl_steer *steer,
 	struct sl_slice key, limit = SL_SLICE_NONE;
 	int64_t calls;
 
-	*out = (struct sl_extent){ .text_bytes = (int64_t)steer->input.body.len };
+	*out = (struct sl_extent){ .text_bytes = (int64_t)steer->input.body.len,
+		                   .of = steer->input.body.ptr };
 	/* Where the input is a list of texts or of token numbers, or a recording. */
 	if (!shape->read_prompt || sl_json_walk_type(&walk) != SL_JSON_OBJECT)
 		return;

@@ -57,6 +57,10 @@ struct world {
 	bool               sick[4];  /* providers whose breaker is open */
 	const char        *disabled; /* a deployment */
 	const char        *requested;
+	int64_t            room;     /* of budgets */
+	int64_t            bound[4]; /* of a request at each provider; -1: none */
+	int                asked;    /* for the room */
+	bool               explain, no_fallback;
 };
 
 static bool
@@ -101,14 +105,33 @@ disabled(void *context, size_t provider, struct sl_slice model, struct sl_slice 
 	return id && sl_slice_is(deployment.len > 0 ? deployment : model, id);
 }
 
+static int64_t
+room(void *context, const struct sl_plan *plan)
+{
+	struct world *world = context;
+
+	(void)plan;
+	world->asked++;
+	return world->room;
+}
+
+static bool
+bound(void *context, const struct sl_plan_target *target, int64_t *nanousd)
+{
+	*nanousd = ((struct world *)context)->bound[target->provider];
+	return *nanousd >= 0;
+}
+
 static bool
 plan(struct world *world, const char *model, struct sl_plan *out, struct sl_fault *fault)
 {
+	const struct sl_wish wish = { .fallback = world->no_fallback ? SL_NO : SL_UNSET };
 	const struct sl_plan_query query = {
 		.config = &config, .catalog = world->catalog, .model = sl_slice_str(model),
 		.chance = world->chance, .turn = world->turn, .context = world, .serves = serves,
 		.allows = allows, .accepts_any = accepts_any, .figures = figures,
-		.disabled = disabled,
+		.disabled = disabled, .room = room, .bound = bound, .wish = &wish,
+		.explain = world->explain, .choices = 1, .max_output_tokens = -1,
 	};
 
 	world->requested = model;
@@ -121,7 +144,7 @@ setup(void **state)
 	static struct world world;
 	struct sl_catalog_error error;
 
-	world = (struct world){ .mute = SIZE_MAX };
+	world = (struct world){ .mute = SIZE_MAX, .room = -1 };
 	sl_arena_init(&world.arena, 4096, 0);
 	world.catalog = sl_catalog_parse(sl_catalog_builtin_text(), &world.arena, &error);
 	*state = &world;
@@ -295,6 +318,76 @@ the_disabled_are_not_used_at_all(void **state)
 	assert_int_equal(fault.kind, SL_FAULT_UNAVAILABLE);
 }
 
+static void
+what_budgets_cannot_pay_is_not_tried(void **state)
+{
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	world->bound[0] = 101;
+	world->bound[2] = 100;
+	/* Nothing limits it. */
+	assert_true(plan(world, "rank", &out, &fault));
+	assert_int_equal(out.count, 2);
+	assert_false(out.targets[0].bounded);
+	world->room = 101;
+	assert_true(plan(world, "rank", &out, &fault));
+	assert_int_equal(out.count, 2);
+	assert_int_equal(out.targets[0].provider, 0);
+	assert_int_equal(out.targets[0].bound_nanousd, 101);
+	world->room = 100;
+	for (int i = 0; i < 2; i++) {
+		/* Before the plan is cut to its first. */
+		world->no_fallback = i;
+		assert_true(plan(world, "rank", &out, &fault));
+		assert_int_equal(out.count, 1);
+		assert_int_equal(out.targets[0].provider, 2);
+		assert_int_equal(out.drop_count, 1);
+		assert_int_equal(out.drops[0].bound_nanousd, 101);
+		assert_string_equal(out.drops[0].reason, "budget: it may cost more than is left");
+	}
+	world->no_fallback = false;
+	/* The sick that can be paid rather than the well that cannot. */
+	world->sick[2] = true;
+	assert_true(plan(world, "rank", &out, &fault));
+	assert_int_equal(out.count, 1);
+	assert_int_equal(out.targets[0].provider, 2);
+	world->sick[2] = false;
+	/* The hold refuses: all stay, in their order. */
+	for (world->room = 0; world->room < 100; world->room += 99) {
+		assert_true(plan(world, "rank", &out, &fault));
+		assert_int_equal(out.count, 2);
+		assert_int_equal(out.targets[0].provider, 0);
+		assert_int_equal(out.drop_count, 0);
+	}
+	world->bound[0] = -1;
+	world->room = 100;
+	assert_true(plan(world, "rank", &out, &fault));
+	assert_int_equal(out.count, 1);
+	assert_string_equal(out.drops[0].reason,
+	                    "budget: the most that it may cost is not known");
+}
+
+static void
+the_room_is_asked_once_and_where_there_is_a_choice(void **state)
+{
+	struct world *world = *state;
+	struct sl_plan out;
+	struct sl_fault fault;
+
+	world->room = 1;
+	world->bound[0] = 2;
+	assert_true(plan(world, "openai/gpt-4o", &out, &fault));
+	assert_int_equal(world->asked, 0);
+	assert_true(plan(world, "mix", &out, &fault));
+	assert_int_equal(world->asked, 1);
+	world->explain = true;
+	assert_true(plan(world, "openai/gpt-4o", &out, &fault));
+	assert_int_equal(world->asked, 2);
+	assert_true(out.targets[0].bounded && out.count == 1);
+}
+
 int
 main(void)
 {
@@ -310,6 +403,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(the_sick_are_dropped_while_another_is_well, setup,
 		                                teardown),
 		cmocka_unit_test_setup_teardown(the_disabled_are_not_used_at_all, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_budgets_cannot_pay_is_not_tried, setup,
+		                                teardown),
+		cmocka_unit_test_setup_teardown(the_room_is_asked_once_and_where_there_is_a_choice,
+		                                setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
