@@ -114,7 +114,21 @@ room(void *context, const struct sl_plan *plan)
 	return sl_scopes_room(&scopes, aim->money, aim->now_wall_ms);
 }
 
-/* Nothing is made for the target yet: a translation may cost more than this, never less. */
+/* At least so much is held for: what comes in, or with the target's name where that is
+ * longer. What else an attempt puts in or a translation adds is not made yet. */
+static int64_t
+least_sent(const struct sl_aim *aim, const struct sl_upstream *upstream,
+           const struct sl_plan_target *target)
+{
+	const struct sl_slice written = aim->steer->model;
+	size_t bytes = aim->steer->input.body.len;
+
+	if (sl_provider_serves(upstream->kind, aim->shape) && !upstream->config->from_route &&
+	    !(upstream->kind->quirks & SL_QUIRK_MODEL_IN_PATH) && target->model.len > written.len)
+		bytes += target->model.len - written.len;
+	return (int64_t)bytes;
+}
+
 static bool
 bound(void *context, const struct sl_plan_target *target, int64_t *nanousd)
 {
@@ -122,7 +136,7 @@ bound(void *context, const struct sl_plan_target *target, int64_t *nanousd)
 	const struct sl_upstream *upstream = &aim->world->upstreams[target->provider];
 	struct sl_extent extent = *sl_extent_once(aim->shape, aim->steer, aim->extent);
 	struct sl_outlay outlay = { aim->shape, aim->steer, &extent,
-		                    (int64_t)aim->steer->input.body.len, 0 };
+		                    least_sent(aim, upstream, target), 0 };
 
 	*nanousd = 0;
 	if (sl_fields_may_be_callers(upstream))

@@ -99,6 +99,19 @@ def test_a_prepaid_balance(gateway, fleet, bounds, between):
     serves_the_cheap(gateway, fleet, key)
 
 
+def test_what_must_be_there_need_not_stay(gateway, bounds):
+    """As the hold reads minimum_balance_usd."""
+    for left, minimum, status, decision in ((DEAR, CHEAP, 200, DEAR), (CHEAP, CHEAP, 200, CHEAP),
+                                            (CHEAP, DEAR, 402, DEAR)):
+        slug = "least-%d-%d" % (left == DEAR, minimum == DEAR)
+        assert gateway.request("POST", "/admin/workspaces", {
+            "slug": slug, "prepaid": True, "minimum_balance_usd": bounds[minimum]}).status == 201
+        assert gateway.request("POST", "/admin/workspaces/%s/credits" % slug, {
+            "amount_usd": bounds[left], "external_id": slug, "note": "test"}).status == 201
+        answer = ask(gateway, gateway.new_key(workspace=slug))
+        assert (answer.status, answer.headers["X-Gateway-Decision"]) == (status, decision)
+
+
 def test_a_stack_of_its_own_budget(gateway, fleet, between):
     assert gateway.request("POST", "/admin/stacks", {
         "slug": "poor", "models": ["pair"], "objective": "premium",
@@ -114,7 +127,8 @@ def test_to_the_nano_dollar(gateway, bounds):
     exact = round(bounds[DEAR] * NANO)
     for short, decision in ((0, DEAR), (1, CHEAP)):
         key = gateway.new_key(total_budget_usd=(exact - short) / NANO)
-        assert ask(gateway, key).headers["X-Gateway-Decision"] == decision
+        answer = ask(gateway, key)
+        assert (answer.status, answer.headers["X-Gateway-Decision"]) == (200, decision)
 
 
 def test_too_little_for_any_is_refused_by_the_hold(gateway, fleet, bounds):
