@@ -10,9 +10,9 @@
 #include "ledger/scopes.h"
 #include "pipeline/bidding.h"
 #include "pipeline/hedge.h"
-#include "shapes/extent.h"
 #include "pipeline/route.h"
 #include "routing/stack.h"
+#include "shapes/extent.h"
 
 enum { HEADERS_MAX = 64 };
 
