@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -344,6 +345,15 @@ sl_spool_open(const char *path, size_t size, struct sl_store *store,
 	spool->most = (unsigned)most;
 	spool->mapping_size = HEADER_SIZE + most * CHUNK_SIZE;
 	spool->fd = sl_own_file_open(path, &file_size);
+	if (spool->fd >= 0 && flock(spool->fd, LOCK_EX | LOCK_NB) < 0) {
+		/* Of the same path elsewhere, as two containers have it that share memory. */
+		snprintf(reason_text, sizeof(reason_text), "the file %s, for records that wait, is in "
+		         "use by another process: give each its own RUNTIME_DIRECTORY, or its store "
+		         "another path", path);
+		*reason = reason_text;
+		sl_spool_free(spool);
+		return NULL;
+	}
 	err = spool->fd < 0 ? SL_EIO : recover(spool, file_size, store, recovery);
 	if (err == SL_OK && renew(spool))
 		return spool;

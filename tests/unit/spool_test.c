@@ -262,6 +262,27 @@ another_store_in_the_same_place_gets_none(void **state)
 	sl_store_free(store);
 }
 
+static void
+what_another_process_uses_is_left_alone(void **state)
+{
+	struct sl_store *store = open_store();
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_spool_recovery recovery;
+	const char *reason = "";
+	struct sl_row_queue queue;
+
+	(void)state;
+	sl_row_queue_init(&queue, SIZE, spool);
+	push(&queue, 0, 3);
+	assert_null(sl_spool_open(spool_path, SIZE, store, &recovery, &reason));
+	assert_non_null(strstr(reason, "another process"));
+	push(&queue, 3, 3);
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+	sl_spool_free(open_spool(store, 6, 6));
+	sl_store_free(store);
+}
+
 int
 main(void)
 {
@@ -273,6 +294,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_is_no_row_or_of_another_boot_is_not_taken, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(another_store_in_the_same_place_gets_none, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(what_another_process_uses_is_left_alone, set_up,
 		                                tear_down),
 	};
 
