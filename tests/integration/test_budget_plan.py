@@ -101,15 +101,15 @@ def test_a_prepaid_balance(gateway, fleet, bounds, between):
 
 def test_what_must_be_there_need_not_stay(gateway, bounds):
     """As the hold reads minimum_balance_usd."""
-    for left, minimum, status, decision in ((DEAR, CHEAP, 200, DEAR), (CHEAP, CHEAP, 200, CHEAP),
-                                            (CHEAP, DEAR, 402, DEAR)):
+    for left, minimum, decision in ((DEAR, CHEAP, DEAR), (CHEAP, CHEAP, CHEAP), (CHEAP, DEAR, None)):
         slug = "least-%d-%d" % (left == DEAR, minimum == DEAR)
         assert gateway.request("POST", "/admin/workspaces", {
             "slug": slug, "prepaid": True, "minimum_balance_usd": bounds[minimum]}).status == 201
         assert gateway.request("POST", "/admin/workspaces/%s/credits" % slug, {
             "amount_usd": bounds[left], "external_id": slug, "note": "test"}).status == 201
         answer = ask(gateway, gateway.new_key(workspace=slug))
-        assert (answer.status, answer.headers["X-Gateway-Decision"]) == (status, decision)
+        assert answer.status == (200 if decision else 402), answer.body
+        assert not decision or answer.headers["X-Gateway-Decision"] == decision
 
 
 def test_a_stack_of_its_own_budget(gateway, fleet, between):
