@@ -136,3 +136,50 @@ def test_a_disk_that_hangs_refuses_until_it_works_again(gateway, disk):
     with Connection(gateway.connect()) as connection:
         connection.send(callers.question)
         assert connection.read().status == 404
+
+
+def wait_for_pressure(gateway, disk):
+    disk.take(600)
+    wait_for(lambda: metric(gateway, "sluice_records_paced_total") > CALLERS, LIMIT_S,
+             "requests that wait")
+
+
+def test_who_hangs_up_while_waiting_leaves_a_row_and_nothing_else(gateway, disk):
+    gone = gateway.new_key(name="gone", total_budget_usd=1)
+    question = SHAPE.ask(gone["key"], prompt="x @in=10 @out=3")
+    with Callers(gateway) as callers:
+        wait_for_pressure(gateway, disk)
+        for _ in range(AT_ONCE):
+            with Connection(gateway.connect(LIMIT_S), LIMIT_S) as connection:
+                connection.send(question)
+        disk.take(0)
+    all_rows_are_there(gateway, callers)
+    wait_for(lambda: metric(gateway, "sluice_exchanges") <= 1, LIMIT_S, "an idle gateway")
+    wait_for(lambda: metric(gateway, "sluice_money_open_holds") == 0, LIMIT_S, "no hold")
+
+    def left():
+        with sqlite3.connect("file:%s?mode=ro" % (gateway.directory / "sluice.db"),
+                             uri=True) as db:
+            return db.execute("SELECT count(*) FROM records WHERE key_id = ?",
+                              (gone["id"],)).fetchone()[0]
+    wait_for(lambda: left() == AT_ONCE, LIMIT_S, "rows of those who hung up")
+
+
+def test_what_waits_at_the_end_is_answered(gateway, disk):
+    with Callers(gateway) as callers:
+        wait_for_pressure(gateway, disk)
+        gateway.process.terminate()
+        callers.stopping = True
+        wait_for(lambda: not gateway_listens(gateway), LIMIT_S, "the end of listening")
+        disk.take(0)
+        gateway.stop()
+    assert len(callers.of(404)) == len(callers.answers)
+    assert rows(gateway) >= len(callers.answers)
+
+
+def gateway_listens(gateway):
+    try:
+        gateway.connect(LIMIT_S).close()
+    except OSError:
+        return False
+    return True
