@@ -121,6 +121,7 @@ struct sl_part {
 	struct sl_media   media;     /* IMAGE ... DOCUMENT */
 	/* What only the issuer can read: of REASONING, and of a TOOL_CALL or TEXT (Gemini). */
 	struct sl_slice   signature;
+	bool              behind_id; /* the gateway carried signature behind the call's id */
 	bool              token_only; /* signature says who thought it and proves nothing */
 	bool              redacted;  /* REASONING whose signature is the whole content */
 	bool              summary;   /* REASONING: text is a summary, not the thought itself */

@@ -50,7 +50,7 @@ const char *sl_note_name(enum sl_note_code code); /* "parameter_dropped" */
 const char *sl_note_text(enum sl_note_code code);
 bool        sl_note_is_drop(enum sl_note_code code);
 
-enum { SL_NOTES_MAX = 24 };
+enum { SL_NOTES_MAX = 64 };
 
 struct sl_note {
 	enum sl_note_code      code;

@@ -31,6 +31,28 @@ string_of(struct decoding *d, struct sl_json value, struct sl_slice *out)
 	return out->len > 0;
 }
 
+static void
+keep(struct decoding *d, struct sl_json object, const struct sl_where *where, const char *name)
+{
+	struct sl_json value = sl_json_get(object, name);
+	struct sl_slice key = sl_slice_str(name);
+
+	if (!sl_codec_says_nothing(value))
+		sl_dialog_extra(d->dialog,
+		                sl_where_member(sl_dialog_where(d->dialog, *where), key), key,
+		                value.raw);
+}
+
+static enum sl_cache
+take_cache(struct decoding *d, struct sl_json object, const struct sl_where *where)
+{
+	const struct sl_where at = sl_where_member(where, SL_SLICE("cache_control"));
+	struct sl_json marker = sl_json_get(object, "cache_control");
+
+	sl_codec_only(d->dialog, marker, &at, "type ttl");
+	return sl_codec_cache(marker);
+}
+
 static bool decode_block(struct decoding *d, struct sl_json block, struct sl_part *part,
                          int depth);
 
@@ -65,6 +87,7 @@ decode_source(struct decoding *d, struct sl_json block, struct sl_part *part, in
 	enum sl_part_kind was = part->kind;
 	struct sl_slice type = SL_SLICE_NONE, data = SL_SLICE_NONE;
 
+	sl_codec_only(d->dialog, source, where, "type media_type data url file_id content");
 	string_of(d, sl_json_get(source, "media_type"), &type);
 	if (sl_json_is(kind, "base64")) {
 		string_of(d, sl_json_get(source, "data"), &data);
@@ -97,7 +120,10 @@ decode_source(struct decoding *d, struct sl_json block, struct sl_part *part, in
 static bool
 decode_document(struct decoding *d, struct sl_json block, struct sl_part *part, int depth)
 {
+	const struct sl_where where = sl_where_member(&part->where, SL_SLICE("citations"));
+
 	part->kind = SL_PART_DOCUMENT;
+	sl_codec_only(d->dialog, sl_json_get(block, "citations"), &where, "enabled");
 	part->media.title = sl_text_json(sl_json_get(block, "title"));
 	part->media.context = sl_text_json(sl_json_get(block, "context"));
 	part->media.citations = sl_json_true(sl_json_at(block, "citations.enabled"));
@@ -126,6 +152,8 @@ decode_call(struct decoding *d, struct sl_json block, struct sl_part *part)
 	    !string_of(d, sl_json_get(block, "name"), &part->name))
 		return refuse_type(d, &part->where, "needs an id and a name, both strings.");
 	part->args = sl_json_get(block, "input").raw;
+	if (!sl_json_is(sl_json_at(block, "caller.type"), "direct"))
+		keep(d, block, &part->where, "caller");
 	return true;
 }
 
@@ -167,10 +195,12 @@ decode_block(struct decoding *d, struct sl_json block, struct sl_part *part, int
 		part->raw = block.raw;
 		return true;
 	}
-	part->cache = sl_codec_cache(sl_json_get(block, "cache_control"));
+	part->cache = take_cache(d, block, &part->where);
 	sl_codec_rest(d->dialog, block, &part->where, known, COUNT(known));
 	if (sl_json_is(type, "text")) {
 		part->text = sl_text_json(sl_json_get(block, "text"));
+		if (!sl_codec_says_nothing(sl_json_get(block, "citations")))
+			sl_note(d->in->notes, SL_NOTE_citations_dropped, &part->where);
 		if (!part->text.json)
 			return refuse_type(d, &part->where, "text must be a string.");
 		return true;
@@ -274,7 +304,7 @@ decode_tool(struct decoding *d, struct sl_json value, struct sl_where where)
 	    d->dialog, hosted ? SL_TOOL_HOSTED : SL_TOOL_FUNCTION, where);
 
 	tool->raw = hosted ? value.raw : SL_SLICE_NONE;
-	tool->cache = sl_codec_cache(sl_json_get(value, "cache_control"));
+	tool->cache = take_cache(d, value, &tool->where);
 	if (!string_of(d, hosted ? type : sl_json_get(value, "name"), &tool->name))
 		return refuse_type(d, &tool->where, "needs a name.");
 	if (hosted)
@@ -306,6 +336,7 @@ decode_choice(struct decoding *d, struct sl_json choice, const struct sl_where *
 	struct sl_json single = sl_json_get(choice, "disable_parallel_tool_use");
 
 	out->where = *where;
+	sl_codec_only(d->dialog, choice, where, "type name disable_parallel_tool_use");
 	if (sl_json_is(type, "auto"))
 		out->mode = SL_CHOICE_AUTO;
 	else if (sl_json_is(type, "any"))
@@ -344,6 +375,7 @@ decode_thinking_mode(struct decoding *d, struct sl_json thinking, const struct s
 	struct sl_json type = sl_json_get(thinking, "type");
 
 	out->where = *where;
+	sl_codec_only(d->dialog, thinking, where, "type budget_tokens display");
 	if (sl_json_is(type, "enabled"))
 		out->mode = SL_REASONING_ON;
 	else if (sl_json_is(type, "disabled"))
@@ -371,6 +403,7 @@ decode_format(struct decoding *d, struct sl_json format, struct sl_where where)
 	out->schema = sl_json_get(format, "schema").raw;
 	out->strict = SL_YES;
 	out->where = where;
+	sl_codec_only(d->dialog, format, &where, "type schema");
 }
 
 static bool

@@ -310,8 +310,7 @@ put_prefill(struct encoding *e, const struct sl_turn *turn)
 static void
 put_turn(struct encoding *e, const struct sl_turn *turn)
 {
-	if (!sl_text_empty(turn->name))
-		sl_note(e->encode->notes, SL_NOTE_name_dropped, &turn->where);
+	sl_encode_no_name(e->encode, turn);
 	if (sl_turn_instructs(turn)) {
 		put_instruction(e, turn);
 		return;
@@ -361,6 +360,8 @@ put_system(struct encoding *e)
 
 	if (!words && (!turn || !sl_turn_instructs(turn)))
 		return turn;
+	for (const struct sl_turn *t = turn; t && sl_turn_instructs(t); t = t->next)
+		sl_encode_no_name(e->encode, t);
 	sl_json_key(&e->w, "system");
 	part = turn && sl_turn_instructs(turn) ? turn->parts : NULL;
 	if (!words && !part->next && part->cache == SL_CACHE_NONE && part->kind == SL_PART_TEXT &&

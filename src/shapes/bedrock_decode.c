@@ -37,12 +37,21 @@ member(struct decoding *d, const struct sl_where *up, const char *name)
 
 /* --- blocks ------------------------------------------------------------------------- */
 
-static enum sl_cache
-cache_of(struct sl_json point)
+/* A cachePoint marks what stands before it: into is that, NULL when nothing does. */
+static void
+take_cache(struct decoding *d, struct sl_json block, struct sl_where where, enum sl_cache *into)
 {
-	if (point.type != SL_JSON_OBJECT)
-		return SL_CACHE_NONE;
-	return sl_json_is(sl_json_get(point, "ttl"), "1h") ? SL_CACHE_1H : SL_CACHE_DEFAULT;
+	struct sl_json point = sl_json_get(block, "cachePoint");
+
+	sl_codec_only(d->dialog, block, &where, "cachePoint");
+	sl_codec_only(d->dialog, point, member(d, sl_dialog_where(d->dialog, where), "cachePoint"),
+	              "type ttl");
+	if (!into)
+		sl_note(d->in->notes, SL_NOTE_cache_marker_dropped,
+		        sl_dialog_where(d->dialog, where));
+	else
+		*into = sl_json_is(sl_json_get(point, "ttl"), "1h") ? SL_CACHE_1H
+		                                                    : SL_CACHE_DEFAULT;
 }
 
 static const struct {
@@ -62,14 +71,20 @@ static const struct {
 };
 
 static bool
-decode_media(struct decoding *d, struct sl_json value, enum sl_part_kind kind,
-             struct sl_part *part)
+decode_media(struct decoding *d, struct sl_json value, const struct sl_where *where,
+             enum sl_part_kind kind, struct sl_part *part)
 {
 	struct sl_json source = sl_json_get(value, "source");
 	struct sl_json bytes = sl_json_get(source, "bytes");
 	struct sl_slice data;
 
 	part->kind = kind;
+	sl_codec_only(d->dialog, value, where, "format source name context citations");
+	sl_codec_only(d->dialog, source, member(d, where, "source"), "bytes s3Location text");
+	sl_codec_only(d->dialog, sl_json_get(source, "s3Location"),
+	              member(d, member(d, where, "source"), "s3Location"), "uri");
+	sl_codec_only(d->dialog, sl_json_get(value, "citations"), member(d, where, "citations"),
+	              "enabled");
 	for (size_t i = 0; i < COUNT(types); i++)
 		if (sl_json_is(sl_json_get(value, "format"), types[i].format))
 			part->media.type = types[i].type;
@@ -101,6 +116,7 @@ static bool
 decode_call(struct decoding *d, struct sl_json use, struct sl_part *part)
 {
 	part->kind = SL_PART_TOOL_CALL;
+	sl_codec_only(d->dialog, use, member(d, &part->where, "toolUse"), "toolUseId name input");
 	if (!sl_codec_call_id(d->in, d->dialog, sl_json_get(use, "toolUseId"), part) ||
 	    !string_of(d, sl_json_get(use, "name"), &part->name))
 		return refuse_type(d, &part->where, "needs toolUseId and name, both strings.");
@@ -111,10 +127,13 @@ decode_call(struct decoding *d, struct sl_json use, struct sl_part *part)
 static bool
 decode_reasoning(struct decoding *d, struct sl_json reasoning, struct sl_part *part)
 {
+	const struct sl_where *where = member(d, &part->where, "reasoningContent");
 	struct sl_json text = sl_json_get(reasoning, "reasoningText");
 	struct sl_slice proof;
 
 	part->kind = SL_PART_REASONING;
+	sl_codec_only(d->dialog, reasoning, where, "reasoningText redactedContent");
+	sl_codec_only(d->dialog, text, member(d, where, "reasoningText"), "text signature");
 	part->redacted = text.type != SL_JSON_OBJECT;
 	part->text = sl_text_json(sl_json_get(text, "text"));
 	string_of(d, part->redacted ? sl_json_get(reasoning, "redactedContent")
@@ -127,7 +146,7 @@ static bool decode_result(struct decoding *d, struct sl_json result, struct sl_p
 
 /* The one member of a block, into a part that has its place. */
 static bool
-decode_block(struct decoding *d, struct sl_json block, struct sl_part *part, bool inside)
+decode_union(struct decoding *d, struct sl_json block, struct sl_part *part, bool inside)
 {
 	static const struct {
 		const char       *name;
@@ -145,7 +164,8 @@ decode_block(struct decoding *d, struct sl_json block, struct sl_part *part, boo
 	for (size_t i = 0; i < COUNT(media); i++) {
 		value = sl_json_get(block, media[i].name);
 		if (value.type == SL_JSON_OBJECT)
-			return decode_media(d, value, media[i].kind, part);
+			return decode_media(d, value, member(d, &part->where, media[i].name),
+			                    media[i].kind, part);
 	}
 	value = sl_json_get(block, "json");
 	if (inside && value.type > SL_JSON_NULL) {
@@ -167,11 +187,27 @@ decode_block(struct decoding *d, struct sl_json block, struct sl_part *part, boo
 }
 
 static bool
+decode_block(struct decoding *d, struct sl_json block, struct sl_part *part, bool inside)
+{
+	if (!decode_union(d, block, part, inside))
+		return false;
+	if (part->kind != SL_PART_OPAQUE)
+		sl_codec_only(d->dialog, block, &part->where,
+		              inside ? "text image document video audio json toolUse "
+		                       "reasoningContent"
+		                     : "text image document video audio toolUse toolResult "
+		                       "reasoningContent");
+	return true;
+}
+
+static bool
 decode_result(struct decoding *d, struct sl_json result, struct sl_part *part)
 {
+	const struct sl_where *up = member(d, &part->where, "toolResult");
 	const struct sl_where *where = member(d, &part->where, "content");
 
 	part->kind = SL_PART_TOOL_RESULT;
+	sl_codec_only(d->dialog, result, up, "toolUseId status content");
 	if (!sl_codec_call_id(d->in, d->dialog, sl_json_get(result, "toolUseId"), part))
 		return refuse_type(d, &part->where, "needs a toolUseId.");
 	if (sl_json_is(sl_json_get(result, "status"), "error"))
@@ -203,8 +239,8 @@ decode_blocks(struct decoding *d, struct sl_json content, enum sl_role role,
 		enum sl_role wanted = result && role == SL_ROLE_USER ? SL_ROLE_TOOL : role;
 
 		if (point.type == SL_JSON_OBJECT) {
-			if (turn && turn->parts_last)
-				turn->parts_last->cache = cache_of(point);
+			take_cache(d, it.value, sl_where_element(where, it.index),
+			           turn && turn->parts_last ? &turn->parts_last->cache : NULL);
 			continue;
 		}
 		if (!turn || turn->role != wanted)
@@ -264,6 +300,9 @@ decode_tool(struct decoding *d, struct sl_json value, const struct sl_where *whe
 	}
 	if (!string_of(d, sl_json_get(spec, "name"), &tool->name))
 		return refuse_type(d, where, "needs toolSpec.name.");
+	sl_codec_only(d->dialog, value, where, "toolSpec");
+	sl_codec_only(d->dialog, sl_json_get(spec, "inputSchema"),
+	              member(d, member(d, where, "toolSpec"), "inputSchema"), "json");
 	sl_codec_rest(d->dialog, spec, where, known, COUNT(known));
 	tool->description = sl_text_json(sl_json_get(spec, "description"));
 	if (sl_json_at(spec, "inputSchema.json").type == SL_JSON_OBJECT)
@@ -280,6 +319,8 @@ decode_choice(struct decoding *d, struct sl_json choice, const struct sl_where *
 	if (choice.type <= SL_JSON_NULL)
 		return true;
 	out->where = *where;
+	sl_codec_only(d->dialog, choice, where, "auto any tool");
+	sl_codec_only(d->dialog, sl_json_get(choice, "tool"), member(d, where, "tool"), "name");
 	if (sl_json_get(choice, "auto").type == SL_JSON_OBJECT) {
 		out->mode = SL_CHOICE_AUTO;
 	} else if (sl_json_get(choice, "any").type == SL_JSON_OBJECT) {
@@ -299,13 +340,14 @@ decode_tools(struct decoding *d, struct sl_json config, const struct sl_where *w
 {
 	const struct sl_where *tools = member(d, where, "tools");
 
+	sl_codec_only(d->dialog, config, where, "tools toolChoice");
 	for (struct sl_json_iter it = sl_json_iter(sl_json_get(config, "tools"));
 	     sl_json_next(&it);) {
 		struct sl_json point = sl_json_get(it.value, "cachePoint");
 
 		if (point.type == SL_JSON_OBJECT) {
-			if (d->dialog->tools_last)
-				d->dialog->tools_last->cache = cache_of(point);
+			take_cache(d, it.value, sl_where_element(tools, it.index),
+			           d->dialog->tools_last ? &d->dialog->tools_last->cache : NULL);
 			continue;
 		}
 		if (!decode_tool(d, it.value,
@@ -358,6 +400,7 @@ decode_additional(struct decoding *d, struct sl_json fields, const struct sl_whe
 	if (thinking.type != SL_JSON_OBJECT)
 		return true;
 	reasoning->where = *member(d, where, "thinking");
+	sl_codec_only(d->dialog, thinking, &reasoning->where, "type budget_tokens");
 	if (sl_json_is(sl_json_get(thinking, "type"), "enabled"))
 		reasoning->mode = SL_REASONING_ON;
 	else if (sl_json_is(sl_json_get(thinking, "type"), "adaptive"))
@@ -372,12 +415,27 @@ static bool
 decode_output(struct decoding *d, struct sl_json config, const struct sl_where *where)
 {
 	struct sl_output *out = &d->dialog->output;
-	struct sl_json schema = sl_json_at(config, "textFormat.structure.jsonSchema");
+	struct sl_json format = sl_json_get(config, "textFormat");
+	struct sl_json schema = sl_json_at(format, "structure.jsonSchema");
+	const struct sl_where *at = member(d, where, "textFormat");
 	struct sl_slice text;
 
+	enum sl_effort effort = sl_effort_parse(sl_json_get(config, "effort"));
+
+	sl_codec_only(d->dialog, config, where, effort ? "textFormat effort" : "textFormat");
+	if (effort) {
+		d->dialog->reasoning.effort = effort;
+		if (d->dialog->reasoning.where.name.len == 0)
+			d->dialog->reasoning.where = *member(d, where, "effort");
+	}
+	sl_codec_only(d->dialog, format, at, "type structure");
+	sl_codec_only(d->dialog, sl_json_get(format, "structure"), member(d, at, "structure"),
+	              "jsonSchema");
+	sl_codec_only(d->dialog, schema, member(d, member(d, at, "structure"), "jsonSchema"),
+	              "schema name description");
 	if (schema.type != SL_JSON_OBJECT)
 		return true;
-	out->where = *member(d, where, "textFormat");
+	out->where = *at;
 	out->format = SL_FORMAT_SCHEMA;
 	out->strict = SL_YES;
 	/* The schema travels as text. */
@@ -404,6 +462,7 @@ decode_metadata(struct decoding *d, struct sl_json metadata, const struct sl_whe
 static bool
 decode_tier(struct decoding *d, struct sl_json tier, const struct sl_where *where)
 {
+	sl_codec_only(d->dialog, tier, where, "type");
 	sl_dialog_param(d->dialog, SL_PARAM_SERVICE_TIER, sl_json_get(tier, "type"), *where);
 	return true;
 }

@@ -354,8 +354,7 @@ put_turn(struct encoding *e, const struct sl_turn *turn)
 {
 	bool assistant = turn->role == SL_ROLE_ASSISTANT;
 
-	if (!sl_text_empty(turn->name))
-		sl_note(e->encode->notes, SL_NOTE_name_dropped, &turn->where);
+	sl_encode_no_name(e->encode, turn);
 	if (assistant && !turn->next && has_rule(e, SL_RULE_NO_PREFILL)) {
 		refuse(e, &turn->where, "the model does not go on from an assistant message at the "
 		                        "end. Let a user message be the last one.");
@@ -433,8 +432,10 @@ put_system(struct encoding *e)
 		return turn;
 	sl_json_key(&e->w, "system");
 	sl_json_arr(&e->w);
-	for (; turn && sl_turn_instructs(turn); turn = turn->next)
+	for (; turn && sl_turn_instructs(turn); turn = turn->next) {
+		sl_encode_no_name(e->encode, turn);
 		put_parts(e, turn->parts, false);
+	}
 	if (idle)
 		put_text(e, sl_text_plain(SL_SLICE("Do not call any tool: answer in text.")));
 	if (words)

@@ -29,6 +29,7 @@ sl_codec_call_id(const struct sl_codec_input *in, struct sl_dialog *dialog, stru
 	    part->signature.len == 0) {
 		part->signature = sealed.payload;
 		part->issuer = sealed.issuer;
+		part->behind_id = true;
 	}
 	return true;
 }
@@ -149,6 +150,41 @@ sl_codec_rest(struct sl_dialog *dialog, struct sl_json object, const struct sl_w
 
 		if (sl_codec_find(key, known, known_count) < 0 && !sl_codec_says_nothing(it.value))
 			sl_dialog_extra(dialog, sl_where_member(where, key), key, it.value.raw);
+	}
+}
+
+bool
+sl_codec_lists(const char *names, struct sl_slice key)
+{
+	struct sl_slice list = sl_slice_str(names);
+
+	while (list.len) {
+		ptrdiff_t end = sl_slice_find(list, ' ');
+		size_t len = end < 0 ? list.len : (size_t)end;
+
+		if (sl_slice_eq(key, sl_slice_upto(list, len)))
+			return true;
+		list = sl_slice_from(list, end < 0 ? len : len + 1);
+	}
+	return false;
+}
+
+void
+sl_codec_only(struct sl_dialog *dialog, struct sl_json object, const struct sl_where *where,
+              const char *known)
+{
+	const struct sl_where *up = NULL;
+
+	if (object.type != SL_JSON_OBJECT)
+		return;
+	for (struct sl_json_iter it = sl_json_iter(object); sl_json_next(&it);) {
+		struct sl_slice key = sl_codec_key(it.key, dialog->arena);
+
+		if (sl_codec_lists(known, key) || sl_codec_says_nothing(it.value))
+			continue;
+		if (!up)
+			up = sl_dialog_where(dialog, *where);
+		sl_dialog_extra(dialog, sl_where_member(up, key), key, it.value.raw);
 	}
 }
 
@@ -337,8 +373,16 @@ sl_encode_max_tokens(struct sl_encode *encode, bool needed)
 		return encode->target->limit;
 	if (!needed)
 		return 0;
-	sl_note(encode->notes, SL_NOTE_max_tokens_defaulted, NULL);
+	if (encode->codec->task != SL_CODEC_COUNT) /* which sends no limit */
+		sl_note(encode->notes, SL_NOTE_max_tokens_defaulted, NULL);
 	return most > 0 ? most : 4096;
+}
+
+void
+sl_encode_no_name(struct sl_encode *encode, const struct sl_turn *turn)
+{
+	if (!sl_text_empty(turn->name))
+		sl_note(encode->notes, SL_NOTE_name_dropped, &turn->where);
 }
 
 void
@@ -486,11 +530,25 @@ sl_encode_refuse(struct sl_encode *encode, const struct sl_where *where, const c
 	return SL_EUNSUPPORTED;
 }
 
+/* Signatures of texts and calls that somebody else made stay here. Those that the gateway
+ * put behind an id are no member of the caller's. */
+static void
+note_signatures(struct sl_encode *encode)
+{
+	for (const struct sl_turn *turn = encode->dialog->turns; turn; turn = turn->next)
+		for (const struct sl_part *part = turn->parts; part; part = part->next)
+			if ((part->kind == SL_PART_TEXT || part->kind == SL_PART_TOOL_CALL) &&
+			    part->signature.len && !part->behind_id && !part->token_only &&
+			    !sl_slice_is(part->issuer, encode->target->issuer))
+				sl_note(encode->notes, SL_NOTE_reasoning_stripped, &part->where);
+}
+
 enum sl_err
 sl_encode_leftovers(struct sl_encode *encode)
 {
 	const struct sl_dialog *dialog = encode->dialog;
 
+	note_signatures(encode);
 	for (int i = 0; i < SL_PARAMS; i++) {
 		const struct sl_param_value *param = &dialog->params[i];
 

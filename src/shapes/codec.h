@@ -183,6 +183,12 @@ enum sl_cache sl_codec_cache(struct sl_json cache_control);
 /* Members of a block that no row names: what says something becomes an extra. */
 void sl_codec_rest(struct sl_dialog *dialog, struct sl_json object, const struct sl_where *where,
                    const struct sl_slice *known, size_t known_count);
+/* Whether it is one of these names, with a space between them. */
+bool sl_codec_lists(const char *names, struct sl_slice key);
+/* The same of an object inside; known: names with a space between them. Nothing for
+ * what is no object. */
+void sl_codec_only(struct sl_dialog *dialog, struct sl_json object, const struct sl_where *where,
+                   const char *known);
 /* A fault that names the place. False, for `return sl_codec_refuse(...)`. */
 bool sl_codec_refuse(struct sl_fault *fault, enum sl_fault_kind kind, struct sl_dialog *dialog,
                      const struct sl_where *where, const char *message);
@@ -216,6 +222,8 @@ void sl_encode_no_title(struct sl_encode *encode, const struct sl_part *part);
 /* The caller's limit, the target's or, with `needed`, the model's own, within what the
  * model can; 0: none. MAX_TOKENS counts as sent. */
 int64_t sl_encode_max_tokens(struct sl_encode *encode, bool needed);
+/* Notes the name of a participant where the target has none. */
+void sl_encode_no_name(struct sl_encode *encode, const struct sl_turn *turn);
 /* A cache marker, if it is one, that goes nowhere is noted. */
 void sl_encode_no_cache(struct sl_encode *encode, enum sl_cache cache,
                         const struct sl_where *where);

@@ -254,8 +254,7 @@ put_results(struct encoding *e, const struct sl_turn *turn)
 static void
 put_turn(struct encoding *e, const struct sl_turn *turn)
 {
-	if (!sl_text_empty(turn->name))
-		sl_note(e->encode->notes, SL_NOTE_name_dropped, &turn->where);
+	sl_encode_no_name(e->encode, turn);
 	if (turn->role == SL_ROLE_ASSISTANT) {
 		put_assistant(e, turn);
 	} else if (turn->role == SL_ROLE_TOOL) {

@@ -88,6 +88,27 @@ keep(struct decoding *d, const struct member *member)
 	sl_dialog_extra(d->dialog, member->where, member->key, member->value.raw);
 }
 
+/* What no translation knows of an object; known: as sl_codec_lists has them. */
+static void
+keep_rest(struct decoding *d, struct sl_json object, const struct sl_where *where,
+          const char *known)
+{
+	const struct sl_where *up = NULL;
+
+	if (object.type != SL_JSON_OBJECT)
+		return;
+	for (struct sl_json_iter it = sl_json_iter(object); sl_json_next(&it);) {
+		struct member member = member_of(d, &it, NULL);
+
+		if (sl_codec_lists(known, member.key) || sl_codec_says_nothing(it.value))
+			continue;
+		if (!up)
+			up = sl_dialog_where(d->dialog, *where);
+		member = member_of(d, &it, up);
+		keep(d, &member);
+	}
+}
+
 /* Raw JSON made here. */
 static struct sl_json
 made(struct decoding *d, struct sl_slice json)
@@ -143,6 +164,8 @@ take_detail(struct sl_json resolution, struct sl_part *part)
 {
 	struct sl_json level = sl_json_get(resolution, "level");
 
+	if (sl_json_get(resolution, "numTokens").type > SL_JSON_NULL)
+		return false;
 	if (sl_json_is(level, "MEDIA_RESOLUTION_LOW"))
 		part->media.detail = SL_SLICE("low");
 	else if (sl_json_is(level, "MEDIA_RESOLUTION_HIGH"))
@@ -150,10 +173,14 @@ take_detail(struct sl_json resolution, struct sl_part *part)
 	return part->media.detail.len > 0;
 }
 
+/* Other APIs have names of documents only. */
 static void
-take_title(const struct member *member, struct sl_part *part)
+take_title(struct decoding *d, const struct member *member, struct sl_part *part)
 {
 	part->media.title = sl_text_json(get(member->value, "displayName", "display_name"));
+	if (part->kind != SL_PART_DOCUMENT && !sl_text_empty(part->media.title))
+		sl_note(d->in->notes, SL_NOTE_file_name_changed,
+		        sl_dialog_where(d->dialog, member->where));
 }
 
 static bool
@@ -161,11 +188,12 @@ take_inline(struct decoding *d, const struct member *member, struct sl_part *par
 {
 	struct sl_slice type = SL_SLICE_NONE, data;
 
+	keep_rest(d, member->value, &member->where, "mimeType data displayName");
 	sl_json_string(get(member->value, "mimeType", "mime_type"), d->arena, &type);
 	if (!sl_json_string(sl_json_get(member->value, "data"), d->arena, &data) ||
 	    !sl_media_from_base64(type, plain_base64(d, data), d->arena, d->in->notes, part))
 		return refuse(d, &member->where, "expected mimeType and data, in base64.");
-	take_title(member, part);
+	take_title(d, member, part);
 	return true;
 }
 
@@ -174,12 +202,12 @@ take_file(struct decoding *d, const struct member *member, struct sl_part *part)
 {
 	struct sl_slice type = SL_SLICE_NONE, uri;
 
+	keep_rest(d, member->value, &member->where, "mimeType fileUri displayName");
 	if (!sl_json_string(get(member->value, "fileUri", "file_uri"), d->arena, &uri))
 		return refuse(d, &member->where, "expected a fileUri.");
 	sl_json_string(get(member->value, "mimeType", "mime_type"), d->arena, &type);
 	part->media.type = lower(d, type);
 	part->media.data = uri;
-	take_title(member, part);
 	part->media.source = sl_slice_istarts(uri, SL_SLICE("http")) ? SL_MEDIA_URL : SL_MEDIA_URI;
 	part->kind = SL_PART_DOCUMENT;
 	if (sl_slice_starts(part->media.type, SL_SLICE("image/")))
@@ -188,7 +216,31 @@ take_file(struct decoding *d, const struct member *member, struct sl_part *part)
 		part->kind = SL_PART_AUDIO;
 	else if (sl_slice_starts(part->media.type, SL_SLICE("video/")))
 		part->kind = SL_PART_VIDEO;
+	take_title(d, member, part);
 	return true;
+}
+
+/* Arguments that came piece by piece and are sent back that way, as one object. */
+static bool
+join_pieces(struct decoding *d, struct sl_json pieces, struct sl_slice *out)
+{
+	struct sl_gemini_args args;
+	struct sl_buf text;
+	bool good;
+
+	sl_buf_init(&text, d->in->input->body.len * 2 + 2);
+	sl_gemini_args_begin(&args);
+	good = sl_gemini_args_add(&args, pieces, d->arena, &text);
+	if (good)
+		sl_gemini_args_end(&args, &text);
+	sl_gemini_args_release(&args);
+	good = good && !text.failed && sl_json_validate(sl_buf_slice(&text), NULL, NULL) == SL_OK;
+	if (good)
+		*out = sl_arena_dup(d->arena, sl_buf_slice(&text));
+	sl_buf_release(&text);
+	if (good && !out->ptr)
+		d->dialog->failed = true;
+	return good;
 }
 
 static bool
@@ -196,6 +248,7 @@ take_call(struct decoding *d, const struct member *member, struct sl_part *part)
 {
 	struct sl_json id = sl_json_get(member->value, "id");
 	struct sl_json args = sl_json_get(member->value, "args");
+	struct sl_json pieces = get(member->value, "partialArgs", "partial_args");
 	struct waiting *waiting = SL_ARENA_NEW(d->arena, struct waiting);
 
 	if (!sl_json_string(sl_json_get(member->value, "name"), d->arena, &part->name))
@@ -203,7 +256,12 @@ take_call(struct decoding *d, const struct member *member, struct sl_part *part)
 	if (args.type > SL_JSON_NULL && args.type != SL_JSON_OBJECT)
 		return refuse(d, &member->where, "expected args to be an object.");
 	part->kind = SL_PART_TOOL_CALL;
+	keep_rest(d, member->value, &member->where, "id name args partialArgs");
 	part->args = args.type == SL_JSON_OBJECT ? args.raw : SL_SLICE("{}");
+	if (!sl_codec_says_nothing(pieces) &&
+	    (!sl_codec_says_nothing(args) || !join_pieces(d, pieces, &part->args)))
+		return refuse(d, &member->where, "expected args, or partialArgs that make one "
+		                                 "object.");
 	d->calls++;
 	if (id.type != SL_JSON_STRING || id.raw.len <= 2)
 		part->call_id = sl_arena_printf(d->arena, "call_%u", d->calls);
@@ -280,6 +338,7 @@ take_result(struct decoding *d, const struct member *member, struct sl_part *par
 	if (response.type != SL_JSON_OBJECT)
 		return refuse(d, &member->where, "expected response to be an object.");
 	part->kind = SL_PART_TOOL_RESULT;
+	keep_rest(d, member->value, &member->where, "id name response parts");
 	if (sl_json_get(member->value, "id").type == SL_JSON_STRING)
 		sl_codec_call_id(d->in, d->dialog, sl_json_get(member->value, "id"), part);
 	part->call_id = answered(d, part->name, part->call_id);
@@ -288,6 +347,7 @@ take_result(struct decoding *d, const struct member *member, struct sl_part *par
 	     parts.type == SL_JSON_ARRAY && sl_json_next(&it);) {
 		struct member inner = { .where = sl_where_element(up, it.index) };
 
+		keep_rest(d, it.value, &inner.where, "inlineData");
 		inner.value = get(it.value, "inlineData", "inline_data");
 		if (inner.value.type == SL_JSON_OBJECT &&
 		    !take_inline(d, &inner, sl_part_part(d->dialog, part, SL_PART_IMAGE,
@@ -416,6 +476,7 @@ take_content(struct decoding *d, struct sl_json content, struct sl_where where,
 		return refuse(d, &where, "expected an object with role and parts.");
 	if (parts.type != SL_JSON_ARRAY)
 		return refuse(d, list, "expected an array of parts.");
+	keep_rest(d, content, &where, "role parts");
 	if (fixed == SL_ROLE_SYSTEM)
 		as = SL_ROLE_SYSTEM;
 	else if (role.type > SL_JSON_NULL && !sl_json_is(role, "model") &&
@@ -517,6 +578,12 @@ take_choice(struct decoding *d, const struct member *config)
 	struct sl_json names = get(inner, "allowedFunctionNames", "allowed_function_names");
 
 	choice->where = config->where;
+	keep_rest(d, config->value, &config->where, "functionCallingConfig");
+	keep_rest(d, inner,
+	          sl_dialog_where(d->dialog,
+	                          sl_where_member(sl_dialog_where(d->dialog, config->where),
+	                                          SL_SLICE("functionCallingConfig"))),
+	          "mode allowedFunctionNames");
 	if (sl_json_is(mode, "NONE"))
 		choice->mode = SL_CHOICE_NONE;
 	else if (sl_json_is(mode, "ANY"))
@@ -551,6 +618,7 @@ take_thinking(struct decoding *d, const struct member *member)
 	int64_t tokens;
 
 	reasoning->where = member->where;
+	keep_rest(d, member->value, &member->where, "includeThoughts thinkingBudget thinkingLevel");
 	reasoning->show = sl_codec_tri(show);
 	if (show.type == SL_JSON_TRUE)
 		reasoning->mode = SL_REASONING_ON;

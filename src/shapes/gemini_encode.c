@@ -359,8 +359,7 @@ put_turn(struct encoding *e, const struct sl_turn *turn)
 	const char *role = turn->role == SL_ROLE_ASSISTANT ? "model" : "user";
 	bool first = true, speaks = says_something(e, turn);
 
-	if (!sl_text_empty(turn->name))
-		sl_note(e->encode->notes, SL_NOTE_name_dropped, &turn->where);
+	sl_encode_no_name(e->encode, turn);
 	if (speaks && e->open_role != role) {
 		close_content(e);
 		sl_json_obj(&e->w);
@@ -411,6 +410,7 @@ put_instructions(struct encoding *e)
 			talking = true;
 			continue;
 		}
+		sl_encode_no_name(e->encode, turn);
 		if (talking)
 			sl_note(e->encode->notes, SL_NOTE_instruction_moved, &turn->where);
 		for (const struct sl_part *part = turn->parts; part; part = part->next)

@@ -41,6 +41,7 @@ decode_image(struct decoding *d, struct sl_json value, struct sl_part *part)
 	const struct sl_where *where = below(d, &part->where, "image_url");
 
 	part->kind = SL_PART_IMAGE;
+	sl_codec_only(d->dialog, image, where, "url detail");
 	part->media.detail = string_of(d, sl_json_get(image, "detail"));
 	if (url.type != SL_JSON_STRING)
 		return refuse_type(d, where, "needs a url, a string.");
@@ -58,6 +59,7 @@ decode_audio(struct decoding *d, struct sl_json value, struct sl_part *part)
 	                           : SL_SLICE("audio/mpeg");
 
 	part->kind = SL_PART_AUDIO;
+	sl_codec_only(d->dialog, audio, below(d, &part->where, "input_audio"), "data format");
 	if (!sl_media_from_base64(type, string_of(d, sl_json_get(audio, "data")),
 	                          d->dialog->arena, d->in->notes, part))
 		return refuse_type(d, below(d, &part->where, "input_audio"),
@@ -73,6 +75,8 @@ decode_file(struct decoding *d, struct sl_json value, struct sl_part *part)
 	struct sl_slice data = string_of(d, sl_json_get(file, "file_data"));
 
 	part->kind = SL_PART_DOCUMENT;
+	sl_codec_only(d->dialog, file, below(d, &part->where, "file"),
+	              "file_data file_id filename");
 	part->media.title = sl_text_json(sl_json_get(file, "filename"));
 	if (data.len == 0) {
 		part->media.source = SL_MEDIA_FILE_ID;
@@ -231,6 +235,9 @@ decode_call(struct decoding *d, struct sl_json call, struct sl_turn *turn,
 	struct sl_part *part = sl_turn_part(d->dialog, turn, SL_PART_TOOL_CALL, where);
 
 	part->custom = custom;
+	sl_codec_only(d->dialog, call, &part->where, "id type index function custom");
+	sl_codec_only(d->dialog, function, below(d, &part->where, custom ? "custom" : "function"),
+	              "name arguments input");
 	part->name = string_of(d, sl_json_get(function, "name"));
 	if (!sl_codec_call_id(d->in, d->dialog, sl_json_get(call, "id"), part) ||
 	    part->name.len == 0)
@@ -378,6 +385,7 @@ decode_tool(struct decoding *d, struct sl_json value, struct sl_where where)
 	}
 	tool = sl_dialog_tool(d->dialog, custom ? SL_TOOL_CUSTOM : SL_TOOL_FUNCTION, where);
 	tool->cache = sl_codec_cache(sl_json_get(value, "cache_control"));
+	sl_codec_only(d->dialog, value, &tool->where, "type function custom cache_control");
 	return decode_function(d, sl_json_get(value, custom ? "custom" : "function"), tool,
 	                       below(d, &tool->where, custom ? "custom" : "function"));
 }
@@ -448,6 +456,9 @@ decode_choice(struct decoding *d, struct sl_json choice, const struct sl_where *
 		return take_names(d, sl_json_get(allowed, "tools")) ||
 		       refuse_type(d, where, "names no tool.");
 	}
+	sl_codec_only(d->dialog, choice, where, "type function custom name");
+	sl_codec_only(d->dialog, sl_json_get(choice, "function"), below(d, where, "function"),
+	              "name");
 	name = sl_json_at(choice, sl_json_is(type, "custom") ? "custom.name" : "function.name");
 	if (name.type == SL_JSON_NONE)
 		name = sl_json_get(choice, "name"); /* function_call of old */
@@ -469,6 +480,9 @@ decode_format(struct decoding *d, struct sl_json format, const struct sl_where *
 	struct sl_json inner = sl_json_get(format, "json_schema");
 
 	out->where = *where;
+	sl_codec_only(d->dialog, format, where, "type json_schema");
+	sl_codec_only(d->dialog, inner, below(d, where, "json_schema"),
+	              "name description schema strict");
 	if (format.type == SL_JSON_NULL || sl_json_is(type, "text"))
 		return true;
 	if (sl_json_is(type, "json_object")) {
@@ -571,7 +585,7 @@ decode_stream(struct decoding *d, struct sl_json stream, const struct sl_where *
 static bool
 decode_stream_options(struct decoding *d, struct sl_json options, const struct sl_where *where)
 {
-	(void)where;
+	sl_codec_only(d->dialog, options, where, "include_usage include_obfuscation");
 	d->dialog->wants_usage = sl_json_true(sl_json_get(options, "include_usage"));
 	return true;
 }

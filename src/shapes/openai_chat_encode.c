@@ -251,8 +251,11 @@ put_echo(struct encoding *e, const struct sl_turn *turn)
 	sl_buf_init(&text, 64 * 1024 * 1024);
 	sl_buf_append_char(&text, '"');
 	for (const struct sl_part *part = turn->parts; part; part = part->next)
-		if (part->kind == SL_PART_REASONING && !part->redacted)
-			sl_text_append(&text, part->text);
+		if (part->kind == SL_PART_REASONING) {
+			sl_text_append(&text, part->redacted ? SL_TEXT_NONE : part->text);
+			if (part->redacted && !part->token_only)
+				sl_note(e->encode->notes, SL_NOTE_reasoning_stripped, &part->where);
+		}
 	sl_buf_append_char(&text, '"');
 	sl_json_key(&e->w, "reasoning_content");
 	sl_json_put_raw(&e->w, sl_buf_slice(&text));

@@ -140,6 +140,8 @@ take_part(struct decoding *d, struct sl_json value, struct sl_part *part)
 	if (sl_json_is(type, "input_text") || sl_json_is(type, "output_text") ||
 	    sl_json_is(type, "text") || sl_json_is(type, "summary_text")) {
 		part->text = sl_text_json(sl_json_get(value, "text"));
+		if (!sl_codec_says_nothing(sl_json_get(value, "annotations")))
+			sl_note(d->in->notes, SL_NOTE_citations_dropped, &part->where);
 		return part->text.json || refuse(d, &part->where, "expected a text.");
 	}
 	if (sl_json_is(type, "refusal")) {
@@ -432,6 +434,7 @@ take_tools(struct decoding *d, struct sl_json tools, struct sl_where where, stru
 		    sl_json_is(sl_json_get(it.value, "type"), "namespace")) {
 			const struct sl_where *group = sl_dialog_where(d->dialog, at);
 
+			sl_codec_only(d->dialog, it.value, group, "type name description tools");
 			if (!take_tools(d, inner, sl_where_member(group, SL_SLICE("tools")), name))
 				return false;
 		} else if (!take_tool(d, it.value, at, space)) {
@@ -446,6 +449,7 @@ take_allowed(struct decoding *d, struct sl_json value, struct sl_tool_choice *ch
 {
 	struct sl_json tools = sl_json_get(value, "tools");
 
+	sl_codec_only(d->dialog, value, &choice->where, "type mode tools");
 	choice->mode = sl_json_is(sl_json_get(value, "mode"), "required") ? SL_CHOICE_REQUIRED
 	                                                                  : SL_CHOICE_AUTO;
 	for (struct sl_json_iter it = sl_json_iter(tools);
@@ -488,6 +492,7 @@ take_choice(struct decoding *d, struct sl_json value, struct sl_where where)
 	if (!sl_json_is(type, "function") && !sl_json_is(type, "custom"))
 		return unsupported(d, &where, "a tool that runs at the provider cannot be chosen "
 		                              "elsewhere.");
+	sl_codec_only(d->dialog, value, &where, "type name namespace");
 	choice->mode = SL_CHOICE_NAMED;
 	choice->names[choice->name_count++] = name_of(d, value);
 	return true;
@@ -505,6 +510,7 @@ take_reasoning_config(struct decoding *d, struct sl_json value, struct sl_where 
 	if (summary.len == 0)
 		summary = text_of(d, sl_json_get(value, "generate_summary"));
 	reasoning->where = where;
+	sl_codec_only(d->dialog, value, &where, "effort summary generate_summary");
 	if (sl_json_is(effort, "none")) {
 		reasoning->mode = SL_REASONING_OFF;
 	} else if (effort.type == SL_JSON_STRING) {
@@ -528,6 +534,8 @@ take_text_config(struct decoding *d, struct sl_json value, struct sl_where where
 	sl_dialog_param(d->dialog, SL_PARAM_VERBOSITY, sl_json_get(value, "verbosity"),
 	                sl_where_member(up, SL_SLICE("verbosity")));
 	output->where = sl_where_member(up, SL_SLICE("format"));
+	sl_codec_only(d->dialog, value, up, "format verbosity");
+	sl_codec_only(d->dialog, format, &output->where, "type name schema strict description");
 	if (sl_json_is(sl_json_get(format, "type"), "json_object"))
 		output->format = SL_FORMAT_JSON;
 	if (!sl_json_is(sl_json_get(format, "type"), "json_schema"))
@@ -622,11 +630,13 @@ take_member(struct decoding *d, struct sl_slice key, struct sl_json value)
 		take_include(d, value, where);
 	else if (sl_slice_is(key, "stream"))
 		d->dialog->stream = sl_json_true(value);
+	else if (sl_slice_is(key, "stream_options"))
+		sl_codec_only(d->dialog, value, &where, "include_obfuscation");
 	else if (sl_slice_is(key, "truncation")) {
 		if (!sl_json_is(value, "disabled"))
 			sl_dialog_param(d->dialog, SL_PARAM_TRUNCATION, value, where);
 	} else if (!sl_slice_is(key, "model") && !sl_slice_is(key, "input") &&
-	           !sl_slice_is(key, "instructions") && !sl_slice_is(key, "stream_options"))
+	           !sl_slice_is(key, "instructions"))
 		sl_dialog_extra(d->dialog, where, key, value.raw);
 	return true;
 }

@@ -221,6 +221,7 @@ put_said(struct encoding *e, const struct sl_part *part)
 static void
 put_call(struct encoding *e, const struct sl_part *part)
 {
+	sl_encode_no_cache(e->encode, part->cache, &part->where);
 	sl_json_obj(&e->w);
 	sl_json_str(&e->w, "type", part->custom ? SL_SLICE("custom_tool_call")
 	                                        : SL_SLICE("function_call"));
@@ -334,8 +335,7 @@ put_items(struct encoding *e)
 	sl_json_key(&e->w, "input");
 	sl_json_arr(&e->w);
 	for (const struct sl_turn *turn = e->encode->dialog->turns; turn; turn = turn->next) {
-		if (!sl_text_empty(turn->name))
-			sl_note(e->encode->notes, SL_NOTE_name_dropped, &turn->where);
+		sl_encode_no_name(e->encode, turn);
 		if (turn->role == SL_ROLE_ASSISTANT)
 			put_assistant(e, turn);
 		else if (turn->role == SL_ROLE_TOOL)
