@@ -211,7 +211,7 @@ places_print(void **state)
 	for (int i = 0; i < 100; i++)
 		sl_note(&notes, SL_NOTE_unknown_member,
 		        sl_dialog_where(&dialog, sl_where_element(&messages, (size_t)i)));
-	assert_non_null(strstr(sl_notes_print(&notes, &arena).ptr, ", +78"));
+	assert_non_null(strstr(sl_notes_print(&notes, &arena).ptr, ", +38"));
 }
 
 static void
