@@ -565,6 +565,8 @@ put_output_config(struct encoding *e)
 		effort = sl_effort_of_budget(dialog->reasoning.budget_tokens);
 	put_effort = effort != SL_EFFORT_UNSET &&
 	             (has_rule(e, SL_RULE_THINKING_ADAPTIVE) || (e->own && !e->thinking));
+	if (!put_effort && dialog->reasoning.mode == SL_REASONING_UNSET)
+		sl_encode_no_effort(e->encode);
 	if (!put_effort && !schema)
 		return;
 	sl_json_key(&e->w, "output_config");

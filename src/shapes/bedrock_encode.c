@@ -668,6 +668,8 @@ decide_thinking(struct encoding *e)
 {
 	const struct sl_reasoning *reasoning = &e->encode->dialog->reasoning;
 
+	if (reasoning->mode == SL_REASONING_UNSET)
+		sl_encode_no_effort(e->encode);
 	if (reasoning->mode != SL_REASONING_ON && reasoning->mode != SL_REASONING_ADAPTIVE)
 		return;
 	if (!has_rule(e, SL_RULE_THINKING_BUDGET) && !has_rule(e, SL_RULE_THINKING_ADAPTIVE))

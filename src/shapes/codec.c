@@ -379,6 +379,15 @@ sl_encode_max_tokens(struct sl_encode *encode, bool needed)
 }
 
 void
+sl_encode_no_effort(struct sl_encode *encode)
+{
+	const struct sl_reasoning *reasoning = &encode->dialog->reasoning;
+
+	if (reasoning->effort != SL_EFFORT_UNSET)
+		sl_note(encode->notes, SL_NOTE_parameter_dropped, &reasoning->where);
+}
+
+void
 sl_encode_no_name(struct sl_encode *encode, const struct sl_turn *turn)
 {
 	if (!sl_text_empty(turn->name))

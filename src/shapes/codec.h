@@ -222,6 +222,8 @@ void sl_encode_no_title(struct sl_encode *encode, const struct sl_part *part);
 /* The caller's limit, the target's or, with `needed`, the model's own, within what the
  * model can; 0: none. MAX_TOKENS counts as sent. */
 int64_t sl_encode_max_tokens(struct sl_encode *encode, bool needed);
+/* Notes an effort that was asked for where nothing takes it. */
+void sl_encode_no_effort(struct sl_encode *encode);
 /* Notes the name of a participant where the target has none. */
 void sl_encode_no_name(struct sl_encode *encode, const struct sl_turn *turn);
 /* A cache marker, if it is one, that goes nowhere is noted. */

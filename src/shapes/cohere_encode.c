@@ -385,8 +385,10 @@ put_thinking(struct encoding *e)
 	bool can = card && card->capabilities & SL_CAP_REASONING;
 	int64_t budget = reasoning->budget_tokens;
 
-	if (reasoning->mode == SL_REASONING_UNSET)
+	if (reasoning->mode == SL_REASONING_UNSET) {
+		sl_encode_no_effort(e->encode);
 		return;
+	}
 	if (!can) {
 		if (reasoning->mode != SL_REASONING_OFF)
 			sl_note(e->encode->notes, SL_NOTE_parameter_dropped, &reasoning->where);

@@ -597,8 +597,10 @@ put_thinking(struct encoding *e)
 	const struct sl_reasoning *reasoning = &e->encode->dialog->reasoning;
 	bool on = reasoning->mode != SL_REASONING_OFF;
 
-	if (reasoning->mode == SL_REASONING_UNSET && reasoning->show != SL_YES)
+	if (reasoning->mode == SL_REASONING_UNSET && reasoning->show != SL_YES) {
+		sl_encode_no_effort(e->encode);
 		return;
+	}
 	if (!rule(e, SL_RULE_THINKING_LEVEL | SL_RULE_THINKING_BUDGET)) {
 		if (on)
 			sl_note(e->encode->notes, SL_NOTE_parameter_dropped, &reasoning->where);

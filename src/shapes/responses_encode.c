@@ -543,8 +543,10 @@ put_reasoning_config(struct encoding *e)
 			sl_note(e->encode->notes, SL_NOTE_parameter_dropped, &reasoning->where);
 		return;
 	}
-	if (reasoning->mode == SL_REASONING_UNSET && reasoning->show == SL_UNSET)
+	if (reasoning->mode == SL_REASONING_UNSET && reasoning->show == SL_UNSET) {
+		sl_encode_no_effort(e->encode);
 		return;
+	}
 	sl_json_key(&e->w, "reasoning");
 	sl_json_obj(&e->w);
 	if (reasoning->mode != SL_REASONING_UNSET)
