@@ -622,6 +622,16 @@ put_inference(struct encoding *e)
 	sl_json_obj_end(&e->w);
 }
 
+/* A budget lies below a limit that is written: the provider's own cannot be counted on. */
+static bool
+wants_budget(const struct encoding *e)
+{
+	const struct sl_reasoning *reasoning = &e->encode->dialog->reasoning;
+
+	return has_rule(e, SL_RULE_THINKING_BUDGET) && !has_rule(e, SL_RULE_THINKING_ADAPTIVE) &&
+	       (reasoning->mode == SL_REASONING_ON || reasoning->mode == SL_REASONING_ADAPTIVE);
+}
+
 /* Thinking by budget wants its blocks back on a turn whose calls are being answered,
  * and goes with no forced tool. */
 static bool
@@ -802,7 +812,7 @@ sl_bedrock_encode(struct sl_encode *encode)
 
 	sl_json_writer_init(&e.w, encode->out);
 	sl_json_obj(&e.w);
-	e.max_tokens = sl_encode_max_tokens(encode, false);
+	e.max_tokens = sl_encode_max_tokens(encode, wants_budget(&e));
 	turn = put_system(&e);
 	put_messages(&e, turn);
 	put_tools(&e);

@@ -5,10 +5,13 @@
  */
 #include "shapes/cohere_codec.h"
 
+enum { TEXT_MAX = 64 * 1024 * 1024 };
+
 struct encoding {
 	struct sl_encode     *encode;
 	struct sl_json_writer w;
 	int64_t               max_tokens;
+	bool                  planned; /* the thoughts of this turn are its tool_plan */
 	enum sl_err           err;
 };
 
@@ -76,14 +79,29 @@ put_document(struct encoding *e, const struct sl_part *part)
 		put_text_part(e, "text", part->text);
 }
 
+static bool
+can_reason(const struct encoding *e)
+{
+	const struct sl_model_card *card = e->encode->target->card;
+
+	return card && card->capabilities & SL_CAP_REASONING;
+}
+
 /* Thoughts need no signature here, only their maker. */
+static bool
+is_own_thought(const struct encoding *e, const struct sl_part *part)
+{
+	return part->kind == SL_PART_REASONING && !part->redacted && !sl_text_empty(part->text) &&
+	       sl_slice_is(part->issuer, e->encode->target->issuer);
+}
+
 static void
 put_reasoning(struct encoding *e, const struct sl_part *part)
 {
-	if (sl_encode_is_issuer(e->encode, part) && !part->redacted && !sl_text_empty(part->text))
-		put_text_part(e, "thinking", part->text);
-	else
+	if (!is_own_thought(e, part) || (!can_reason(e) && !e->planned))
 		sl_note(e->encode->notes, SL_NOTE_reasoning_stripped, &part->where);
+	else if (!e->planned)
+		put_text_part(e, "thinking", part->text);
 }
 
 static void
@@ -168,14 +186,38 @@ is_shown(const struct encoding *e, const struct sl_part *part)
 	case SL_PART_OPAQUE:
 		return false;
 	case SL_PART_REASONING:
-		return sl_encode_is_issuer(e->encode, part) && !part->redacted &&
-		       !sl_text_empty(part->text);
+		return is_own_thought(e, part) && can_reason(e);
 	case SL_PART_TEXT:
 	case SL_PART_REFUSAL:
 		return !sl_text_empty(part->text);
 	default:
 		return true;
 	}
+}
+
+/* What a model without thoughts said to itself before its calls. */
+static void
+put_plan(struct encoding *e, const struct sl_part *part)
+{
+	struct sl_buf text;
+	bool any = false;
+
+	sl_buf_init(&text, TEXT_MAX);
+	sl_buf_append_char(&text, '"');
+	for (; part; part = part->next) {
+		if (!is_own_thought(e, part))
+			continue;
+		any = true;
+		sl_text_append(&text, part->text);
+	}
+	sl_buf_append_char(&text, '"');
+	if (text.failed)
+		e->encode->out->failed = true;
+	else if (any) {
+		sl_json_key(&e->w, "tool_plan");
+		sl_json_put_raw(&e->w, sl_buf_slice(&text));
+	}
+	sl_buf_release(&text);
 }
 
 static void
@@ -185,6 +227,7 @@ put_assistant(struct encoding *e, const struct sl_turn *turn)
 
 	while (call && call->kind != SL_PART_TOOL_CALL)
 		call = call->next;
+	e->planned = call && !can_reason(e);
 	while (shown && !is_shown(e, shown))
 		shown = shown->next;
 	if (!shown && !call) {
@@ -199,6 +242,8 @@ put_assistant(struct encoding *e, const struct sl_turn *turn)
 		for (const struct sl_part *part = turn->parts; part != call; part = part->next)
 			put_part(e, part); /* writes nothing, for its notes */
 	}
+	if (e->planned)
+		put_plan(e, turn->parts);
 	if (call) {
 		sl_json_key(&e->w, "tool_calls");
 		sl_json_arr(&e->w);
@@ -215,7 +260,7 @@ put_result_text(struct encoding *e, const struct sl_part *result)
 {
 	struct sl_buf text;
 
-	sl_buf_init(&text, 64 * 1024 * 1024);
+	sl_buf_init(&text, TEXT_MAX);
 	sl_buf_append_char(&text, '"');
 	if (result->is_error == SL_YES) {
 		sl_note(e->encode->notes, SL_NOTE_tool_error_marked, &result->where);
@@ -381,15 +426,13 @@ static void
 put_thinking(struct encoding *e)
 {
 	const struct sl_reasoning *reasoning = &e->encode->dialog->reasoning;
-	const struct sl_model_card *card = e->encode->target->card;
-	bool can = card && card->capabilities & SL_CAP_REASONING;
 	int64_t budget = reasoning->budget_tokens;
 
 	if (reasoning->mode == SL_REASONING_UNSET) {
 		sl_encode_no_effort(e->encode);
 		return;
 	}
-	if (!can) {
+	if (!can_reason(e)) {
 		if (reasoning->mode != SL_REASONING_OFF)
 			sl_note(e->encode->notes, SL_NOTE_parameter_dropped, &reasoning->where);
 		return;

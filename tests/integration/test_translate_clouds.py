@@ -17,7 +17,7 @@ THINKER = "cohere/command-a-reasoning-08-2025"
 MODELS = [BEDROCK, COHERE]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [*MODELS, THINKER])
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("talk", ["chat", "claude"])
 def test_loop(request, model, stream, talk):
@@ -26,16 +26,37 @@ def test_loop(request, model, stream, talk):
     assert nothing_lost(said)
 
 
+def thoughts_sent(fleet):
+    """What the model thought earlier, as the last request repeats it to its maker."""
+    body = json.loads(fleet.journal.last().body)
+    blocks = [b for m in body.get("messages") or body.get("contents") or body["input"]
+              if isinstance(m.get("content", m.get("parts", [m])), list)
+              for b in m.get("content", m.get("parts", [m]))]
+    signed = [b["reasoningContent"]["reasoningText"] for b in blocks if "reasoningContent" in b]
+    assert all(told["signature"] for told in signed)
+    return [told["text"] for told in signed] + \
+        [b["thinking"] for b in blocks if b.get("type") == "thinking"]
+
+
+def thoughts(turns=3):
+    return ["Let me think about turn %d." % turn for turn in range(turns)]
+
+
+@pytest.mark.parametrize("model", [BEDROCK, THINKER])
 @pytest.mark.parametrize("stream", [False, True])
-def test_reasoning_comes_back_to_bedrock(claude, fleet, stream):
-    said = talk_claude(claude, BEDROCK, stream,
-                       thinking={"type": "enabled", "budget_tokens": 1024})
+def test_reasoning_comes_back(claude, fleet, model, stream):
+    said = talk_claude(claude, model, stream, thinking={"type": "enabled", "budget_tokens": 1024})
     assert nothing_lost(said)
-    sent = json.loads(fleet.journal.last().body)
-    thoughts = [b["reasoningContent"]["reasoningText"] for m in sent["messages"]
-                for b in m["content"] if "reasoningContent" in b]
-    assert [t["text"] for t in thoughts] == ["Let me think about turn %d." % n for n in range(3)]
-    assert all(t["signature"] for t in thoughts)
+    assert [t for t in thoughts_sent(fleet) if t in thoughts()] == thoughts()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_plans_come_back_to_cohere(claude, fleet, stream):
+    """A model that does not reason gets its plan where it wrote it, and no thoughts."""
+    assert nothing_lost(talk_claude(claude, COHERE, stream))
+    sent = json.loads(fleet.journal.last().body)["messages"]
+    assert [bool(m.get("tool_plan")) for m in sent if m["role"] == "assistant"] == [True] * 3
+    assert thoughts_sent(fleet) == []
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -89,9 +110,17 @@ def test_errors_are_the_callers_own(chat, claude):
             pass
 
 
-@pytest.mark.parametrize("model", ["gpt-4o-mini", "claude-haiku-4-5", COHERE])
+# (model, what marks its thoughts where they are repeated to it; None: it is not asked to think)
+BEHIND_BOTO3 = [("gpt-4o-mini", None), ("claude-haiku-4-5", None), ("gemini-2.5-flash", None),
+                ("openai/gpt-5-mini", None), (COHERE, None), (BEDROCK, None),
+                ("claude-haiku-4-5", b'"signature"'), ("gemini-2.5-flash", b'"thought":true'),
+                ("openai/gpt-5-mini", b'"encrypted_content"'), (THINKER, b'"thinking"'),
+                (BEDROCK, b'"signature"')]
+
+
+@pytest.mark.parametrize("model, carried", BEHIND_BOTO3)
 @pytest.mark.parametrize("stream", [False, True])
-def test_boto3_in_front_of_others(gateway, key, model, stream):
+def test_boto3_in_front_of_others(gateway, key, fleet, model, carried, stream):
     pytest.importorskip("boto3", reason="Python package boto3 is not installed")
     from tests.integration.test_sdk_bedrock import client_through
     client = client_through(gateway, key)
@@ -100,6 +129,9 @@ def test_boto3_in_front_of_others(gateway, key, model, stream):
     for _ in range(6):
         ask = {"modelId": model, "messages": messages, "toolConfig": tools,
                "inferenceConfig": {"maxTokens": 2000}}
+        if carried:
+            ask["additionalModelRequestFields"] = {
+                "thinking": {"type": "enabled", "budget_tokens": 1024}}
         if stream:
             message, reason = gather(client.converse_stream(**ask)["stream"])
         else:
@@ -117,6 +149,10 @@ def test_boto3_in_front_of_others(gateway, key, model, stream):
             for number, call in enumerate(calls)]})
     said = "".join(b.get("text", "") for b in messages[-1]["content"])
     assert nothing_lost(said)
+    if carried:
+        told = [b["reasoningContent"] for b in messages[-1]["content"] if "reasoningContent" in b]
+        assert told and told[0]["reasoningText"]["text"] == "Let me think about turn 3."
+        assert fleet.journal.last().body.count(carried) >= 3
 
 
 def gather(stream):

@@ -16,6 +16,10 @@ from tests.integration.dialog import CALLERS, Refused
 MODELS = {"chat": ("gpt-4o-mini", False), "echoing": ("deepseek-v4", True),
           "responses": ("gpt-5-mini", True), "messages": ("claude-haiku-4-5", True),
           "gemini": ("gemini-2.5-flash", True), "gemini3": ("gemini-3-pro-preview", True)}
+# Nobody calls with Cohere's API, and Bedrock's callers are boto3 in test_translate_clouds.py.
+CLOUDS = {"bedrock": ("us.anthropic.claude-haiku-4-5-20251001-v1:0", True),
+          "cohere": ("cohere/command-a-reasoning-08-2025", True)}
+SERVING = {**MODELS, **CLOUDS}
 TOOLS = ["get_weather", "get_time"]
 
 
@@ -40,7 +44,7 @@ def wanted(turns=3):
 
 
 def loop(gateway, key, caller, via, stream, reasoning):
-    model, thinks = MODELS[via]
+    model, thinks = SERVING[via]
     if reasoning and not thinks:
         pytest.skip("the model does not reason")
     talk = CALLERS[caller](gateway.url, key, model, TOOLS, stream, "medium" if reasoning else None)
@@ -53,7 +57,7 @@ def loop(gateway, key, caller, via, stream, reasoning):
 
 @pytest.mark.parametrize("reasoning", [False, True], ids=["plain", "reasoning"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("via", MODELS)
+@pytest.mark.parametrize("via", SERVING)
 @pytest.mark.parametrize("caller", CALLERS)
 def test_tool_loop(gateway, key, fleet, caller, via, stream, reasoning):
     talk = loop(gateway, key, caller, via, stream, reasoning)
@@ -68,18 +72,18 @@ def replayed(entry):
     body = json.loads(entry.body)
     text = json.dumps(body)
     return text.count('"signature"') + text.count('"thoughtSignature"') + \
-        text.count('"encrypted_content"')
+        text.count('"encrypted_content"') + text.count('{"type": "thinking", "thinking": ')
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@pytest.mark.parametrize("via", ["responses", "messages", "gemini", "gemini3"])
+@pytest.mark.parametrize("via", ["responses", "messages", "gemini", "gemini3", *CLOUDS])
 @pytest.mark.parametrize("caller", CALLERS)
 def test_reasoning_comes_back(gateway, key, fleet, caller, via, stream):
     """What only the provider can read is in the next turn's request again."""
     loop(gateway, key, caller, via, stream, True)
     sent = replayed(fleet.journal.entries()[-1])
     # A plain chat client repeats nothing but ids: signatures of calls ride on them.
-    if caller == "chat" and via in ("responses", "messages"):
+    if caller == "chat" and via in ("responses", "messages", *CLOUDS):
         return
     assert sent >= 3, sent
     assert "skip_thought" not in json.dumps(json.loads(fleet.journal.entries()[-1].body))
