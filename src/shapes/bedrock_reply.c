@@ -261,6 +261,9 @@ const struct sl_codec_ops sl_bedrock_codec = {
 	.writer_size = SL_BEDROCK_WRITER_SIZE,
 	.write_event = sl_bedrock_write_event,
 	.caller_ids = &(const struct sl_id_rule){ .also = "_-.:", .max_len = 64 },
+	/* Longer than Bedrock's own then, where a call is signed: nothing else of a call comes
+	 * back, and what goes to Bedrock is cut to its length again. */
+	.id_carries = true,
 	.encode_request = sl_bedrock_encode,
 	.read_whole = read_whole,
 	.reader_size = sizeof(struct reader),

@@ -113,7 +113,7 @@ def test_errors_are_the_callers_own(chat, claude):
 # (model, what marks its thoughts where they are repeated to it; None: it is not asked to think)
 BEHIND_BOTO3 = [("gpt-4o-mini", None), ("claude-haiku-4-5", None), ("gemini-2.5-flash", None),
                 ("openai/gpt-5-mini", None), (COHERE, None), (BEDROCK, None),
-                ("claude-haiku-4-5", b'"signature"'), ("gemini-2.5-flash", b'"thought":true'),
+                ("claude-haiku-4-5", b'"signature"'), ("gemini-2.5-flash", b'"thoughtSignature"'),
                 ("openai/gpt-5-mini", b'"encrypted_content"'), (THINKER, b'"thinking"'),
                 (BEDROCK, b'"signature"')]
 
