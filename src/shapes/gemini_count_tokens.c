@@ -46,21 +46,6 @@ forward(const struct sl_steer *steer, const struct sl_shape_target *target,
 	return err == SL_OK ? sl_steer_finish(&splice, out) : err;
 }
 
-static void
-read_reply(const struct sl_steer *steer, struct sl_slice body, struct sl_arena *arena,
-           struct sl_reply_facts *facts)
-{
-	static const struct sl_json_want reply_wants[] = { { "error" } };
-	struct sl_json_found found;
-
-	(void)steer;
-	if (!sl_reply_scan(body, reply_wants, 1, &found, arena, facts) ||
-	    sl_reply_error(facts, sl_reply_value(body, &found), arena))
-		return;
-	facts->content = true;
-	facts->finished = true;
-}
-
 /* --- translation ------------------------------------------------------------------- */
 
 /* The whole request may stand inside. */
@@ -134,7 +119,7 @@ const struct sl_shape_ops sl_shape_gemini_count_tokens = {
 	.upstream_path = "/v1beta/models/{model}:{verb}",
 	.read_request = read_request,
 	.forward = forward,
-	.read_reply = read_reply,
+	.read_reply = sl_reply_read_plain,
 	.write_fault = sl_gemini_write_fault,
 	.write_stream_fault = sl_gemini_write_stream_fault,
 };

@@ -23,21 +23,6 @@ read_request(const struct sl_shape_input *input, struct sl_arena *arena, struct 
 	       sl_steer_string(&reading, SL_WANT_MODEL, &steer->model);
 }
 
-static void
-read_reply(const struct sl_steer *steer, struct sl_slice body, struct sl_arena *arena,
-           struct sl_reply_facts *facts)
-{
-	static const struct sl_json_want reply_wants[] = { { "error" } };
-	struct sl_json_found found;
-
-	(void)steer;
-	if (!sl_reply_scan(body, reply_wants, 1, &found, arena, facts) ||
-	    sl_reply_error(facts, sl_reply_value(body, &found), arena))
-		return;
-	facts->content = true;
-	facts->finished = true;
-}
-
 /* --- translation ------------------------------------------------------------------- */
 
 /* The request for an answer, without what only matters for answering. */
@@ -99,7 +84,7 @@ const struct sl_shape_ops sl_shape_openai_input_tokens = {
 	.upstream_path = "/responses/input_tokens",
 	.read_request = read_request,
 	.forward = sl_steer_forward,
-	.read_reply = read_reply,
+	.read_reply = sl_reply_read_plain,
 	.write_fault = sl_openai_write_fault,
 	.write_stream_fault = sl_openai_write_stream_fault,
 };

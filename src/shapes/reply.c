@@ -89,6 +89,21 @@ sl_reply_error(struct sl_reply_facts *facts, struct sl_json error, struct sl_are
 	return true;
 }
 
+void
+sl_reply_read_plain(const struct sl_steer *steer, struct sl_slice body, struct sl_arena *arena,
+                    struct sl_reply_facts *facts)
+{
+	static const struct sl_json_want wants[] = { { "error" } };
+	struct sl_json_found found;
+
+	(void)steer;
+	if (!sl_reply_scan(body, wants, 1, &found, arena, facts) ||
+	    sl_reply_error(facts, sl_reply_value(body, &found), arena))
+		return;
+	facts->content = true;
+	facts->finished = true;
+}
+
 bool
 sl_reply_has(struct sl_json value)
 {

@@ -26,6 +26,10 @@ bool sl_reply_error(struct sl_reply_facts *facts, struct sl_json error, struct s
 void sl_reply_fail(struct sl_reply_facts *facts, struct sl_arena *arena, struct sl_slice type,
                    struct sl_slice message);
 
+/* A shape's read_reply where nothing is metered: whole, unless it is an error. */
+void sl_reply_read_plain(const struct sl_steer *steer, struct sl_slice body,
+                         struct sl_arena *arena, struct sl_reply_facts *facts);
+
 /* Whether a value carries something: a text that is not empty, an array or
  * object with members. */
 bool sl_reply_has(struct sl_json value);
