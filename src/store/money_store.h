@@ -129,7 +129,7 @@ struct sl_money_ops {
 	enum sl_err (*attempt_each)(void *conn, bool open_only,
 	                            bool (*each)(void *, const struct sl_attempt_row *),
 	                            void *context);
-	/* Those of a request that began in [since, until]. */
+	/* Those of a request that began in [since, until], in their order. */
 	enum sl_err (*attempt_of)(void *conn, const unsigned char request[16], int64_t since_wall_ms,
 	                          int64_t until_wall_ms,
 	                          bool (*each)(void *, const struct sl_attempt_row *),

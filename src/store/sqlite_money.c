@@ -45,7 +45,7 @@
 	X(ATTEMPT_OPEN, "SELECT " ATTEMPT_COLUMNS " FROM money_attempts WHERE state < 2"   \
 	                " ORDER BY id")                                                   \
 	X(ATTEMPT_OF, "SELECT " ATTEMPT_COLUMNS " FROM money_attempts WHERE id >= ?2"       \
-	              " AND id < ?3 AND request = ?1 ORDER BY id")                        \
+	              " AND id < ?3 AND request = ?1 ORDER BY attempt_no")                \
 	X(SPENT_ADD, "INSERT INTO money_spent VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE"\
 	             " SET amount = amount + excluded.amount")                            \
 	X(SPENT_EACH, "SELECT owner, win, period, amount FROM money_spent"                 \

@@ -42,7 +42,8 @@ def attempts(gateway):
     store = sqlite3.connect("file:%s?mode=ro" % path, uri=True)
     store.row_factory = sqlite3.Row
     try:
-        rows = [dict(row) for row in store.execute("SELECT * FROM money_attempts ORDER BY id")]
+        rows = [dict(row) for row in store.execute(
+            "SELECT * FROM money_attempts ORDER BY begin_wall_ms, request, attempt_no")]
     finally:
         store.close()
     for row in rows:

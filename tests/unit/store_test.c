@@ -24,6 +24,7 @@
 #include "../store_fixture.h"
 #include "base/log.h"
 #include "store/log_store.h"
+#include "store/money_store.h"
 
 
 static int
@@ -835,6 +836,52 @@ the_log_comes_in_pieces(void **state)
 	sl_store_free(store);
 }
 
+struct attempts_job {
+	struct sl_store_job job;
+	uint32_t            seen[3], count;
+};
+
+static bool
+see_attempt(void *context, const struct sl_attempt_row *row)
+{
+	struct attempts_job *attempts = context;
+
+	if (attempts->count < 3)
+		attempts->seen[attempts->count++] = row->attempt_no;
+	return true;
+}
+
+static void
+run_attempts(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	struct attempts_job *attempts = SL_CONTAINER(job, struct attempts_job, job);
+	struct sl_attempt_row row = { .request = "one request", .scope_count = 1,
+		.owner = { 1 }, .state = SL_ATTEMPT_SETTLED };
+
+	for (uint32_t i = 1; i <= 3 && job->err == SL_OK; i++) {
+		row.id[SL_ATTEMPT_ID_SIZE - 1] = (unsigned char)(9 - i);
+		row.attempt_no = i;
+		job->err = ops->money->attempt_add(conn, &row);
+	}
+	if (job->err == SL_OK)
+		job->err = ops->money->attempt_of(conn, row.request, 0, 1, see_attempt, attempts);
+}
+
+/* Ids of one millisecond are in no order. */
+static void
+attempts_come_in_their_order(void **state)
+{
+	struct sl_store *store = open_store();
+	struct attempts_job attempts = { .job.run = run_attempts };
+
+	(void)state;
+	assert_int_equal(sl_store_run(store, &attempts.job), SL_OK);
+	assert_int_equal(attempts.count, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(attempts.seen[i], i + 1);
+	sl_store_free(store);
+}
+
 int
 main(void)
 {
@@ -855,6 +902,7 @@ main(void)
 		TEST(spend_equals_the_sum_over_all_rows),
 		TEST(records_and_sums_stand_or_fall_together),
 		TEST(the_log_comes_in_pieces),
+		TEST(attempts_come_in_their_order),
 	};
 
 	sl_log_init(SL_LOG_OFF, STDERR_FILENO);
