@@ -342,7 +342,7 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.explain = ask->head->selection.wish.explain == SL_YES,
 		.arena = &front->arena,
 		/* Who is paid by an auction has bid within what is left. */
-		.money = front->bidding ? NULL : ask->gateway->services.money,
+		.money = front->bidding || sl_spend_is_free(ask) ? NULL : ask->gateway->services.money,
 		.extent = &front->extent,
 		.now_wall_ms = sl_loop_wall_ms(ask->gateway->loop),
 	};

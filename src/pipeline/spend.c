@@ -191,6 +191,17 @@ explain(struct sl_ask *ask, const struct sl_scopes *scopes, const struct sl_mone
 
 /* --- begin ------------------------------------------------------------------------------ */
 
+/* Of the paths that pass as they are, those which only read: lists of models, files, jobs. */
+bool
+sl_spend_is_free(const struct sl_ask *ask)
+{
+	struct sl_slice method = ask->exchange->request.method;
+
+	return ask->shape->free_of_charge ||
+	       (ask->shape == &sl_shape_proxy &&
+	        (sl_slice_is(method, "GET") || sl_slice_is(method, "HEAD")));
+}
+
 static uint32_t
 price_version(const struct sl_model_card *card)
 {
@@ -266,7 +277,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	spend->told_ns = 0;
 	spend->input_tokens = -1;
 	/* With the caller's own credential the provider's bill is the caller's. */
-	if (!money || ask->shape->free_of_charge || sl_fields_callers_account(ask, ask->upstream))
+	if (!money || sl_spend_is_free(ask) || sl_fields_callers_account(ask, ask->upstream))
 		return SL_OK;
 	sl_scopes_of_tenancy(&ask->tenancy, &scopes);
 	sl_scopes_add_stack(&scopes, ask->front->plan.stack, &ask->front->plan.stack_budget,
@@ -443,7 +454,7 @@ sl_spend_end(struct sl_ask *ask)
 
 	if (!spend->open)
 		return;
-	priced = ask->shape->free_of_charge;
+	priced = sl_spend_is_free(ask);
 	bought = !priced && was_bought(ask);
 	spend->hold = NULL;
 	if (bought) {

@@ -58,6 +58,8 @@ struct sl_spend_targets {
 	} list[SL_SPEND_TARGETS];
 };
 
+/* Whether no provider charges for it: it needs no bound, and no budget refuses it. */
+bool sl_spend_is_free(const struct sl_ask *ask);
 /* Holds what the attempt may cost at most. SL_OK: go on. SL_AGAIN: on_held follows,
  * once, unless the attempt is dropped before. Else refused: *fault says why, and
  * whether another target may do better (its kind is BAD_REQUEST then). */

@@ -190,6 +190,22 @@ def test_44_hard_budget(gateway, ask, fleet):
     assert not fleet.journal.entries()
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("limits", [{"monthly_budget_usd": 5}, {"request_budget_usd": 0.000001}])
+def test_what_only_reads_needs_no_bound(gateway, ask, fleet, method, limits):
+    made = gateway.new_key(name="reads", surface="ingate", **limits)
+    for path in ("/v1/models", "/v1/files?limit=2"):
+        fleet.journal.reset()
+        answer = ask(path, None, method=method, X_Ingate_Key=made["key"])
+        assert answer.status != 400, answer.body
+        seen = fleet.journal.last()
+        assert (seen.method, seen.target, answer.status) == (method, path, seen.status)
+    assert gateway.request("GET", "/admin/keys/" + made["id"]).json()["spend_usd"] == 0
+    fleet.journal.reset()
+    refused(ask("/v1/files", b"{}", X_Ingate_Key=made["key"]), 400, "cost_not_bounded")
+    assert not fleet.journal.entries()
+
+
 def test_usage_and_budgets(gateway, ask):
     made = gateway.new_key(name="reader", surface="ingate", monthly_budget_usd=2)
     body = dict(CHAT, messages=[{"role": "user", "content": "@in=100 @out=10 hello"}])
