@@ -366,7 +366,7 @@ check(const struct sl_money_request *request, const struct sl_hold *plan, size_t
 		if (over >= 0)
 			return refuse(request, plan, i, (enum sl_refused_by)over, why);
 	}
-	if (pays->prepaid && (available < request->amount || available < pays->minimum_balance))
+	if (pays->prepaid && request->amount > sl_money_spendable(pays, available))
 		return refuse(request, plan, payer, SL_REFUSED_BALANCE, why);
 	return SL_OK;
 }

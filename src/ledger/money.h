@@ -70,6 +70,9 @@ struct sl_money_limits {
 	const struct sl_zone *zone; /* whose calendar; NULL: UTC */
 };
 extern const struct sl_money_limits sl_money_unlimited;
+/* The most that one hold may take from a prepaid balance of so much free credit: all of it
+ * while the minimum is there. -1: no hold at all, however small. */
+int64_t sl_money_spendable(const struct sl_money_limits *limits, int64_t available);
 
 enum { SL_SCOPE_NAME_MAX = 128 };
 struct sl_money_scope {

@@ -13,6 +13,12 @@ const struct sl_money_limits sl_money_unlimited = {
 	.window = { -1, -1, -1, -1 }, .per_request = -1,
 };
 
+int64_t
+sl_money_spendable(const struct sl_money_limits *limits, int64_t available)
+{
+	return available < limits->minimum_balance ? -1 : available;
+}
+
 const char *
 sl_scope_kind_name(enum sl_scope_kind kind)
 {

@@ -71,8 +71,7 @@ sl_scopes_room(const struct sl_scopes *scopes, struct sl_money *money, int64_t n
 		if (limits->per_request >= 0)
 			bound(&room, limits->per_request);
 		if (limits->prepaid)
-			bound(&room, standing.available < limits->minimum_balance
-			                 ? 0 : standing.available);
+			bound(&room, sl_money_spendable(limits, standing.available));
 	}
 	return room;
 }

@@ -412,9 +412,12 @@ put_budgets(const struct sl_explain *how, const struct described *request,
 		if (scope->limits->per_request >= 0)
 			put_budget(scope, sl_refused_by_name(SL_REFUSED_PER_REQUEST),
 			           scope->limits->per_request, 0, 0, w);
-		if (scope->limits->prepaid)
+		if (scope->limits->prepaid) {
+			int64_t left = sl_money_spendable(scope->limits, standing.available);
+
 			put_budget(scope, sl_refused_by_name(SL_REFUSED_BALANCE),
-			           standing.available - scope->limits->minimum_balance, 0, 0, w);
+			           left > 0 ? left : 0, 0, 0, w);
+		}
 	}
 	sl_json_arr_end(w);
 }

@@ -125,8 +125,8 @@ explain_budget(struct sl_arena *arena, const struct sl_money_scope *scope,
 	struct sl_slice when = SL_SLICE_NONE;
 
 	if (why->by == SL_REFUSED_BALANCE)
-		return sl_arena_printf(arena, "The balance of %s '%.*s' is %.*s US dollars of which %.*s "
-		                       "must stay, and this request may cost up to %.*s. Add credit, or "
+		return sl_arena_printf(arena, "The balance of %s '%.*s' is %.*s US dollars, requests stop "
+		                       "below %.*s, and this one may cost up to %.*s. Add credit, or "
 		                       "lower max_tokens.", kind, SL_ARG(scope->name),
 		                       SL_ARG(sl_spend_usd(arena, why->used)), SL_ARG(limit), SL_ARG(needed));
 	if (why->by == SL_REFUSED_PER_REQUEST)

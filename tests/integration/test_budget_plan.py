@@ -100,14 +100,20 @@ def test_a_prepaid_balance(gateway, fleet, bounds, between):
 
 
 def test_what_must_be_there_need_not_stay(gateway, bounds):
-    """As the hold reads minimum_balance_usd."""
+    """Hold, plan and explain read minimum_balance_usd alike."""
     for left, minimum, decision in ((DEAR, CHEAP, DEAR), (CHEAP, CHEAP, CHEAP), (CHEAP, DEAR, None)):
         slug = "least-%d-%d" % (left == DEAR, minimum == DEAR)
         assert gateway.request("POST", "/admin/workspaces", {
             "slug": slug, "prepaid": True, "minimum_balance_usd": bounds[minimum]}).status == 201
         assert gateway.request("POST", "/admin/workspaces/%s/credits" % slug, {
             "amount_usd": bounds[left], "external_id": slug, "note": "test"}).status == 201
-        answer = ask(gateway, gateway.new_key(workspace=slug))
+        key = gateway.new_key(workspace=slug)
+        order, found = explain(gateway, key)
+        told, = found["budgets"]
+        assert (told["level"], told["window"]) == ("workspace", "balance")
+        assert told["left_usd"] == (bounds[left] if decision else 0)
+        assert not decision or order[0] == decision
+        answer = ask(gateway, key)
         assert answer.status == (200 if decision else 402), answer.body
         assert not decision or answer.headers["X-Gateway-Decision"] == decision
 
