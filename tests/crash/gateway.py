@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The real gateway under paid traffic, killed at random moments and started again.
 
-usage: gateway.py [--kills N] [--seed S]      (SLUICE_BIN names another binary)
+usage: gateway.py [--kills N] [--seed S] [--slowest-ms N]    (SLUICE_BIN names another binary)
 
 What callers were told and what the providers served is noted here, outside; after each
 start the store must say the same: every answer that a caller got whole is settled with
@@ -10,7 +10,8 @@ no budget and no balance is overspent, and all invariants hold. Of a key that no
 many requests share a row without a name: in number and cost just those that a provider
 billed and that have no row of their own. And every request has one record: spend, however it
 is grouped, is what the ledger charged. Prints one line of JSON; exit status 1 when
-anything was wrong.
+anything was wrong, of which a recovery that took longer than --slowest-ms is a part: how
+fast a machine and its disk are is asked of the measurement, not of every test.
 """
 import argparse
 import json
@@ -210,7 +211,7 @@ class Judge:
                 return
 
 
-def run(kills, seed, judge_every=10):
+def run(kills, seed, slowest_ms, judge_every=10):
     chance = random.Random(seed)
     directory = tempfile.mkdtemp(prefix="sluice-crash-")
     fleet = Fleet().start()
@@ -246,7 +247,7 @@ def run(kills, seed, judge_every=10):
             gateway.process.kill()
         fleet.stop()
     found = judge.found
-    if found["slowest_recovery_us"] > 1000000:
+    if slowest_ms and found["slowest_recovery_us"] > slowest_ms * 1000:
         judge.note("wrong", "a recovery took %d us" % found["slowest_recovery_us"])
     if not any(found[what] for what in ("lost", "doubled", "overspend", "wrong")):
         shutil.rmtree(directory)
@@ -257,8 +258,9 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--slowest-ms", type=int, default=0, help="0: however long it takes")
     args = parser.parse_args()
-    found = run(args.kills, args.seed)
+    found = run(args.kills, args.seed, args.slowest_ms)
     print(json.dumps(found))
     return 1 if found["lost"] or found["doubled"] or found["overspend"] or found["wrong"] else 0
 

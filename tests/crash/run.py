@@ -41,7 +41,7 @@ def run_gateway(binary, kills, seed, plant=None):
     again or ends by an assertion is found, too."""
     environment = dict(os.environ, SLUICE_BIN=binary, SLUICE_PLANT=plant or "")
     command = [sys.executable, str(pathlib.Path(__file__).with_name("gateway.py")), "--kills",
-               str(kills), "--seed", str(seed)]
+               str(kills), "--seed", str(seed), "--slowest-ms", "1000"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment,
                           timeout=STAGE_LIMIT_S)
     lines = done.stdout.strip().splitlines()
