@@ -1,13 +1,13 @@
 /* money_model_test.c - random operations against plain sums in memory: every answer and
  * every balance must be the model's, after every step; the clock steps by days, months
- * end, and the process starts anew now and then. The seed is printed. */
+ * end, and the process starts anew now and then. The same commit gives the same verdict;
+ * SEED=7 in the environment draws other operations. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <time.h>
 
 #include "money_harness.h"
 
@@ -295,9 +295,6 @@ main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(as_the_model_says) };
 	const char *given = getenv("SEED");
 
-	seed = (given ? strtoull(given, NULL, 10) : (uint64_t)time(NULL)) * 2654435761u | 1;
-	printf("SEED=%llu (of the generator: %llu)\n",
-	       given ? strtoull(given, NULL, 10) : (unsigned long long)time(NULL),
-	       (unsigned long long)seed);
+	seed = (given ? strtoull(given, NULL, 10) : 1) * 2654435761u | 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
