@@ -216,7 +216,7 @@ class TestNever:
         extent = {"max_tokens": 1000}
         own = gateway.new_key(total_budget_usd=0.005)["key"]
         before = skipped(gateway, "money")
-        script.reset(**{"poor-first": Reply(completion("Alone."), delay=1.0)})
+        script.reset(**{"poor-first": Reply(completion("Alone."), delay=3.0)})
         response, rows = fresh(gateway, lambda: ask(gateway, own, "poor", **extent))
         assert response.status == 200 and b"Alone." in response.body
         assert script.models() == ["poor-first"] and len(rows) == 1
@@ -292,7 +292,7 @@ def test_the_budget(small, script):
     """A tenth of the requests, to the request, however many are slow."""
     own = small(router="hedge: {delay_ms: 50, budget_percent: 10}")
     key = own.new_key(monthly_budget_usd=50)["key"]
-    script.reset(**{"race-first": Reply(completion("Slow."), delay=0.7)})
+    script.reset(**{"race-first": Reply(completion("Slow."), delay=2.0)})
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: ask(own, key, "race"), range(40)))
     assert all(answer.status == 200 for answer in answers)

@@ -36,7 +36,7 @@ def receiver():
 @pytest.fixture(scope="module")
 def gateway_options(receiver):
     return {"extra": STACKS + "alerts: {url: 'http://127.0.0.1:%d/hook'}\n"
-            % receiver.server_address[1]}
+            % receiver.server_address[1], "answer_ms": 30000}
 
 
 def ask(gateway, stack, key, **body):

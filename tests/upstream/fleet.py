@@ -74,7 +74,7 @@ class Fleet:
                 port = self._first_port + index if self._first_port else 0
                 server = await asyncio.start_server(
                     self._handler(provider), self.host, port, limit=wire.MAX_HEAD, ssl=self.tls,
-                    backlog=256)
+                    backlog=1024)
                 servers.append(server)
                 self.ports[label] = server.sockets[0].getsockname()[1]
         except OSError as err:
