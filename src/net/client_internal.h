@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "net/client.h"
 #include "net/dial.h"
+#include "net/plain_head.h"
 
 enum {
 	SL_REPLY_HEAD_MAX = 64 * 1024, /* bytes */
@@ -30,9 +31,7 @@ struct sl_upstream;
 struct sl_reply_head {
 	struct sl_buf text;
 	size_t        count;
-	struct {
-		uint32_t name_at, name_len, value_at, value_len;
-	} fields[SL_REPLY_FIELD_MAX];
+	struct sl_field_at fields[SL_REPLY_FIELD_MAX];
 	struct sl_header items[SL_REPLY_FIELD_MAX]; /* as handed out */
 };
 
@@ -42,6 +41,9 @@ void sl_reply_head_clear(struct sl_reply_head *head);
 /* A name begins or goes on, a value goes on; bytes may come in pieces. SL_ELIMIT. */
 enum sl_err sl_reply_head_name(struct sl_reply_head *head, struct sl_slice piece, bool begins);
 enum sl_err sl_reply_head_value(struct sl_reply_head *head, struct sl_slice piece);
+/* Reads the fields of a plain head, of which the lines begin at `at`; see sl_plain_fields. */
+size_t sl_reply_head_plain(struct sl_reply_head *head, struct sl_slice text, size_t at,
+                           int64_t *content_length);
 /* The fields: names lower-case, values trimmed; valid until the next change. */
 struct sl_headers sl_reply_head_fields(struct sl_reply_head *head);
 
@@ -52,7 +54,7 @@ struct sl_h1 {
 	struct sl_reply_head *head;   /* while a head or trailers are being received */
 	char                 *held;   /* bytes read while the owner had paused */
 	size_t                held_len;
-	int64_t               content_length;
+	int64_t               content_length; /* of a plain reply: what is left of it */
 	uint32_t              head_bytes;
 	uint32_t              line_len;  /* of the head line being scanned */
 	uint32_t              line_count;
@@ -60,6 +62,7 @@ struct sl_h1 {
 	const char           *detail;
 	uint8_t               interim_count;
 	bool                  in_head, last_cr, in_value;
+	bool                  plain;     /* by plain_head.h, without the parser */
 	bool                  head_done, complete;
 	bool                  until_close, keep_alive;
 };

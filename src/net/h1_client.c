@@ -4,7 +4,8 @@
  *   HEAD --final head--> BODY --its framing is satisfied--> complete
  *     '------------------- anything else --------------> the flight fails
  *
- * llhttp parses in strict mode; before it sees a head, scan_head() has looked at
+ * A plain head that came whole (plain_head.h) and whose body has a length needs no parser:
+ * that many bytes are the body. For all others llhttp parses in strict mode; before it sees a head, scan_head() has looked at
  * the line structure, because llhttp joins folded lines and we refuse them,
  * and because the byte limit must hold across reads. What decides framing is
  * then checked by our own rules: one content-length or one transfer-encoding
@@ -195,8 +196,70 @@ begin_head(struct sl_upstream *up)
 	llhttp_init(&h1->parser, HTTP_RESPONSE, &settings);
 	h1->parser.data = up;
 	h1->in_head = true;
-	h1->in_value = h1->last_cr = false;
+	h1->in_value = h1->last_cr = h1->plain = false;
 	h1->line_len = h1->line_count = 0;
+}
+
+/* The status of a plain line "HTTP/1.1 200 OK" that a body follows, 0 for others; *at: behind
+ * the line. */
+static int
+plain_status(struct sl_slice text, size_t *at)
+{
+	enum { DIGITS_AT = 9, REASON_AT = 13 };
+	const char *digits = text.ptr + DIGITS_AT;
+	int status;
+
+	if (text.len <= REASON_AT || !sl_slice_starts(text, SL_SLICE("HTTP/1.1 ")) ||
+	    digits[0] < '2' || digits[0] > '5' || digits[1] < '0' || digits[1] > '9' ||
+	    digits[2] < '0' || digits[2] > '9' || digits[3] != ' ')
+		return 0;
+	status = (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
+	*at = sl_plain_run(text, REASON_AT, ' ');
+	if (!sl_slice_starts(sl_slice_from(text, *at), SL_SLICE("\r\n")))
+		return 0;
+	*at += 2;
+	return status == 204 || status == 304 ? 0 : status;
+}
+
+/* Takes a plain head at the beginning of a reply. Returns bytes used; 0: not plain. */
+static size_t
+read_plain_head(struct sl_upstream *up, struct sl_slice text)
+{
+	struct sl_h1 *h1 = &up->h1;
+	size_t at, used;
+	int status = up->flight->is_head ? 0 : plain_status(text, &at);
+	struct sl_reply_head *head = status ? sl_client_take_head(up->client) : NULL;
+
+	if (!head)
+		return 0;
+	used = sl_reply_head_plain(head, text, at, &h1->content_length);
+	if (used == 0 || h1->content_length < 0) {
+		sl_client_return_head(up->client, head);
+		return 0;
+	}
+	h1->head = head;
+	h1->head_bytes = (uint32_t)used;
+	h1->in_head = false;
+	h1->head_done = h1->plain = true;
+	h1->complete = h1->content_length == 0;
+	h1->parser.status_code = (uint16_t)status;
+	return used;
+}
+
+/* The same as parse() behind a plain head. */
+static ptrdiff_t
+pass_plain_body(struct sl_upstream *up, struct sl_slice bytes)
+{
+	struct sl_flight *flight = up->flight;
+	struct sl_h1 *h1 = &up->h1;
+
+	bytes = sl_slice_upto(bytes, (size_t)h1->content_length);
+	if (bytes.len == 0)
+		return 0;
+	h1->content_length -= (int64_t)bytes.len;
+	h1->complete = h1->content_length == 0;
+	sl_flight_on_data(flight, bytes);
+	return up->flight == flight ? (ptrdiff_t)bytes.len : -1;
 }
 
 /* Bytes before the first CR, LF or NUL. */
@@ -360,7 +423,15 @@ parse(struct sl_upstream *up, const char *data, size_t size)
 	struct sl_flight *flight = up->flight;
 	struct sl_h1 *h1 = &up->h1;
 	llhttp_errno_t code;
+	size_t used;
 
+	if (h1->plain)
+		return pass_plain_body(up, sl_slice_make(data, size));
+	if (h1->in_head && h1->head_bytes == 0) {
+		used = read_plain_head(up, sl_slice_make(data, size));
+		if (used > 0)
+			return (ptrdiff_t)used;
+	}
 	if (h1->in_head) {
 		size = scan_head(h1, data, size);
 		if (h1->err) {

@@ -8,23 +8,21 @@
 
 #include <llhttp.h>
 
+#include "net/plain_head.h"
 #include "net/server.h"
 
 enum { SL_H1_BEFORE = 8 };
 
-/* Offsets, because the text moves while it grows. */
-struct sl_h1_field {
-	uint32_t name_at, name_len;
-	uint32_t value_at, value_len;
-};
-
 struct sl_h1_head {
 	llhttp_t            parser;
 	struct sl_buf       text;        /* target, then names and values */
-	struct sl_h1_field *fields;
+	struct sl_slice     plain;       /* a plain head itself, in place of text: borrowed from
+	                                  * the input of the last call, else empty */
+	struct sl_field_at *fields;
 	uint32_t            count;       /* complete fields */
 	uint32_t            capacity;
 	uint32_t            count_max;
+	uint32_t            target_at;
 	uint32_t            target_len;
 	size_t              bytes_left;  /* of the size limit */
 	const char         *chunk;       /* input of this call */
@@ -32,6 +30,7 @@ struct sl_h1_head {
 	size_t              body_len;
 	char                before[SL_H1_BEFORE]; /* input just before this call's */
 	char                last;        /* last byte of the call before */
+	bool                begun;       /* bytes were read */
 	bool                has_target;
 	bool                has_version;
 	bool                in_value;
@@ -59,11 +58,12 @@ ptrdiff_t sl_h1_head_read(struct sl_h1_head *head, struct sl_slice bytes, bool *
 ptrdiff_t sl_h1_head_read_chunk(struct sl_h1_head *head, struct sl_slice bytes,
                                 struct sl_slice *data, bool *done, const char **reason);
 
-/* Copies the complete fields to the arena; SL_ENOMEM. */
-enum sl_err sl_h1_head_fields(const struct sl_h1_head *head, struct sl_arena *arena,
-                              struct sl_headers *out);
-/* The target as received, borrowed. */
-struct sl_slice sl_h1_head_target(const struct sl_h1_head *head);
+/* Copies the complete fields, and the target as received, to the arena; SL_ENOMEM. To be
+ * called before the input of the last sl_h1_head_read goes. */
+enum sl_err sl_h1_head_copy(const struct sl_h1_head *head, struct sl_arena *arena,
+                            struct sl_headers *out, struct sl_slice *target);
+/* Bytes that this takes of the arena. */
+size_t sl_h1_head_size(const struct sl_h1_head *head);
 
 /* How a head says that its body is framed. */
 struct sl_h1_framing {

@@ -70,10 +70,7 @@ drop_head(struct h1 *h1)
 static bool
 begin_exchange(struct h1 *h1)
 {
-	const struct sl_h1_head *head = h1->head;
-	/* The target stands for itself, and both pieces are aligned. */
-	size_t head_size = head ? head->text.len + head->count * sizeof(struct sl_header) +
-	                              head->target_len + 2 * sizeof(max_align_t) : 0;
+	size_t head_size = h1->head ? sl_h1_head_size(h1->head) : 0;
 
 	h1->exchange = sl_exchange_new(h1->conn, sizeof(*h1->exchange), &sl_h1_exchange_ops, head_size);
 	if (!h1->exchange) {
@@ -101,8 +98,7 @@ fill_request(struct h1 *h1)
 	request->method = sl_slice_str(
 	    llhttp_method_name((llhttp_method_t)llhttp_get_method(&h1->head->parser)));
 	request->is_head = h1->head->parser.method == HTTP_HEAD;
-	target = sl_arena_dup(exchange->head, sl_h1_head_target(h1->head));
-	if (!target.ptr || sl_h1_head_fields(h1->head, exchange->head, &request->headers))
+	if (sl_h1_head_copy(h1->head, exchange->head, &request->headers, &target) != SL_OK)
 		return SL_ENOMEM;
 	return sl_request_set_target(request, target);
 }
@@ -248,6 +244,7 @@ read_chunked(struct h1 *h1, struct sl_slice bytes)
 static size_t
 read_trailers(struct h1 *h1, struct sl_slice bytes)
 {
+	struct sl_slice no_target;
 	const char *reason;
 	bool done;
 	ptrdiff_t used = sl_h1_head_read(h1->head, bytes, &done, &reason);
@@ -258,8 +255,9 @@ read_trailers(struct h1 *h1, struct sl_slice bytes)
 	}
 	if (!done)
 		return (size_t)used;
-	if (h1->exchange && sl_h1_head_fields(h1->head, &h1->exchange->base.arena,
-	                                      &h1->exchange->base.trailers) != SL_OK) {
+	if (h1->exchange &&
+	    sl_h1_head_copy(h1->head, &h1->exchange->base.arena, &h1->exchange->base.trailers,
+	                    &no_target) != SL_OK) {
 		bad_request(h1, 503, "out of memory");
 		return bytes.len;
 	}

@@ -62,6 +62,22 @@ sl_reply_head_value(struct sl_reply_head *head, struct sl_slice piece)
 	return SL_OK;
 }
 
+size_t
+sl_reply_head_plain(struct sl_reply_head *head, struct sl_slice text, size_t at,
+                    int64_t *content_length)
+{
+	struct sl_plain_head plain = { .fields = head->fields, .room = SL_REPLY_FIELD_MAX };
+	size_t used = sl_plain_fields(&plain, text, at);
+
+	if (used == 0 || sl_buf_append(&head->text, sl_slice_upto(text, used)) != SL_OK)
+		return 0;
+	for (uint32_t i = 0; i < plain.count; i++)
+		sl_header_lower(head->text.ptr + plain.fields[i].name_at, plain.fields[i].name_len);
+	head->count = plain.count;
+	*content_length = plain.content_length;
+	return used;
+}
+
 struct sl_headers
 sl_reply_head_fields(struct sl_reply_head *head)
 {
