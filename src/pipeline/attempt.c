@@ -499,14 +499,15 @@ on_attached(struct sl_ask *ask)
 	run(ask, &last);
 }
 
-/* Goes through the targets until an attempt is under way. What the money refuses for
- * one target it refuses for all; only a cost without a bound is a matter of the model. */
+/* Goes through the targets until an attempt is under way. What a budget refuses for one
+ * target may be there for another: the plan left out what it knew to cost too much, but not
+ * what others took since, or a translation adds. Where none can be paid the first tells why. */
 static void
 run(struct sl_ask *ask, const struct sl_fault *last)
 {
 	struct sl_board *board = ask->gateway->services.board;
 	struct sl_ask_front *front = ask->front;
-	struct sl_fault fault;
+	struct sl_fault fault, dear = { .kind = SL_FAULT_NONE };
 
 	while (sl_attempt_may_go_on(ask)) {
 		const struct sl_plan_target *target = &front->plan.targets[front->next_target];
@@ -546,10 +547,12 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 			continue;
 		sl_spend_end(ask);
 		sl_attempt_end(ask, SL_VERDICT_NONE);
-		if (err != SL_EUNSUPPORTED)
+		if (err == SL_ELIMIT && dear.kind == SL_FAULT_NONE)
+			dear = fault;
+		if (err != SL_EUNSUPPORTED && err != SL_ELIMIT)
 			break;
 	}
-	sl_attempt_give_up(ask, last);
+	sl_attempt_give_up(ask, dear.kind != SL_FAULT_NONE ? &dear : last);
 }
 
 void

@@ -14,6 +14,11 @@ MODELS = """\
       - {provider: openai, model: gpt-4.1, priority: 1}
       - {provider: openai, model: gpt-4.1-nano, priority: 2}
   - {name: dear, deployments: [{provider: openai, model: gpt-4.1}]}
+  - name: grows
+    strategy: priority
+    deployments:
+      - {provider: anthropic, model: claude-opus-4-1, priority: 1}
+      - {provider: openai, model: gpt-4.1-nano, priority: 2}
 """
 EXTRA = """\
 stacks:
@@ -135,6 +140,23 @@ def test_to_the_nano_dollar(gateway, bounds):
         key = gateway.new_key(total_budget_usd=(exact - short) / NANO)
         answer = ask(gateway, key)
         assert (answer.status, answer.headers["X-Gateway-Decision"]) == (200, decision)
+
+
+def test_one_that_grows_beyond_the_budget_is_passed_over(gateway, fleet):
+    """The plan knows what came in; what a translation adds the hold finds, and the next is tried."""
+    tools = [{"type": "function", "function": {"name": "f%d" % i}} for i in range(20)]
+    _, found = explain(gateway, gateway.new_key(total_budget_usd=100), model="grows", tools=tools)
+    grown, cheap = [one["hold_usd"] for one in found["plan"]]
+    key = gateway.new_key(total_budget_usd=grown)
+    order, _ = explain(gateway, key, model="grows", tools=tools)
+    assert order == ["anthropic/claude-opus-4-1", CHEAP]
+    fleet.journal.reset()
+    answer = ask(gateway, key, model="grows", tools=tools)
+    assert answer.status == 200, answer.body
+    assert answer.headers["X-Gateway-Decision"] == CHEAP
+    assert [entry.provider for entry in fleet.journal.entries()] == ["openai"]
+    little = ask(gateway, gateway.new_key(total_budget_usd=cheap / 2), model="grows", tools=tools)
+    assert little.status == 429
 
 
 def test_too_little_for_any_is_refused_by_the_hold(gateway, fleet, bounds):
