@@ -24,6 +24,17 @@ struct sl_store;
 struct sl_world;
 struct sl_admin;
 
+/* A configuration that is being read. Its owner keeps it until done, which comes once, on
+ * the loop that asked. */
+struct sl_reload {
+	struct sl_task task; /* of whoever reads */
+	/* SL_OK: {"changed":[...]} in report; SL_ESYNTAX: the problems as text, one
+	 * "FILE:LINE:COL: ..." a line; SL_EBUSY: the process ends. */
+	enum sl_err    err;
+	struct sl_buf  report;
+	void         (*done)(struct sl_reload *reload);
+};
+
 /* What the admin room works on. shared: frozen for the process's life. */
 struct sl_admin_services {
 	struct sl_store     *store;
@@ -39,9 +50,9 @@ struct sl_admin_services {
 	const struct sl_config *(*config)(void *context);
 	struct sl_world *(*world)(void *context);
 	bool                 keys_required;
-	/* POST /admin/reload. SL_OK: {"changed":[...]} in report; SL_ESYNTAX: the
-	 * problems as text, one "FILE:LINE:COL: ..." a line. */
-	enum sl_err (*reload)(void *context, struct sl_buf *report);
+	/* POST /admin/reload. SL_OK: it is read on another thread, and done follows. SL_EBUSY:
+	 * another one is under way, or the process ends; SL_ENOMEM. */
+	enum sl_err (*reload)(void *context, struct sl_reload *reload);
 	void (*gauges)(void *context, struct sl_telemetry_gauges *out);
 	/* "host:port" of the first listener and a model to try, for the page. */
 	struct sl_slice (*base_url)(void *context);

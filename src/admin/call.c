@@ -289,14 +289,21 @@ note_done(struct sl_store_job *job)
 void
 admin_note(struct admin_call *call, const char *action, struct sl_slice after_json)
 {
-	struct note *note = calloc(1, sizeof(*note));
+	admin_note_of(call, admin_actor(call), action, after_json);
+}
+
+void
+admin_note_of(struct admin_call *call, struct sl_slice actor, const char *action,
+              struct sl_slice after_json)
+{
+	struct note *note = call->admin ? calloc(1, sizeof(*note)) : NULL;
 
 	if (!note)
 		return;
 	sl_arena_init(&note->arena, 1024, 2 * ADMIN_BODY_MAX);
 	note->job.run = run_note;
 	note->job.done = note_done;
-	note->entry.actor = sl_arena_dup(&note->arena, admin_actor(call));
+	note->entry.actor = sl_arena_dup(&note->arena, actor);
 	note->entry.action = sl_slice_str(action);
 	note->entry.after_json = sl_arena_dup(&note->arena, after_json);
 	if (sl_store_submit(call->admin->services.store, &note->job) != SL_OK) {

@@ -97,6 +97,9 @@ void admin_settled(struct admin_call *call, void (*then)(struct admin_call *call
 
 /* Writes a row of the audit log by itself, for what changes nothing in the store. */
 void admin_note(struct admin_call *call, const char *action, struct sl_slice after_json);
+/* The same for a call whose peer may have gone since. */
+void admin_note_of(struct admin_call *call, struct sl_slice actor, const char *action,
+                   struct sl_slice after_json);
 
 /* --- handlers, as routes.def names them ---------------------------------------- */
 

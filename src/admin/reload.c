@@ -1,8 +1,13 @@
 /* reload.c - POST /admin/reload: the configuration swapped whole, or not at all.
+ *
+ * It is read and checked on another thread; the loop serves meanwhile, and answers when all
+ * loops have changed over.
  */
+#include <stdlib.h>
+
 #include "admin/call.h"
 
-enum { REPORT_MAX = 1 << 20 };
+enum { REPORT_MAX = 1 << 20, ACTOR_MAX = 1024 };
 
 /* "FILE:LINE:COL: message" taken apart from the right end of its numbers; a line
  * of another form is all message. */
@@ -65,11 +70,56 @@ answer_problems(struct admin_call *call, struct sl_slice report)
 	admin_answer_json(call, 400, &body);
 }
 
+/* One reload that was asked for. */
+struct asked {
+	struct sl_reload   reload;
+	struct admin_call *call;
+	struct sl_arena    arena;
+	struct sl_slice    actor;
+};
+
+static void
+refuse(struct admin_call *call, enum sl_err err)
+{
+	struct sl_fault fault;
+
+	sl_fault_set(&fault, SL_FAULT_UNAVAILABLE,
+	             err == SL_EBUSY ? SL_SLICE("Another reload is running, or the process is ending. "
+	                                        "Ask again when it is done.")
+	                             : SL_SLICE("Out of memory."));
+	fault.retry_after_s = 1;
+	admin_answer_fault(call, &fault);
+}
+
+static void
+done(struct sl_reload *reload)
+{
+	struct asked *asked = SL_CONTAINER(reload, struct asked, reload);
+	struct admin_call *call = asked->call;
+	struct sl_slice report = sl_slice_trim(sl_buf_slice(&reload->report));
+
+	/* The configuration changed, whoever still waits for the answer. */
+	if (reload->err == SL_OK)
+		admin_note_of(call, asked->actor, "configuration.reload", report);
+	if (admin_call_alive(call)) {
+		if (reload->err == SL_OK)
+			admin_answer_json(call, 200, &reload->report);
+		else if (reload->err == SL_ESYNTAX)
+			answer_problems(call, report);
+		else
+			refuse(call, reload->err);
+	}
+	sl_buf_release(&reload->report);
+	sl_arena_release(&asked->arena);
+	free(asked);
+	admin_call_unref(call);
+}
+
 void
 admin_reload(struct admin_call *call)
 {
 	const struct sl_admin_services *services = &call->admin->services;
-	struct sl_buf report;
+	struct asked *asked;
 	enum sl_err err;
 
 	if (!services->reload) {
@@ -77,15 +127,20 @@ admin_reload(struct admin_call *call)
 		                        "This gateway runs without a configuration file.");
 		return;
 	}
-	sl_buf_init(&report, REPORT_MAX);
-	err = services->reload(services->context, &report);
-	if (err == SL_OK) {
-		admin_note(call, "configuration.reload", sl_slice_trim(sl_buf_slice(&report)));
-		admin_answer_json(call, 200, &report);
-	} else if (err == SL_ENOMEM) {
-		admin_answer_fault_text(call, SL_FAULT_UNAVAILABLE, "Out of memory.");
-	} else {
-		answer_problems(call, sl_buf_slice(&report));
+	asked = calloc(1, sizeof(*asked));
+	if (!asked) {
+		refuse(call, SL_ENOMEM);
+		return;
 	}
-	sl_buf_release(&report);
+	asked->reload.done = done;
+	asked->call = call;
+	sl_buf_init(&asked->reload.report, REPORT_MAX);
+	sl_arena_init(&asked->arena, ACTOR_MAX, ACTOR_MAX);
+	asked->actor = sl_arena_dup(&asked->arena, admin_actor(call));
+	admin_call_ref(call);
+	err = services->reload(services->context, &asked->reload);
+	if (err == SL_OK)
+		return;
+	asked->reload.err = err;
+	done(&asked->reload);
 }

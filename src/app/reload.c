@@ -3,9 +3,11 @@
  * The file is read and checked and the new world built before anything changes.
  * Then each worker gets it as a posted task and changes over between two events;
  * asks in flight keep the world they began with, which lives until the last of
- * them gives it back. When the reload was asked for on a worker's own thread,
- * that one changes at once and waits, briefly, for the others, so that the
- * answer means what it says.
+ * them gives it back. Whoever reloads waits, briefly, for all of them, so that
+ * the answer means what it says. No loop reads a configuration: what the admin
+ * API asks for runs on a thread that lives as long as it takes.
+ *
+ *   free --reloading--> read -> publish -> wait for the loops -> free
  */
 #include "app/serve.h"
 
@@ -84,7 +86,6 @@ sl_app_load(struct sl_app *app, struct sl_buf *report)
 static struct sl_world *
 publish(struct sl_app *app, struct sl_world *world_take)
 {
-	struct sl_worker *own = sl_worker_current();
 	struct sl_world *old;
 
 	pthread_mutex_lock(&app->lock);
@@ -99,20 +100,18 @@ publish(struct sl_app *app, struct sl_world *world_take)
 			sl_world_unref(unseen); /* the newer one is found instead */
 		else
 			app->swaps_due++;
-		if (worker == own || worker->swap_queued)
+		if (worker->swap_queued)
 			continue;
 		worker->swap_queued = true;
 		sl_loop_post(worker->loop, &worker->swap_task);
 	}
 	pthread_mutex_unlock(&app->lock);
-	if (own)
-		sl_worker_swap(own);
 	return old;
 }
 
 /* Bounded: a loop that is busy for so long changes over a little later. */
 static void
-wait_for_others(struct sl_app *app)
+wait_for_loops(struct sl_app *app)
 {
 	struct timespec until;
 
@@ -125,43 +124,105 @@ wait_for_others(struct sl_app *app)
 	pthread_mutex_unlock(&app->lock);
 }
 
-enum sl_err
-sl_app_reload(struct sl_app *app, struct sl_buf *report)
+/* Never waits for another one: two that wait for one another's change would for ever. */
+static bool
+begin(struct sl_app *app)
+{
+	if (atomic_exchange(&app->reloading, true))
+		return false;
+	if (!atomic_load(&app->draining))
+		return true;
+	atomic_store(&app->reloading, false);
+	return false;
+}
+
+static enum sl_err
+reload(struct sl_app *app, struct sl_buf *report)
 {
 	struct sl_json_writer json;
 	struct sl_world *world, *old;
 	struct sl_buf problems;
-	enum sl_err err = SL_OK;
 
-	if (atomic_load(&app->draining)) {
-		sl_buf_append_str(report, "the process is shutting down\n");
-		return SL_EBUSY;
-	}
-	/* Never waited for: two loops that waited for one another's change would. */
-	if (pthread_mutex_trylock(&app->reload_lock) != 0) {
-		sl_buf_append_str(report, "another reload is running\n");
-		return SL_EBUSY;
-	}
 	sl_buf_init(&problems, REPORT_PATHS_MAX);
 	world = sl_app_load(app, &problems);
 	if (!world) {
 		sl_buf_append(report, sl_buf_slice(&problems));
-		err = SL_ESYNTAX;
-		goto out;
+		sl_buf_release(&problems);
+		return SL_ESYNTAX;
 	}
+	sl_buf_release(&problems);
 	sl_board_register(app->board, sl_world_config(world));
 	sl_tenants_seed(app->tenants, sl_world_config(world)->workspaces,
 	                sl_world_config(world)->workspace_count);
 	/* Only a reload replaces it, and there is one at a time. */
 	sl_world_inherit(world, app->world);
 	old = publish(app, world);
-	wait_for_others(app);
+	wait_for_loops(app);
 	atomic_store(&app->loaded_wall_ms, sl_clock_wall_ms());
 	sl_json_writer_init(&json, report);
 	sl_config_diff(sl_world_config(old), sl_world_config(world), &json);
 	sl_world_unref(old);
-out:
-	sl_buf_release(&problems);
-	pthread_mutex_unlock(&app->reload_lock);
+	return SL_OK;
+}
+
+enum sl_err
+sl_app_reload(struct sl_app *app, struct sl_buf *report)
+{
+	enum sl_err err;
+
+	if (!begin(app)) {
+		sl_buf_append_str(report, "another reload is running, or the process ends\n");
+		return SL_EBUSY;
+	}
+	err = reload(app, report);
+	atomic_store(&app->reloading, false);
 	return err;
+}
+
+/* --- for a loop -------------------------------------------------------------------- */
+
+static void
+tell(struct sl_task *task)
+{
+	struct sl_reload *done = SL_CONTAINER(task, struct sl_reload, task);
+
+	done->done(done);
+}
+
+static void *
+run(void *argument)
+{
+	struct sl_app *app = argument;
+	struct sl_reload *asked = app->reload;
+	struct sl_loop *loop = app->reload_loop;
+
+	asked->err = reload(app, &asked->report);
+	/* Who is told may ask for the next one. */
+	atomic_store(&app->reloading, false);
+	sl_loop_post(loop, &asked->task);
+	return NULL;
+}
+
+void
+sl_app_reload_end(struct sl_app *app)
+{
+	if (app->reloader_began)
+		pthread_join(app->reloader, NULL);
+	app->reloader_began = false;
+}
+
+enum sl_err
+sl_app_reload_start(struct sl_app *app, struct sl_loop *loop, struct sl_reload *asked)
+{
+	if (!begin(app))
+		return SL_EBUSY;
+	sl_app_reload_end(app); /* it has nothing left to do but to end */
+	asked->task.run = tell;
+	app->reload = asked;
+	app->reload_loop = loop;
+	app->reloader_began = pthread_create(&app->reloader, NULL, run, app) == 0;
+	if (app->reloader_began)
+		return SL_OK;
+	atomic_store(&app->reloading, false);
+	return SL_ENOMEM;
 }

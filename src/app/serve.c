@@ -489,6 +489,7 @@ stop(struct sl_app *app)
 	for (unsigned i = 0; i < app->worker_count; i++)
 		if (app->workers[i].started)
 			pthread_join(app->workers[i].thread, NULL);
+	sl_app_reload_end(app);
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_close(&app->workers[i]);
 	sl_app_close_money(app, sl_telemetry_free(app->telemetry));
@@ -530,7 +531,6 @@ sl_serve_run(const struct sl_serve_options *options)
 	sl_arena_init(&app.arena, 4096, 1024 * 1024);
 	sl_buf_init(&reason, REPORT_MAX);
 	pthread_mutex_init(&app.lock, NULL);
-	pthread_mutex_init(&app.reload_lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&app.swapped, &attributes);
@@ -549,7 +549,6 @@ sl_serve_run(const struct sl_serve_options *options)
 	if (signals >= 0)
 		close(signals);
 	pthread_cond_destroy(&app.swapped);
-	pthread_mutex_destroy(&app.reload_lock);
 	pthread_mutex_destroy(&app.lock);
 	sl_buf_release(&reason);
 	return status;

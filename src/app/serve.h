@@ -104,7 +104,12 @@ struct sl_app {
 	pthread_cond_t          swapped;
 	struct sl_world        *world;   /* the newest, a reference */
 	unsigned                swaps_due; /* workers that have not changed over yet */
-	pthread_mutex_t         reload_lock; /* one reload at a time; never waited for */
+	atomic_bool             reloading;  /* one reload at a time; never waited for */
+	/* Whoever set reloading owns what follows. */
+	pthread_t               reloader;
+	bool                    reloader_began; /* to be joined */
+	struct sl_reload       *reload;         /* that it works on, for */
+	struct sl_loop         *reload_loop;
 };
 
 /* Runs until it is told to stop. Returns the exit status. */
@@ -135,13 +140,15 @@ void sl_worker_release(struct sl_worker *worker);
 struct sl_world *sl_app_load(struct sl_app *app, struct sl_buf *report);
 /* A new configuration for all workers, or none: SL_ESYNTAX with the problems as
  * text, SL_EBUSY while another reload runs or the process ends. SL_OK: report is
- * {"changed":[...],"restart_needed":[...]}. Any thread; when it is a worker's,
- * every loop has changed over when it returns. */
+ * {"changed":[...],"restart_needed":[...]}, and every loop has changed over. It takes its
+ * time: for any thread but a worker's. */
 enum sl_err sl_app_reload(struct sl_app *app, struct sl_buf *report);
-/* The worker whose thread this is; NULL elsewhere. */
-struct sl_worker *sl_worker_current(void);
-/* Changes to next_world. On the worker's thread. */
-void sl_worker_swap(struct sl_worker *worker);
+/* The same on a thread of its own, for a worker's: reload->done comes on the loop. SL_EBUSY,
+ * SL_ENOMEM: it does not. */
+enum sl_err sl_app_reload_start(struct sl_app *app, struct sl_loop *loop,
+                                struct sl_reload *reload);
+/* After the loops have ended: waits for the thread. */
+void sl_app_reload_end(struct sl_app *app);
 
 /* Names of the options that differ, as two JSON arrays of texts. */
 void sl_config_diff(const struct sl_config *before, const struct sl_config *after,

@@ -18,14 +18,6 @@ enum {
 	STACK_SIZE = 512 * 1024, /* deep enough: nothing recurses on input */
 };
 
-static _Thread_local struct sl_worker *current;
-
-struct sl_worker *
-sl_worker_current(void)
-{
-	return current;
-}
-
 /* --- what the other rooms ask ------------------------------------------------- */
 
 static bool
@@ -37,11 +29,11 @@ is_draining(void *context)
 }
 
 static enum sl_err
-reload(void *context, struct sl_buf *report)
+reload(void *context, struct sl_reload *reload)
 {
 	struct sl_worker *worker = context;
 
-	return sl_app_reload(worker->app, report);
+	return sl_app_reload_start(worker->app, worker->loop, reload);
 }
 
 static struct sl_slice
@@ -158,8 +150,9 @@ on_gauge_timer(struct sl_timer *timer)
 	sl_timer_set(worker->loop, timer, worker->draining ? DRAIN_PERIOD_MS : GAUGE_PERIOD_MS);
 }
 
-void
-sl_worker_swap(struct sl_worker *worker)
+/* Changes to next_world. */
+static void
+swap(struct sl_worker *worker)
 {
 	struct sl_app *app = worker->app;
 	struct sl_server_limits limits;
@@ -191,7 +184,7 @@ run_swap(struct sl_task *task)
 	pthread_mutex_lock(&worker->app->lock);
 	worker->swap_queued = false;
 	pthread_mutex_unlock(&worker->app->lock);
-	sl_worker_swap(worker);
+	swap(worker);
 }
 
 static void
@@ -356,7 +349,6 @@ run_thread(void *context)
 {
 	struct sl_worker *worker = context;
 
-	current = worker;
 	sl_timer_set(worker->loop, &worker->gauge_timer, GAUGE_PERIOD_MS);
 	sl_loop_run(worker->loop);
 	sl_timer_clear(&worker->gauge_timer);

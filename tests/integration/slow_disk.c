@@ -1,14 +1,17 @@
 /* slow_disk.c - preloaded into the gateway: a disk that takes its time.
  *
  * SLOW_DISK names a file of one 64-bit integer, shared with the test: milliseconds that
- * fsync and fdatasync take longer; -1: they hang until it is something else.
+ * fsync and fdatasync take longer; -1: they hang until it is something else. So does opening
+ * the file that SLOW_FILE names, if it does.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,6 +47,24 @@ dawdle(void)
 			return;
 		nanosleep(&look, NULL);
 	}
+}
+
+int
+open(const char *path, int flags, ...)
+{
+	static int (*real)(const char *path, int flags, ...);
+	const char *slow = getenv("SLOW_FILE");
+	va_list rest;
+	mode_t mode;
+
+	va_start(rest, flags);
+	mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, mode_t) : 0;
+	va_end(rest);
+	if (!real)
+		*(void **)&real = dlsym(RTLD_NEXT, "open");
+	if (slow && strcmp(path, slow) == 0)
+		dawdle();
+	return real(path, flags, mode);
 }
 
 int

@@ -62,6 +62,33 @@ def gateway(binary, fleet, disk, tmp_path):
     gateway.stop()
 
 
+def test_nobody_waits_while_a_configuration_is_read(binary, fleet, disk, tmp_path):
+    environment = dict(disk.environment, SLOW_FILE=str(tmp_path / "sluice.yaml"))
+    gateway = Gateway(tmp_path, fleet, environment=environment, extra="workers: 1\n").start()
+    answers = []
+    reloads = [threading.Thread(target=lambda: answers.append(
+        gateway.request("POST", "/admin/reload", {}))) for _ in range(2)]
+    try:
+        key = gateway.new_key()["key"]
+        disk.take(-1)
+        for reload in reloads:
+            reload.start()
+        # While one of them reads, the other is told so: the one loop answers.
+        wait_for(lambda: answers, what="answer to the second")
+        assert answers[0].status == 503 and answers[0].headers["Retry-After"] == "1"
+        assert "Another reload is running" in answers[0].json()["error"]["message"]
+        assert gateway.request("GET", "/v1/models", key=key).status == 200
+        assert len(answers) == 1
+        disk.take(0)
+        for reload in reloads:
+            reload.join(60)
+        assert answers[1].status == 200 and "changed" in answers[1].json()
+        assert gateway.request("POST", "/admin/reload", {}).status == 200
+    finally:
+        disk.take(0)
+        gateway.stop()
+
+
 class Callers:
     """Ask for what is not there, again as soon as they are answered."""
 

@@ -51,12 +51,25 @@ static char answer[ANSWER_MAX];
 
 /* --- the services ------------------------------------------------------------- */
 
+static void
+reloaded(struct sl_task *task)
+{
+	struct sl_reload *asked = SL_CONTAINER(task, struct sl_reload, task);
+
+	asked->done(asked);
+}
+
 static enum sl_err
-reload(void *context, struct sl_buf *report)
+reload(void *context, struct sl_reload *asked)
 {
 	(void)context;
-	sl_buf_append_str(report, gateway.reload_report);
-	return gateway.reload_err;
+	if (gateway.reload_err == SL_EBUSY)
+		return SL_EBUSY;
+	sl_buf_append_str(&asked->report, gateway.reload_report);
+	asked->err = gateway.reload_err;
+	asked->task.run = reloaded;
+	sl_loop_post(gateway.loop, &asked->task);
+	return SL_OK;
 }
 
 static struct sl_config_provider providers[] = {
@@ -622,6 +635,10 @@ reload_reports_changes_or_problems(void **state)
 	assert_true(answered("\"problems\":[{\"file\":\"/etc/a:b.yaml\",\"line\":12,\"column\":3,"
 	                     "\"message\":\"unknown key \\\"lisen\\\": did you mean it\"},"
 	                     "{\"message\":\"something else\"}]"));
+	gateway.reload_err = SL_EBUSY;
+	assert_int_equal(ask("POST", "/admin/reload", AS_MASTER, NULL), 503);
+	assert_true(answered("retry-after: 1\r\n"));
+	assert_true(answered("Another reload is running"));
 }
 
 static void
