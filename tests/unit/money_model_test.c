@@ -163,23 +163,10 @@ do_hold(void)
 }
 
 static void
-do_end(void)
+end(struct open *o)
 {
-	size_t index = open_count ? next() % open_count : 0;
-	struct open *o = &opened[index];
 	int64_t cost, charged;
 
-	if (open_count == 0)
-		return;
-	if (!o->dispatched && next() % 3) {
-		sl_money_dispatched(o->hold, 1);
-		o->dispatched = true;
-		return;
-	}
-	if (o->dispatched && next() % 4 == 0) {
-		sl_money_progress(o->hold, (int64_t)(next() % 1000));
-		return;
-	}
 	cost = next() % 12 == 0 ? o->held + 5 : (int64_t)(next() % (uint64_t)(o->held + 1));
 	charged = cost < o->held ? cost : o->held;
 	if (next() % 4 == 0) {
@@ -192,6 +179,26 @@ do_end(void)
 	add(o, -o->held, charged);
 	overrun += cost - charged;
 	*o = opened[--open_count];
+}
+
+static void
+do_end(void)
+{
+	size_t index = open_count ? next() % open_count : 0;
+	struct open *o = &opened[index];
+
+	if (open_count == 0)
+		return;
+	if (!o->dispatched && next() % 3) {
+		sl_money_dispatched(o->hold, 1);
+		o->dispatched = true;
+		return;
+	}
+	if (o->dispatched && next() % 4 == 0) {
+		sl_money_progress(o->hold, (int64_t)(next() % 1000));
+		return;
+	}
+	end(o);
 }
 
 static void
@@ -208,11 +215,14 @@ do_credit(void)
 	credit += amount;
 }
 
-/* Forward most of the time; a day back or forth at times; over the ends of months. */
+/* Forward most of the time; a day back or forth at times; over the ends of months. No
+ * request is open for days: of a window whose kept periods all have holds, the next one's
+ * would count to its neighbour. */
 static void
 do_clock(void)
 {
 	static int64_t latest;
+	int32_t today;
 
 	if (till.now_ms > latest)
 		latest = till.now_ms;
@@ -227,6 +237,10 @@ do_clock(void)
 	default:
 		till.now_ms += (int64_t)(next() % (6 * 3600 * 1000));
 	}
+	today = sl_zone_day(zone, till.now_ms);
+	for (size_t i = open_count; i-- > 0;)
+		if (opened[i].period[SL_WINDOW_DAY] + 2 < today)
+			end(&opened[i]);
 }
 
 static void
