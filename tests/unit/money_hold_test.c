@@ -378,7 +378,7 @@ a_full_disk_refuses_with_a_reason_and_heals(void **state)
 	sl_money_dispatched(open, 1);
 	/* The write-ahead log is longer, the used part of the journal is not. */
 	limit_files(65536);
-	for (int i = 0; i < 2000 && err == SL_OK; i++) {
+	for (int i = 0; i < 30000 && err == SL_OK; i++) {
 		err = till_hold(&till, &request, &hold, &why);
 		if (err == SL_OK) {
 			settle(hold, 10);
