@@ -292,7 +292,6 @@ sl_metrics_finish(struct sl_metrics_shard *shard, const struct sl_record *record
 {
 	struct lane *lane = lane_of(shard, record);
 
-	count_up(&shard->finished, 1);
 	if (record->fault != SL_FAULT_NONE)
 		count_up(&shard->faults[record->fault], 1);
 	if (!lane)
@@ -310,6 +309,13 @@ sl_metrics_finish(struct sl_metrics_shard *shard, const struct sl_record *record
 		observe(&lane->first_token, &first_token_scale, record->first_content_us);
 	if (record->provider.len)
 		observe(&lane->added, &added_scale, record->added_us);
+}
+
+void
+sl_metrics_over(struct sl_metrics_shard *shard)
+{
+	atomic_store_explicit(&shard->finished, value_of(&shard->finished) + 1,
+	                      memory_order_release);
 }
 
 /* --- text ------------------------------------------------------------------ */
@@ -618,6 +624,8 @@ void
 sl_metrics_render(struct sl_metrics_shard *const *shards, size_t count, struct sl_buf *out)
 {
 	struct view view = { .lane = calloc(count * LANES_MAX + 1, sizeof(struct lane *)) };
+	/* First: what is over by now stands in the counters below. */
+	uint64_t flying = in_flight(shards, count);
 
 	if (!view.lane) {
 		out->failed = true;
@@ -636,5 +644,5 @@ sl_metrics_render(struct sl_metrics_shard *const *shards, size_t count, struct s
 	free(view.lane);
 	put_faults(out, shards, count);
 	sl_metrics_put(out, "sluice_requests_in_flight", "gauge", "Asks that have not ended.",
-	               (double)in_flight(shards, count));
+	               (double)flying);
 }

@@ -18,9 +18,12 @@ struct sl_metrics_shard;
 struct sl_metrics_shard *sl_metrics_shard_new(void);
 void sl_metrics_shard_free(struct sl_metrics_shard *shard);
 
-/* On the shard's own loop. */
+/* On the shard's own loop. What begins is in flight until it is over, which is said when
+ * finish has counted it and its row is where it waits: who reads that nothing is in flight
+ * finds both. */
 void sl_metrics_begin(struct sl_metrics_shard *shard);
 void sl_metrics_finish(struct sl_metrics_shard *shard, const struct sl_record *record);
+void sl_metrics_over(struct sl_metrics_shard *shard);
 
 /* Appends what asks have counted, in Prometheus text format. Any thread, while
  * the loops go on counting. */

@@ -191,6 +191,7 @@ sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
 	sl_metrics_finish(feed->shard, record);
 	sl_record_to_row(record, &row);
 	sl_row_push(&feed->queue, &row);
+	sl_metrics_over(feed->shard);
 	if (atomic_load(&telemetry->asleep))
 		wake_thread(telemetry);
 }
@@ -216,7 +217,10 @@ void
 sl_telemetry_finish_rowless(struct sl_telemetry *telemetry, unsigned loop_index,
                             const struct sl_record *record)
 {
-	sl_metrics_finish(telemetry->feeds[loop_index].shard, record);
+	struct sl_metrics_shard *shard = telemetry->feeds[loop_index].shard;
+
+	sl_metrics_finish(shard, record);
+	sl_metrics_over(shard);
 }
 
 /* --- log lines ------------------------------------------------------------- */

@@ -176,12 +176,17 @@ shards_and_shapes_add_up(void **state)
 	for (int i = 0; i < 10; i++) {
 		sl_metrics_begin(shards[i % 2]);
 		sl_metrics_finish(shards[i % 2], &record);
+		sl_metrics_over(shards[i % 2]);
 	}
 	record.shape = SL_SLICE("anthropic_messages"); /* the same operation */
 	record.attempts = 3;
 	sl_metrics_begin(shards[0]);
 	sl_metrics_begin(shards[0]);
 	sl_metrics_finish(shards[0], &record);
+	render(shards, 2);
+	assert_true(value_of("sluice_requests_in_flight") == 2);
+	assert_true(sum_of("sluice_requests_total{") == 11);
+	sl_metrics_over(shards[0]);
 	render(shards, 2);
 	assert_true(value_of("sluice_requests_total{shape=\"openai_chat\",provider=\"openai\","
 	                     "model=\"gpt-4o-mini\",status=\"200\",outcome=\"ok\"}") == 10);
