@@ -435,7 +435,9 @@ write_record(struct sl_ask *ask)
 		record.shape = sl_slice_str(ask->shape->name);
 		record.operation = sl_slice_str(ask->shape->operation);
 	}
-	(ask->rowless ? sl_telemetry_finish_rowless : sl_telemetry_finish)(
+	(ask->rowless ? sl_telemetry_finish_rowless
+	 : ask->whole ? sl_telemetry_finish
+	              : sl_telemetry_finish_headed)(
 	    gateway->services.telemetry, sl_loop_index(gateway->loop), &record);
 	sl_spend_recorded(ask);
 }

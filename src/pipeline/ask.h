@@ -189,6 +189,7 @@ struct sl_ask {
 	bool                             finished_upstream; /* the reply ended properly */
 	bool                             unadmitted; /* for want of room, so far */
 	bool                             rowless;  /* no room for its record: to be refused */
+	bool                             whole;    /* it came in whole before it was answered */
 	char                             request_id[4 + SL_ULID_LEN + 1];
 };
 

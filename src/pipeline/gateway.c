@@ -338,6 +338,7 @@ on_request(void *context, struct sl_exchange *exchange)
 		site->on_request(site->context, exchange);
 		return;
 	}
+	ask->whole = true;
 	ask->record.bytes_in = exchange->body.len;
 	if (!sl_pace_hold(ask))
 		sl_gateway_begin(ask);

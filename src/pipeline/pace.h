@@ -12,7 +12,8 @@
  *                                            '--caller is gone--> left
  *
  * The same holds when the ledger's journal is behind (sl_money_behind), for two seconds at
- * most. What waits has its row's room already. owner: loop.
+ * most. What waits has its row's room already. What is answered at its head does not wait;
+ * it leaves no row while many wait (sl_telemetry_finish_headed). owner: loop.
  */
 #ifndef SL_PIPELINE_PACE_H
 #define SL_PIPELINE_PACE_H

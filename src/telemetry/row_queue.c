@@ -365,6 +365,13 @@ sl_row_queue_behind(const struct sl_row_queue *queue)
 }
 
 bool
+sl_row_queue_roomy(const struct sl_row_queue *queue)
+{
+	return atomic_load_explicit(&queue->chunks, memory_order_relaxed) <=
+	       queue->max_chunks / (2 * BEHIND_SHARE) + 1;
+}
+
+bool
 sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row)
 {
 	struct sl_row_chunk *chunk = queue->tail;

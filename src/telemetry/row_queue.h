@@ -53,6 +53,8 @@ void sl_row_queue_release(struct sl_row_queue *queue);
 bool sl_row_queue_takes(const struct sl_row_queue *queue, size_t rows);
 /* Any thread. Whether the rows in it take more than an eighth of the room. */
 bool sl_row_queue_behind(const struct sl_row_queue *queue);
+/* Any thread. Whether they take less than half of that. */
+bool sl_row_queue_roomy(const struct sl_row_queue *queue);
 /* Producer. Texts are cut to their columns' sizes. False: the queue is full or
  * memory is out; the row is counted as dropped. */
 bool sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row);

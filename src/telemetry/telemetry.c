@@ -88,6 +88,7 @@ struct sl_telemetry {
 	_Atomic uint64_t rounds_begun, rounds_ended;
 	_Atomic uint64_t lost;           /* rows the store refused for good */
 	_Atomic uint64_t paced;          /* asks that waited for the store to catch up */
+	_Atomic uint64_t skipped;        /* that were answered at the head and have no row */
 	_Atomic uint64_t moved_ms;       /* it took rows, or answered a batch */
 	/* owner: telemetry thread */
 	struct batch     batch;
@@ -194,6 +195,21 @@ sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
 	sl_metrics_over(feed->shard);
 	if (atomic_load(&telemetry->asleep))
 		wake_thread(telemetry);
+}
+
+void
+sl_telemetry_finish_headed(struct sl_telemetry *telemetry, unsigned loop_index,
+                           const struct sl_record *record)
+{
+	struct feed *feed = &telemetry->feeds[loop_index];
+
+	if (!telemetry->store || sl_row_queue_roomy(&feed->queue)) {
+		sl_telemetry_finish(telemetry, loop_index, record);
+		return;
+	}
+	feed->open--;
+	sl_metrics_finish(feed->shard, record);
+	atomic_fetch_add_explicit(&telemetry->skipped, 1, memory_order_relaxed);
 }
 
 enum sl_room
@@ -673,6 +689,9 @@ sl_telemetry_metrics(struct sl_telemetry *telemetry, const struct sl_telemetry_g
 	sl_metrics_put(out, "sluice_records_paced_total", "counter",
 	               "Requests that waited for the store to catch up with records.",
 	               (double)atomic_load_explicit(&telemetry->paced, memory_order_relaxed));
+	sl_metrics_put(out, "sluice_records_skipped_total", "counter",
+	               "Requests answered at their head that have no record, for many waited.",
+	               (double)atomic_load_explicit(&telemetry->skipped, memory_order_relaxed));
 	sl_metrics_put(out, "sluice_records_dropped_total", "counter",
 	               "Records lost because the store did not take them.",
 	               (double)dropped_rows(telemetry));

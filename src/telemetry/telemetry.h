@@ -47,6 +47,10 @@ enum sl_room { SL_ROOM_FREE, SL_ROOM_TIGHT, SL_ROOM_STUCK };
 enum sl_room sl_telemetry_room(const struct sl_telemetry *telemetry, unsigned loop_index);
 /* Counts an ask that waits because the room is tight. Any thread. */
 void sl_telemetry_paced(struct sl_telemetry *telemetry);
+/* Of one that was answered at its head, whatever came: it has a row only while few wait, so
+ * that no flood of such requests takes the room of others, or makes them wait. */
+void sl_telemetry_finish_headed(struct sl_telemetry *telemetry, unsigned loop_index,
+                                const struct sl_record *record);
 void sl_telemetry_finish_rowless(struct sl_telemetry *telemetry, unsigned loop_index,
                                  const struct sl_record *record);
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.integration.rawhttp import Connection
+from tests.integration.books import metric
+from tests.integration.rawhttp import Connection, request_bytes
 from tests.integration.shapes import SHAPES
 
 
@@ -30,18 +31,19 @@ def rows(gateway):
 @pytest.mark.parametrize("shape", [SHAPES["chat"], SHAPES["messages"]], ids=["chat", "messages"])
 def test_full_queue_refuses_and_loses_nothing(gateway, shape):
     pid, limit = gateway.process.pid, resource.RLIMIT_FSIZE
+    key = gateway.new_key()["key"]
     before, taken, refused = rows(gateway), 0, []
     resource.prlimit(pid, limit, (1, resource.RLIM_INFINITY))
     try:
         with Connection(gateway.connect()) as connection:
             while len(refused) < 20:
-                # An unknown key leaves a row too.
-                connection.send(shape.ask("gw_virt_" + "0" * 64))
+                # An unknown model leaves a row too.
+                connection.send(shape.ask(key, model="nowhere"))
                 answer = connection.read()
                 if answer.status == 503:
                     refused.append(answer)
                 else:
-                    assert answer.status == 401
+                    assert answer.status == 404
                     taken += 1
                 assert taken < 20000
     finally:
@@ -53,7 +55,33 @@ def test_full_queue_refuses_and_loses_nothing(gateway, shape):
         assert b"record_queue_bytes" in answer.body
     assert rows(gateway) == before + taken
     with Connection(gateway.connect()) as connection:
-        connection.send(shape.ask("gw_virt_" + "0" * 64))
-        assert connection.read().status == 401
+        connection.send(shape.ask(key, model="nowhere"))
+        assert connection.read().status == 404
     metrics = gateway.request("GET", "/metrics").body.decode()
     assert "sluice_records_dropped_total 0" in metrics
+
+
+@pytest.mark.parametrize("flood,status", [("key", 401), ("models", 200)])
+def test_what_is_answered_at_the_head_takes_no_room_of_others(gateway, flood, status):
+    """A flood of it, while the disk takes nothing: it is counted, and others are served."""
+    shape, key = SHAPES["chat"], gateway.new_key()["key"]
+    pid, limit = gateway.process.pid, resource.RLIMIT_FSIZE
+    before, paced = rows(gateway), metric(gateway, "sluice_records_paced_total")
+    skipped = metric(gateway, "sluice_records_skipped_total")
+    asked = (shape.ask("gw_virt_" + "0" * 64) if flood == "key" else
+             request_bytes("/v1/models/openai/gpt-4o-mini", method="GET",
+                           headers=[("Authorization", "Bearer " + key)]))
+    resource.prlimit(pid, limit, (1, resource.RLIM_INFINITY))
+    try:
+        with Connection(gateway.connect()) as connection:
+            for _ in range(2000):
+                connection.send(asked)
+                assert connection.read().status == status
+            assert metric(gateway, "sluice_records_skipped_total") > skipped
+            connection.send(shape.ask(key, model="nowhere"))
+            assert connection.read().status == 404
+    finally:
+        resource.prlimit(pid, limit, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    skipped = metric(gateway, "sluice_records_skipped_total") - skipped
+    assert rows(gateway) == before + 2000 + 1 - skipped
+    assert metric(gateway, "sluice_records_paced_total") == paced
