@@ -177,10 +177,9 @@ static bool
 identify(struct admin_call *call)
 {
 	const struct sl_request *request = &call->exchange->request;
-	const struct sl_surface_request view = { request->method, request->path, request->query,
-		                                 &request->headers,
-		                                 call->admin->services.config(
-		                                     call->admin->services.context) };
+	const struct sl_surface_request view = sl_surface_request_of(
+	    request->method, request->path, request->query, &request->headers,
+	    call->admin->services.config(call->admin->services.context));
 	const struct sl_surface_ops *surface = sl_surface_recognise(&view);
 	struct sl_fault fault;
 

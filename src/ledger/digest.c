@@ -36,55 +36,72 @@ struct sl_digester_thread {
 
 /* --- fingerprints ------------------------------------------------------------- */
 
-static uint64_t
+struct sip {
+	uint64_t a, b, c, d;
+};
+
+static inline uint64_t
 rotate(uint64_t value, int bits)
 {
 	return value << bits | value >> (64 - bits);
 }
 
-static void
-sip_rounds(uint64_t v[4], int count)
+/* By value, so that it stays in registers. */
+static inline __attribute__((always_inline)) struct sip
+sip_round(struct sip v)
 {
-	while (count-- > 0) {
-		v[0] += v[1];
-		v[1] = rotate(v[1], 13) ^ v[0];
-		v[0] = rotate(v[0], 32);
-		v[2] += v[3];
-		v[3] = rotate(v[3], 16) ^ v[2];
-		v[0] += v[3];
-		v[3] = rotate(v[3], 21) ^ v[0];
-		v[2] += v[1];
-		v[1] = rotate(v[1], 17) ^ v[2];
-		v[2] = rotate(v[2], 32);
-	}
+	v.a += v.b;
+	v.b = rotate(v.b, 13) ^ v.a;
+	v.a = rotate(v.a, 32);
+	v.c += v.d;
+	v.d = rotate(v.d, 16) ^ v.c;
+	v.a += v.d;
+	v.d = rotate(v.d, 21) ^ v.a;
+	v.c += v.b;
+	v.b = rotate(v.b, 17) ^ v.c;
+	v.c = rotate(v.c, 32);
+	return v;
+}
+
+static inline struct sip
+sip_word(struct sip v, uint64_t word)
+{
+	v.d ^= word;
+	v = sip_round(sip_round(v));
+	v.a ^= word;
+	return v;
+}
+
+static inline struct sip
+sip_end(struct sip v)
+{
+	for (int i = 0; i < 4; i++)
+		v = sip_round(v);
+	return v;
 }
 
 static struct fingerprint
 fingerprint_of(const uint64_t key[2], struct sl_slice secret)
 {
-	uint64_t v[4] = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d ^ 0xee,
-		          key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
+	struct sip v = { key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d ^ 0xee,
+		         key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573 };
 	uint64_t word, last = (uint64_t)secret.len << 56;
 	struct fingerprint out;
 	size_t at = 0;
 
 	for (; at + sizeof(word) <= secret.len; at += sizeof(word)) {
 		memcpy(&word, secret.ptr + at, sizeof(word));
-		v[3] ^= word;
-		sip_rounds(v, 2);
-		v[0] ^= word;
+		v = sip_word(v, word);
 	}
 	for (size_t i = at; i < secret.len; i++)
 		last |= (uint64_t)(unsigned char)secret.ptr[i] << 8 * (i - at);
-	v[3] ^= last;
-	sip_rounds(v, 2);
-	v[0] ^= last;
-	v[2] ^= 0xee;
-	sip_rounds(v, 4);
-	out.low = v[0] ^ v[1] ^ v[2] ^ v[3];
-	v[1] ^= 0xdd;
-	sip_rounds(v, 4);
-	out.high = v[0] ^ v[1] ^ v[2] ^ v[3];
+	v = sip_word(v, last);
+	v.c ^= 0xee;
+	v = sip_end(v);
+	out.low = v.a ^ v.b ^ v.c ^ v.d;
+	v.b ^= 0xdd;
+	v = sip_end(v);
+	out.high = v.a ^ v.b ^ v.c ^ v.d;
 	return out;
 }
 
@@ -147,7 +164,8 @@ sl_digest(struct sl_digester *digester, struct sl_slice secret, unsigned char ou
 	if (!thread && !(thread = new_thread(digester)))
 		return false;
 	if (thread->remembered[slot].used &&
-	    CRYPTO_memcmp(&thread->remembered[slot].of, &of, sizeof(of)) == 0) {
+	    ((thread->remembered[slot].of.low ^ of.low) |
+	     (thread->remembered[slot].of.high ^ of.high)) == 0) {
 		memcpy(out, thread->remembered[slot].digest, SL_DIGEST_SIZE);
 		return true;
 	}
@@ -161,7 +179,14 @@ sl_digest(struct sl_digester *digester, struct sl_slice secret, unsigned char ou
 bool
 sl_digest_eq(const unsigned char a[SL_DIGEST_SIZE], const unsigned char b[SL_DIGEST_SIZE])
 {
-	return CRYPTO_memcmp(a, b, SL_DIGEST_SIZE) == 0;
+	uint64_t left[SL_DIGEST_SIZE / 8], right[SL_DIGEST_SIZE / 8], differ = 0;
+
+	/* All of it is looked at, whatever differs. */
+	memcpy(left, a, sizeof(left));
+	memcpy(right, b, sizeof(right));
+	for (size_t i = 0; i < SL_DIGEST_SIZE / 8; i++)
+		differ |= left[i] ^ right[i];
+	return differ == 0;
 }
 
 /* --- the form of secrets --------------------------------------------------- */

@@ -388,6 +388,25 @@ sl_keyring_remove(struct sl_keyring *ring, struct sl_key_account *account)
 
 /* --- the way of a request ---------------------------------------------------- */
 
+/* Only the form is told, and that anybody can see. */
+static void
+explain_unknown(struct sl_slice secret, struct sl_fault *fault)
+{
+	struct sl_slice message =
+	    SL_SLICE("The API key is not known here: it is wrong or was revoked. 'sluice keys "
+	             "create' makes another.");
+
+	if (!sl_secret_shaped(secret))
+		message = SL_SLICE("This is not a virtual key of this gateway. Use the one that the "
+		                   "first start printed (gw_virt_...) or make one with 'sluice keys "
+		                   "create'; keys of providers and the master key are not taken "
+		                   "here.");
+	else if (!sl_secret_intact(secret))
+		message = SL_SLICE("The API key is mistyped or cut: its last eight digits, a "
+		                   "checksum, do not fit. Copy it again.");
+	sl_fault_set(fault, SL_FAULT_AUTH, message);
+}
+
 enum sl_err
 sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret, struct sl_key **key,
                 struct sl_fault *fault)
@@ -403,16 +422,9 @@ sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret, struct sl_key *
 		                      "gw_virt_...\", x-api-key, api-key or x-goog-api-key."));
 		return SL_ENOTFOUND;
 	}
-	sl_fault_set(fault, SL_FAULT_AUTH,
-	             SL_SLICE("The API key is not known here: it is wrong or was revoked. "
-	                      "'sluice keys create' makes another."));
-	if (!sl_secret_shaped(secret)) {
-		/* Only the form is told, and that anybody can see. */
-		sl_fault_set(fault, SL_FAULT_AUTH,
-		             SL_SLICE("This is not a virtual key of this gateway. Use the one that the "
-		                      "first start printed (gw_virt_...) or make one with 'sluice "
-		                      "keys create'; keys of providers and the master key are not "
-		                      "taken here."));
+	/* Nothing of another length is worth a digest; what else the form says can wait. */
+	if (secret.len <= SL_SECRET_HEX_LEN || secret.len > SL_SECRET_MAX) {
+		explain_unknown(secret, fault);
 		return SL_ENOTFOUND;
 	}
 	if (!sl_digest(&ring->digester, secret, digest)) {
@@ -430,9 +442,7 @@ sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret, struct sl_key *
 		*fault = (struct sl_fault){ .kind = SL_FAULT_NONE };
 		return SL_OK;
 	}
-	if (!sl_secret_intact(secret))
-		fault->message = SL_SLICE("The API key is mistyped or cut: its last eight digits, "
-		                          "a checksum, do not fit. Copy it again.");
+	explain_unknown(secret, fault);
 	return SL_ENOTFOUND;
 }
 

@@ -35,33 +35,33 @@ sl_bound_gap_text(enum sl_bound_gap gap)
 	}
 }
 
-/* The dearest price per million of some classes, in the base list and in every tier.
- * False: none has one. */
+#define CLASS(id) (1u << SL_USAGE_##id)
+
+/* Of the classes that the list has. */
 static bool
-dearest(const struct sl_model_card *card, const enum sl_usage_class *classes, size_t count,
-        int64_t reach_tokens, int64_t *nanousd)
+dearest_of(const struct sl_price *price, uint32_t classes, int64_t *nanousd)
 {
-	bool found = false;
+	uint32_t left = price->present & classes;
+
+	for (uint32_t rest = left; rest; rest &= rest - 1)
+		if (price->nanousd[__builtin_ctz(rest)] > *nanousd)
+			*nanousd = price->nanousd[__builtin_ctz(rest)];
+	return left != 0;
+}
+
+/* The dearest price per million of some classes (a bit each), in the base list and in
+ * every tier. False: none has one. */
+static bool
+dearest(const struct sl_model_card *card, uint32_t classes, int64_t reach_tokens,
+        int64_t *nanousd)
+{
+	bool found;
 
 	*nanousd = 0;
-	for (size_t i = 0; i < count; i++) {
-		enum sl_usage_class class_ = classes[i];
-
-		if ((card->price.present >> class_) & 1u) {
-			found = true;
-			if (card->price.nanousd[class_] > *nanousd)
-				*nanousd = card->price.nanousd[class_];
-		}
-		for (uint32_t t = 0; t < card->tier_count; t++) {
-			const struct sl_price_tier *tier = &card->tiers[t];
-
-			if (tier->from_input_tokens > reach_tokens || !((tier->price.present >> class_) & 1u))
-				continue;
-			found = true;
-			if (tier->price.nanousd[class_] > *nanousd)
-				*nanousd = tier->price.nanousd[class_];
-		}
-	}
+	found = dearest_of(&card->price, classes, nanousd);
+	for (uint32_t t = 0; t < card->tier_count; t++)
+		if (card->tiers[t].from_input_tokens <= reach_tokens)
+			found |= dearest_of(&card->tiers[t].price, classes, nanousd);
 	return found;
 }
 
@@ -96,7 +96,7 @@ add_fee(const struct sl_model_card *card, enum sl_usage_class class_, int64_t un
 {
 	int64_t price;
 
-	if (!dearest(card, &class_, 1, INT64_MAX, &price))
+	if (!dearest(card, 1u << class_, INT64_MAX, &price))
 		return false;
 	*sum += (wide)price * units;
 	return true;
@@ -106,13 +106,10 @@ enum sl_bound_gap
 sl_money_bound(const struct sl_model_card *card, const struct sl_bound_request *request,
                int64_t *nanousd)
 {
-	static const enum sl_usage_class in[] = {
-		SL_USAGE_INPUT, SL_USAGE_CACHE_READ, SL_USAGE_CACHE_WRITE, SL_USAGE_CACHE_WRITE_1H,
-		SL_USAGE_INPUT_AUDIO, SL_USAGE_INPUT_IMAGE,
-	};
-	static const enum sl_usage_class out[] = {
-		SL_USAGE_OUTPUT, SL_USAGE_REASONING, SL_USAGE_OUTPUT_AUDIO, SL_USAGE_OUTPUT_IMAGE,
-	};
+	const uint32_t in = CLASS(INPUT) | CLASS(CACHE_READ) | CLASS(CACHE_WRITE) |
+	                    CLASS(CACHE_WRITE_1H) | CLASS(INPUT_AUDIO) | CLASS(INPUT_IMAGE);
+	const uint32_t out = CLASS(OUTPUT) | CLASS(REASONING) | CLASS(OUTPUT_AUDIO) |
+	                     CLASS(OUTPUT_IMAGE);
 	int64_t n = request->n > 0 ? request->n : 1, max = request->max_tokens, input, in_price, out_price;
 	bool priced = false;
 	enum sl_bound_gap gap;
@@ -128,11 +125,11 @@ sl_money_bound(const struct sl_model_card *card, const struct sl_bound_request *
 	if (request->tool_calls > 0)
 		n *= request->tool_calls + 1;
 	/* Some providers read the prompt once for each answer. */
-	if (dearest(card, in, sizeof(in) / sizeof(in[0]), input, &in_price)) {
+	if (dearest(card, in, input, &in_price)) {
 		sum += (wide)in_price * input * n;
 		priced = true;
 	}
-	if (dearest(card, out, sizeof(out) / sizeof(out[0]), input, &out_price)) {
+	if (dearest(card, out, input, &out_price)) {
 		if (max < 0)
 			max = card->max_output_tokens > 0 ? card->max_output_tokens : -1;
 		if (max < 0)

@@ -2,6 +2,7 @@
 #include "model/model_rules.h"
 
 #include <stddef.h>
+#include <string.h>
 
 static const struct {
 	struct sl_slice pattern;
@@ -79,8 +80,8 @@ bare(struct sl_slice model)
 	return model;
 }
 
-uint32_t
-sl_model_rules(struct sl_slice model)
+static uint32_t
+find_rules(struct sl_slice model)
 {
 	uint32_t rules = 0;
 
@@ -95,4 +96,30 @@ sl_model_rules(struct sl_slice model)
 			rules |= rows[i].rules;
 	}
 	return rules;
+}
+
+/* Each attempt asks, and few models are asked of again and again: each thread remembers
+ * some. The answer depends on nothing but the name. */
+uint32_t
+sl_model_rules(struct sl_slice model)
+{
+	enum { SLOTS = 16, NAME_MAX_LEN = 58 };
+	static _Thread_local struct {
+		uint8_t  len;
+		char     name[NAME_MAX_LEN];
+		uint32_t rules;
+	} remembered[SLOTS];
+	size_t slot;
+
+	if (model.len == 0 || model.len > NAME_MAX_LEN)
+		return find_rules(model);
+	slot = (model.len * 7 + (unsigned char)model.ptr[model.len - 1] +
+	        (unsigned char)model.ptr[model.len / 2]) % SLOTS;
+	if (remembered[slot].len != model.len ||
+	    memcmp(remembered[slot].name, model.ptr, model.len) != 0) {
+		remembered[slot].rules = find_rules(model);
+		memcpy(remembered[slot].name, model.ptr, model.len);
+		remembered[slot].len = (uint8_t)model.len;
+	}
+	return remembered[slot].rules;
 }

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "base/compiler.h"
+
+
 enum { NAME_MAX_BYTES = 32, LATENCY_MAX_MS = 3600000 };
 
 #define NAME_OF(id, name) name,
@@ -157,9 +160,11 @@ sl_wish_read_headers(struct sl_wish *wish, const struct sl_headers *headers,
 {
 	for (size_t i = 0; i < headers->count; i++) {
 		struct sl_slice rest = headers->items[i].name;
-		char name[NAME_MAX_BYTES];
+		SL_UNINIT char name[NAME_MAX_BYTES]; /* read as far as it is written */
 
-		if (!sl_slice_istarts(rest, prefix))
+		/* The hyphen at its end tells nearly all others. */
+		if (rest.len < prefix.len || rest.ptr[prefix.len - 1] != prefix.ptr[prefix.len - 1] ||
+		    !sl_slice_istarts(rest, prefix))
 			continue;
 		rest = sl_slice_from(rest, prefix.len);
 		if (rest.len > sizeof(name))

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "base/compiler.h"
 #include "base/text.h"
 #include "pipeline/bidding.h"
 #include "pipeline/learn.h"
@@ -107,13 +108,14 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	return ask;
 }
 
-/* The room for targets and slices, 7 KB of 9, is read up to its counts. */
+/* The room for targets and slices, 7 KB of 9, is read up to its counts; of what steers,
+ * which reading the request writes whole, nothing is. */
 static void
 clear_front(struct sl_ask_front *front)
 {
 	const size_t from = offsetof(struct sl_ask_front, forward) + sizeof(front->forward);
 
-	front->steer = (struct sl_steer){ 0 };
+	front->steer.input = (struct sl_shape_input){ 0 };
 	sl_plan_clear(&front->plan);
 	sl_forward_clear(&front->forward);
 	memset((char *)front + from, 0, sizeof(*front) - from);
@@ -384,7 +386,7 @@ write_record(struct sl_ask *ask)
 	const struct sl_ask_record *begun = &ask->record;
 	const struct sl_exchange *exchange = ask->exchange;
 	uint64_t now_ns = sl_loop_now_ns(gateway->loop);
-	struct sl_record record;
+	SL_UNINIT struct sl_record record; /* written whole below */
 
 	sl_ask_settle(ask);
 	sl_learn_note(ask);

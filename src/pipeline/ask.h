@@ -111,6 +111,9 @@ struct sl_ask_head {
 	struct sl_shape_input input;      /* its body until the front is closed */
 	struct sl_standing    standing;   /* what the decision says of the key's limits */
 	struct sl_pace_place  pace;
+	bool                  looked;     /* among the surface's pages (pages.c): */
+	const struct sl_surface_page *page; /* for the path and method; NULL: none */
+	const char           *page_allow; /* methods of the path's pages; NULL: there is none */
 };
 
 struct sl_response_find;

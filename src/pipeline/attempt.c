@@ -173,13 +173,24 @@ sl_attempt_size(struct sl_ask *ask, const struct sl_plan_target *target, int64_t
 	return err == SL_OK;
 }
 
+static struct sl_slice
+target_of(const struct sl_upstream *upstream, const struct sl_provider_request *where,
+          struct sl_arena *arena)
+{
+	size_t index = where->path.len || where->query.len ? sl_shape_count()
+	                                                   : sl_shape_index(where->shape);
+
+	if (index < sl_shape_count() && upstream->targets[index].len)
+		return upstream->targets[index];
+	return sl_provider_target(upstream->kind, where, arena);
+}
+
 /* Builds the request and starts it. SL_OK: a callback of relay.c follows. */
 static enum sl_err
 start(struct sl_ask *ask, const struct sl_plan_target *target)
 {
 	struct sl_ask_front *front = ask->front;
 	struct sl_arena *arena = &front->arena;
-	const struct sl_provider_kind *kind = ask->upstream->kind;
 	struct sl_provider_request where = {
 		.shape = ask->shape,
 		.verb = ask->head->input.verb,
@@ -203,7 +214,7 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	front->has_body = true;
 	if (ask->lane)
 		sl_lane_where(ask, &where);
-	request.target = sl_provider_target(kind, &where, arena);
+	request.target = target_of(ask->upstream, &where, arena);
 	if (request.target.len == 0)
 		return SL_EUNSUPPORTED;
 	request.header_count = sl_fields_to_upstream(ask, ask->upstream, fields, FIELDS_MAX,

@@ -98,8 +98,8 @@ read_head(struct described *request, struct sl_json source, const struct sl_expl
 	}
 	query = path;
 	path = sl_slice_cut(&query, '?');
-	request->view = (struct sl_surface_request){ SL_SLICE("POST"), path, query,
-		                                     &request->headers, how->world->config };
+	request->view = sl_surface_request_of(SL_SLICE("POST"), path, query, &request->headers,
+	                                      how->world->config);
 	request->surface = sl_surface_recognise(&request->view);
 	request->selection.path = path;
 	if (request->surface->select &&

@@ -10,38 +10,65 @@
 #include "pipeline/ask.h"
 #include "shapes/codec.h"
 
-/* Names below 64 bytes, and a bit for each length among them: this runs for every field of
- * every request and reply, and most have a length that no name of the list has. */
-struct names {
-	uint64_t        lengths;
-	struct sl_slice list[16]; /* ends with an empty name */
+/* What is known of a field's name. */
+enum {
+	CREDENTIAL = 1,
+	CALLERS    = 2, /* the caller's, between it and this gateway */
+	PROVIDERS  = 4, /* the provider's, between it and this gateway */
 };
 
-#define NAME(literal)   SL_SLICE_INIT(literal),
-#define LENGTH(literal) | UINT64_C(1) << (sizeof(literal) - 1)
-#define NAMES(names)    { 0 names(LENGTH), { names(NAME) } }
+#define IS(literal) sl_slice_eq(name, SL_SLICE(literal))
 
-static bool
-in_list(struct sl_slice name, const struct names *names)
+/* A set of the above, by the name's length first, because this runs for every field of
+ * every request and reply. accept-encoding is not passed on: replies must be readable for
+ * usage, so identity is asked for by saying nothing. */
+static unsigned
+kind_of(struct sl_slice name)
 {
-	if (name.len > 63 || !(names->lengths >> name.len & 1))
-		return false;
-	for (const struct sl_slice *at = names->list; at->len; at++)
-		if (sl_slice_eq(name, *at))
-			return true;
-	return false;
+	switch (name.len) {
+	case 3:
+		return IS("via") ? CALLERS | PROVIDERS : 0;
+	case 4:
+		return IS("host") ? CALLERS : IS("date") || IS("vary") ? PROVIDERS : 0;
+	case 6:
+		return IS("expect") || IS("cookie") || IS("origin") ? CALLERS
+		       : IS("server")                               ? PROVIDERS
+		                                                    : 0;
+	case 7:
+		return IS("api-key") ? CREDENTIAL : IS("alt-svc") ? PROVIDERS : 0;
+	case 9:
+		return IS("x-api-key") ? CREDENTIAL : IS("forwarded") || IS("x-real-ip") ? CALLERS : 0;
+	case 10:
+		return IS("x-amz-date") ? CREDENTIAL : IS("set-cookie") ? PROVIDERS : 0;
+	case 11:
+		return IS("traceparent") ? CALLERS | PROVIDERS : 0;
+	case 12:
+		return IS("x-request-id") ? CALLERS | PROVIDERS : IS("x-powered-by") ? PROVIDERS : 0;
+	case 13:
+		return IS("authorization") ? CREDENTIAL : 0;
+	case 14:
+		return IS("content-length") ? CALLERS | PROVIDERS
+		       : IS("x-goog-api-key") ? CREDENTIAL
+		                              : 0;
+	case 15:
+		return IS("accept-encoding") || IS("idempotency-key") ? CALLERS : 0;
+	case 16:
+		return IS("content-encoding") ? CALLERS : 0;
+	case 20:
+		return IS("x-amz-security-token") || IS("x-amz-content-sha256") ? CREDENTIAL : 0;
+	case 23:
+		return IS("content-security-policy") ? PROVIDERS : 0;
+	case 25:
+		return IS("strict-transport-security") ? PROVIDERS : 0;
+	default:
+		return 0;
+	}
 }
-
-#define CREDENTIALS(X)                                                              \
-	X("authorization") X("x-api-key") X("api-key") X("x-goog-api-key")          \
-	X("x-amz-date") X("x-amz-security-token") X("x-amz-content-sha256")
 
 static bool
 is_credential(struct sl_slice name)
 {
-	static const struct names credentials = NAMES(CREDENTIALS);
-
-	return in_list(name, &credentials);
+	return kind_of(name) & CREDENTIAL;
 }
 
 /* Named by a Connection field, hence hop-by-hop as well. RFC 9110 7.6.1 */
@@ -56,22 +83,26 @@ is_nominated(struct sl_slice connection, struct sl_slice name)
 	return false;
 }
 
-/* accept-encoding: replies must be readable for usage, so identity is asked for by
- * saying nothing. */
-#define CALLERS(X)                                                                  \
-	X("host") X("content-length") X("accept-encoding") X("content-encoding")    \
-	X("expect") X("cookie") X("forwarded") X("x-real-ip") X("via") X("origin")  \
-	X("traceparent") X("x-request-id") X("idempotency-key")
+/* Groups of names that go no further, by their first letter. */
+static bool
+of_a_group(struct sl_slice name)
+{
+	switch (name.len > 0 ? name.ptr[0] : 0) {
+	case 'a':
+		return sl_slice_starts(name, SL_SLICE("access-control-"));
+	case 's':
+		return sl_slice_starts(name, SL_SLICE("sec-"));
+	case 'x':
+		return sl_slice_starts(name, SL_SLICE("x-forwarded-"));
+	default:
+		return false;
+	}
+}
 
 static bool
 stays_here(struct sl_slice connection, struct sl_slice name)
 {
-	static const struct names callers = NAMES(CALLERS);
-
-	return in_list(name, &callers) || sl_header_is_hop_by_hop(name) ||
-	       sl_slice_starts(name, SL_SLICE("x-forwarded-")) ||
-	       sl_slice_starts(name, SL_SLICE("sec-")) ||
-	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
+	return sl_header_is_hop_by_hop(name) || of_a_group(name) ||
 	       sl_surface_owns_header(name) || is_nominated(connection, name);
 }
 
@@ -86,6 +117,8 @@ is_gateway_credential(const struct sl_ask *ask, struct sl_slice value)
 	return sl_slice_eq(value, ask->head->credential);
 }
 
+enum { TRACEPARENT_LEN = 55 };
+
 /* The caller's trace goes on with a span of ours; its sampling decision holds.
  * https://www.w3.org/TR/trace-context/#traceparent-header */
 static struct sl_slice
@@ -93,14 +126,19 @@ traceparent(struct sl_ask *ask)
 {
 	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "traceparent");
 	struct sl_slice flags = SL_SLICE("01");
-	char span[SL_HEX64_DIGITS];
+	char *text = sl_arena_alloc(sl_ask_arena(ask), TRACEPARENT_LEN), *at = text;
 
+	if (!text || ask->record.trace_id.len != 32)
+		return SL_SLICE_NONE;
 	if (given.len >= 55 && sl_slice_eq(sl_slice_make(given.ptr + 3, 32), ask->record.trace_id))
 		flags = sl_slice_make(given.ptr + 53, 2);
-	sl_put_hex64(span, sl_rand_u64() | 1);
-	return sl_arena_join(sl_ask_arena(ask), (struct sl_slice[]){ SL_SLICE("00-"),
-	                     ask->record.trace_id, SL_SLICE("-"),
-	                     sl_slice_make(span, sizeof(span)), SL_SLICE("-"), flags }, 6);
+	memcpy(at, "00-", 3);
+	memcpy(at + 3, ask->record.trace_id.ptr, 32);
+	at[35] = '-';
+	at = sl_put_hex64(at + 36, sl_rand_u64() | 1);
+	*at++ = '-';
+	memcpy(at, flags.ptr, 2);
+	return sl_slice_make(text, TRACEPARENT_LEN);
 }
 
 /* The caller's own credential where the provider of another API expects it. */
@@ -176,10 +214,11 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 	*used_callers_credential = false;
 	for (size_t i = 0; i < in->count; i++) {
 		const struct sl_header *field = &in->items[i];
+		const unsigned kind = kind_of(field->name);
 
-		if (ask->lane && !is_credential(field->name) && !sl_lane_passes_field(field->name))
+		if (ask->lane && !(kind & CREDENTIAL) && !sl_lane_passes_field(field->name))
 			continue;
-		if (is_credential(field->name)) {
+		if (kind & CREDENTIAL) {
 			if (upstream->auth != SL_AUTH_PASSTHROUGH ||
 			    (ask->key && is_gateway_credential(ask, field->value)))
 				continue;
@@ -191,7 +230,7 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 				count = add(out, count, max, own.name, own.value);
 				continue;
 			}
-		} else if (stays_here(connection, field->name)) {
+		} else if (kind & CALLERS || stays_here(connection, field->name)) {
 			continue;
 		}
 		count = add(out, count, max, field->name, field->value);
@@ -220,18 +259,10 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 	return add(out, count, max, SL_SLICE("x-request-id"), ask->record.client_request_id);
 }
 
-#define PROVIDERS(X)                                                                \
-	X("content-length") X("date") X("server") X("set-cookie") X("alt-svc")      \
-	X("x-request-id") X("strict-transport-security")                            \
-	X("content-security-policy") X("x-powered-by") X("traceparent") X("via")    \
-	X("vary")
-
 static bool
 stays_upstream(struct sl_slice connection, struct sl_slice name)
 {
-	static const struct names providers = NAMES(PROVIDERS);
-
-	return in_list(name, &providers) || sl_header_is_hop_by_hop(name) ||
+	return kind_of(name) & PROVIDERS || sl_header_is_hop_by_hop(name) ||
 	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
 	       sl_surface_owns_header(name) || is_nominated(connection, name);
 }
@@ -305,8 +336,8 @@ sl_fields_query(struct sl_ask *ask)
 	struct sl_buf kept;
 	struct sl_slice text;
 
-	if (sl_slice_search(rest, SL_SLICE("key=")) < 0 &&
-	    sl_slice_search(rest, SL_SLICE("api-version=")) < 0)
+	if (rest.len == 0 || (sl_slice_search(rest, SL_SLICE("key=")) < 0 &&
+	                      sl_slice_search(rest, SL_SLICE("api-version=")) < 0))
 		return rest;
 	sl_buf_init(&kept, rest.len + 1);
 	while (rest.len > 0) {

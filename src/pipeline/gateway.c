@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 
+#include "base/compiler.h"
 #include "pipeline/aim.h"
 #include "pipeline/ask.h"
 #include "pipeline/bidding.h"
@@ -33,12 +34,12 @@ is_sites(const struct sl_gateway *gateway, const struct sl_exchange *exchange)
 }
 
 static struct sl_surface_request
-view_of(const struct sl_exchange *exchange, const struct sl_config *config)
+view_of(const struct sl_ask *ask)
 {
-	const struct sl_request *request = &exchange->request;
+	const struct sl_request *request = &ask->exchange->request;
 
-	return (struct sl_surface_request){ request->method, request->path, request->query,
-		                            &request->headers, config };
+	return sl_surface_request_of(request->method, request->path, request->query,
+	                             &request->headers, ask->world->config);
 }
 
 /* --- who ------------------------------------------------------------------ */
@@ -46,15 +47,14 @@ view_of(const struct sl_exchange *exchange, const struct sl_config *config)
 /* Which contract the request speaks, and what its head chooses. False: *fault, to
  * be told once it is known who asks. */
 static bool
-listen_to(struct sl_ask *ask, struct sl_fault *fault)
+listen_to(struct sl_ask *ask, const struct sl_surface_request *view, struct sl_fault *fault)
 {
-	const struct sl_surface_request view = view_of(ask->exchange, ask->world->config);
 	struct sl_selection *selection = &ask->head->selection;
 	bool good;
 
-	ask->surface = sl_surface_recognise(&view);
+	ask->surface = sl_surface_recognise(view);
 	good = !ask->surface->select ||
-	       ask->surface->select(&view, ask->decision.request_id, ask->exchange->head,
+	       ask->surface->select(view, ask->decision.request_id, ask->exchange->head,
 	                            selection, fault);
 	ask->decision.provider_requested = selection->provider;
 	if (ask->record.tag.len == 0)
@@ -69,12 +69,11 @@ listen_to(struct sl_ask *ask, struct sl_fault *fault)
 }
 
 static bool
-authenticate(struct sl_ask *ask)
+authenticate(struct sl_ask *ask, const struct sl_surface_request *view)
 {
-	const struct sl_surface_request view = view_of(ask->exchange, ask->world->config);
 	struct sl_fault fault;
 
-	ask->head->credential = ask->surface->credential(&view, ask->exchange->head);
+	ask->head->credential = ask->surface->credential(view, ask->exchange->head);
 	if (!ask->world->config->keys_required)
 		return true;
 	if (ask->head->credential.len == 0) {
@@ -195,7 +194,8 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 	struct sl_gateway *gateway = context;
 	const struct sl_request *request = &exchange->request;
 	const struct sl_server_handler *site = gateway->services.site;
-	struct sl_fault wrong_choice;
+	struct sl_surface_request view;
+	SL_UNINIT struct sl_fault wrong_choice; /* read unless chosen */
 	struct sl_ask *ask;
 	bool chosen;
 
@@ -208,7 +208,8 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		sl_exchange_abort(exchange);
 		return;
 	}
-	chosen = listen_to(ask, &wrong_choice);
+	view = view_of(ask);
+	chosen = listen_to(ask, &view, &wrong_choice);
 	if (is_preflight(ask)) {
 		sl_ask_answer(ask, 204, SL_SLICE_NONE, SL_SLICE_NONE);
 		return;
@@ -223,7 +224,7 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		refuse_rowless(ask);
 		return;
 	}
-	if (sl_pages_answer(ask, false) || !authenticate(ask) || sl_pages_answer(ask, true))
+	if (sl_pages_answer(ask, false) || !authenticate(ask, &view) || sl_pages_answer(ask, true))
 		return;
 	if (!chosen) {
 		sl_ask_refuse(ask, &wrong_choice);
@@ -275,7 +276,7 @@ void
 sl_ask_go_on(struct sl_ask *ask)
 {
 	struct sl_exchange *exchange = ask->exchange;
-	struct sl_fault fault;
+	SL_UNINIT struct sl_fault fault; /* read where it was filled */
 
 	if (!ask->shape->read_request(&ask->head->input, &ask->front->arena, &ask->front->steer, &fault)) {
 		sl_ask_refuse(ask, &fault);
@@ -400,8 +401,11 @@ on_bad_request(void *context, struct sl_exchange *exchange, int status, const ch
 		sl_exchange_abort(exchange);
 		return;
 	}
-	if (!ask->surface)
-		listen_to(ask, &fault);
+	if (!ask->surface) {
+		const struct sl_surface_request view = view_of(ask);
+
+		listen_to(ask, &view, &fault);
+	}
 	if (status == 408)
 		kind = SL_FAULT_TIMEOUT;
 	else if (status == 413)

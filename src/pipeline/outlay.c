@@ -18,7 +18,7 @@ sl_outlay_bound(const struct sl_outlay *outlay, const struct sl_model_card *card
 		.n = steer->choices,
 		.web_searches = extent->paid_calls,
 		.tool_calls = extent->paid_calls,
-		.images = strcmp(outlay->shape->name, "openai_images") == 0 ? steer->choices : 0,
+		.images = outlay->shape == &sl_shape_openai_images ? steer->choices : 0,
 		.audio_ms = strcmp(outlay->shape->operation, "transcription") == 0 ? -1 : 0,
 		.stored_context = extent->stored_context,
 	};

@@ -145,27 +145,37 @@ ask_store(struct sl_ask *ask)
 
 /* --- the journey ------------------------------------------------------------------ */
 
+static void
+show(struct sl_ask *ask)
+{
+	struct sl_surface_view view;
+
+	sl_quota_note(ask);
+	view = view_of(ask);
+	write_page(ask, &view);
+}
+
 bool
 sl_pages_answer(struct sl_ask *ask, bool authenticated)
 {
+	struct sl_ask_head *head = ask->head;
 	const struct sl_surface_page *page;
-	struct sl_surface_view view;
-	const char *allow;
 
-	page = sl_surface_page(ask->surface, ask->exchange->request.method, ask->head->selection.path,
-	                       &allow);
+	if (!head->looked)
+		head->page = sl_surface_page(ask->surface, ask->exchange->request.method,
+		                             head->selection.path, &head->page_allow);
+	head->looked = true;
+	page = head->page;
 	if (page && (authenticated || page->open)) {
 		ask->page = page;
 		if (page->ask)
 			return true; /* sl_pages_run follows, with the end of the request */
-		sl_quota_note(ask);
-		view = view_of(ask);
-		write_page(ask, &view);
+		show(ask);
 		return true;
 	}
-	if (!allow || page || !authenticated)
+	if (!head->page_allow || page || !authenticated)
 		return false;
-	sl_ask_refuse_method(ask, sl_slice_str(allow));
+	sl_ask_refuse_method(ask, sl_slice_str(head->page_allow));
 	return true;
 }
 

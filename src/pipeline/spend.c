@@ -1,6 +1,7 @@
 /* spend.c - what an attempt may cost, and what it did cost. */
 #include "pipeline/spend.h"
 
+#include "base/compiler.h"
 #include "base/log.h"
 #include "base/timestamp.h"
 #include "ledger/answers.h"
@@ -256,9 +257,10 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 {
 	struct sl_money *money = ask->gateway->services.money;
 	struct sl_spend *spend = &ask->spend;
-	struct sl_money_limits of_stack;
-	struct sl_scopes scopes;
-	struct sl_money_refusal why;
+	/* Read up to its count, where there is a stack's budget, and on a refusal. */
+	SL_UNINIT struct sl_scopes scopes;
+	SL_UNINIT struct sl_money_limits of_stack;
+	SL_UNINIT struct sl_money_refusal why;
 	struct sl_money_request request = {
 		.now_wall_ms = sl_loop_wall_ms(ask->gateway->loop),
 		.attempt_no = ask->record.attempts + 1,
@@ -292,7 +294,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 		return SL_EUNSUPPORTED;
 	if (ask->repeat.claim)
 		request.claim = sl_answer_claim(ask->repeat.claim);
-	memcpy(request.scopes, scopes.scope, sizeof(scopes.scope));
+	memcpy(request.scopes, scopes.scope, scopes.count * sizeof(scopes.scope[0]));
 	request.scope_count = scopes.count;
 	request.target = target_number(ask, target);
 	(void)sl_ulid_bytes(sl_slice_make(ask->request_id + 4, SL_ULID_LEN), request.request_id);

@@ -257,12 +257,13 @@ bool
 sl_stored_owns(struct sl_ask *ask)
 {
 	const struct sl_slice root = SL_SLICE("/v1/responses/"), items = SL_SLICE("/input_items");
-	struct sl_slice method = ask->exchange->request.method, model, id;
-	struct sl_slice path = sl_shape_path(ask->head->selection.path, &ask->exchange->arena,
-	                                     &model);
+	struct sl_slice method = ask->exchange->request.method, path, model, id;
 	bool list;
 
-	if (ask->shape || !sl_slice_starts(path, root) || sl_slice_is(method, "POST"))
+	if (ask->shape || sl_slice_is(method, "POST"))
+		return false;
+	path = sl_shape_path(ask->head->selection.path, &ask->exchange->arena, &model);
+	if (!sl_slice_starts(path, root))
 		return false;
 	id = sl_slice_from(path, root.len);
 	list = sl_slice_ends(id, items);

@@ -152,6 +152,21 @@ identity(const struct sl_upstream *up, struct sl_arena *arena)
 	return with_ranges(&buf, &up->config->allow_cidr, arena);
 }
 
+/* What needs nothing of a request. */
+static bool
+make_targets(struct sl_upstream *up, struct sl_arena *arena)
+{
+	up->targets = SL_ARENA_ARRAY(arena, struct sl_slice, sl_shape_count());
+	for (size_t i = 0; up->targets && !up->kind->target && i < sl_shape_count(); i++) {
+		const struct sl_provider_request request = { .shape = sl_shape_at(i),
+			                                     .base_path = up->url.path };
+
+		if (request.shape->upstream_path && !strchr(request.shape->upstream_path, '{'))
+			up->targets[i] = sl_provider_target(up->kind, &request, arena);
+	}
+	return up->targets != NULL;
+}
+
 static bool
 make_upstream(struct sl_world *world, size_t index, struct sl_buf *reason)
 {
@@ -182,6 +197,8 @@ make_upstream(struct sl_world *world, size_t index, struct sl_buf *reason)
 	if (!set_policy(up, arena, reason) || !set_tls(up, arena, reason) ||
 	    !sl_credential_prepare(up, arena, reason))
 		return false;
+	if (!make_targets(up, arena))
+		return complain(reason, "provider", config->name, "out of memory");
 	up->origin.identity = identity(up, arena);
 	return true;
 }

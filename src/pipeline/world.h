@@ -43,6 +43,9 @@ struct sl_upstream {
 	struct sl_keyset                 keys;        /* as they go on the wire */
 	struct sl_token_grant           *grant;       /* NULL: it takes no token */
 	struct sl_slice                  project;     /* Google: configured, or the account's */
+	struct sl_slice                 *targets;     /* by sl_shape_index: of requests without a
+	                                               * query, where neither model nor verb
+	                                               * stands in the path; else empty */
 };
 
 struct sl_world {

@@ -48,7 +48,8 @@ sl_provider_auth(const struct sl_provider_kind *kind, const struct sl_config_pro
 bool
 sl_provider_serves(const struct sl_provider_kind *kind, const struct sl_shape_ops *shape)
 {
-	if (kind->family && strcmp(kind->family, shape->family) != 0)
+	if (kind->family && kind->family != shape->family &&
+	    strcmp(kind->family, shape->family) != 0)
 		return false;
 	if (!kind->shapes)
 		return true;

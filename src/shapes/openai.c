@@ -25,6 +25,7 @@ struct usage_row {
 /* Of several rows of one class that are there, the first counts. */
 static const struct usage_row usage_rows[] = {
 	ROW(SL_USAGE_INPUT, "", "prompt_tokens"),
+	ROW(SL_USAGE_OUTPUT, "", "completion_tokens"),
 	ROW(SL_USAGE_INPUT, "", "input_tokens"),
 	ROW(SL_USAGE_CACHE_READ, "prompt_tokens_details", "cached_tokens"),
 	ROW(SL_USAGE_CACHE_READ, "input_tokens_details", "cached_tokens"),
@@ -37,7 +38,6 @@ static const struct usage_row usage_rows[] = {
 	ROW(SL_USAGE_INPUT_AUDIO, "input_token_details", "audio_tokens"),
 	ROW(SL_USAGE_INPUT_IMAGE, "prompt_tokens_details", "image_tokens"),
 	ROW(SL_USAGE_INPUT_IMAGE, "input_tokens_details", "image_tokens"),
-	ROW(SL_USAGE_OUTPUT, "", "completion_tokens"),
 	ROW(SL_USAGE_OUTPUT, "", "output_tokens"),
 	ROW(SL_USAGE_REASONING, "completion_tokens_details", "reasoning_tokens"),
 	ROW(SL_USAGE_REASONING, "output_tokens_details", "reasoning_tokens"),
@@ -66,32 +66,60 @@ include_reasoning(struct sl_json usage, struct sl_usage *out)
 		sl_usage_set(out, SL_USAGE_OUTPUT, output + reasoning);
 }
 
-/* Takes the counts among an object's members. best[]: the row that each class was
- * taken from, USAGE_ROWS for none. */
-static void
-take_counts(struct sl_json object, struct sl_slice name, size_t best[SL_USAGE_COUNT],
-            struct sl_usage *out)
+/* Counts are nearly always a few digits. */
+static bool
+read_count(struct sl_slice raw, int64_t *count)
 {
-	struct sl_json_iter it = sl_json_iter(object);
+	int64_t value = 0;
+	size_t at = 0;
+
+	while (at < raw.len && at < 18 && raw.ptr[at] >= '0' && raw.ptr[at] <= '9')
+		value = value * 10 + (raw.ptr[at++] - '0');
+	*count = value;
+	return at == raw.len ||
+	       (sl_json_i64((struct sl_json){ SL_JSON_NUMBER, raw }, count) && *count >= 0);
+}
+
+/* best[]: the row that each class was taken from, USAGE_ROWS for none. */
+static void
+take_count(struct sl_slice object, struct sl_slice key, struct sl_slice raw,
+           size_t best[SL_USAGE_COUNT], struct sl_usage *out)
+{
 	int64_t count;
 
-	while (sl_json_next(&it)) {
-		if (it.value.type == SL_JSON_OBJECT && name.len == 0)
-			take_counts(it.value, it.key, best, out);
-		if (it.value.type != SL_JSON_NUMBER)
-			continue;
-		for (size_t i = 0; i < USAGE_ROWS; i++) {
-			const struct usage_row *row = &usage_rows[i];
+	for (size_t i = 0; i < USAGE_ROWS; i++) {
+		const struct usage_row *row = &usage_rows[i];
 
-			/* A repeated member: the last one, as everywhere. */
-			if (i > best[row->class_] || !sl_slice_eq(row->name, it.key) ||
-			    !sl_slice_eq(row->object, name))
-				continue;
-			if (sl_json_i64(it.value, &count) && count >= 0) {
-				best[row->class_] = i;
-				sl_usage_set(out, row->class_, count);
-			}
-			break;
+		/* A repeated member: the last one, as everywhere. */
+		if (row->object.len != object.len || row->name.len != key.len ||
+		    i > best[row->class_] || !sl_slice_eq(row->name, key) ||
+		    !sl_slice_eq(row->object, object))
+			continue;
+		if (read_count(raw, &count)) {
+			best[row->class_] = i;
+			sl_usage_set(out, row->class_, count);
+		}
+		return;
+	}
+}
+
+/* Takes the counts among an object's members, and among those of its objects. */
+static void
+take_counts(struct sl_json_walk *walk, struct sl_slice name, size_t best[SL_USAGE_COUNT],
+            struct sl_usage *out)
+{
+	struct sl_slice key;
+
+	for (sl_json_walk_enter(walk); sl_json_walk_member(walk, &key);) {
+		enum sl_json_type type = sl_json_walk_type(walk);
+
+		if (type == SL_JSON_OBJECT && name.len == 0 && key.len > 0) {
+			take_counts(walk, key, best, out);
+		} else {
+			struct sl_slice raw = sl_json_walk_skip(walk);
+
+			if (type == SL_JSON_NUMBER)
+				take_count(name, key, raw, best, out);
 		}
 	}
 }
@@ -100,13 +128,14 @@ take_counts(struct sl_json object, struct sl_slice name, size_t best[SL_USAGE_CO
 bool
 sl_openai_usage(struct sl_json usage, struct sl_usage *out)
 {
+	struct sl_json_walk walk = sl_json_walk(usage.raw);
 	size_t best[SL_USAGE_COUNT];
 
 	if (usage.type != SL_JSON_OBJECT)
 		return false;
 	for (size_t i = 0; i < SL_USAGE_COUNT; i++)
 		best[i] = USAGE_ROWS;
-	take_counts(usage, SL_SLICE_NONE, best, out);
+	take_counts(&walk, SL_SLICE_NONE, best, out);
 	include_reasoning(usage, out);
 	return sl_usage_has(out, SL_USAGE_INPUT) || sl_usage_has(out, SL_USAGE_OUTPUT);
 }
@@ -211,6 +240,7 @@ sl_openai_read_reply(const struct sl_steer *steer, struct sl_slice body, struct 
 	};
 	struct sl_json_found found[WANTS];
 	struct sl_usage usage = { .source = SL_USAGE_REPORTED };
+	struct sl_json choices;
 	bool stop_seen;
 
 	(void)steer;
@@ -222,7 +252,12 @@ sl_openai_read_reply(const struct sl_steer *steer, struct sl_slice body, struct 
 	if (sl_openai_usage(sl_reply_value(body, &found[USAGE]), &usage))
 		sl_usage_merge(&facts->usage, &usage);
 	facts->content = true; /* a whole reply: need not be looked for */
-	read_choices(sl_reply_value(body, &found[CHOICES]), facts, &stop_seen);
+	choices = sl_reply_value(body, &found[CHOICES]);
+	/* How long the text is matters only where nothing is reported, and else only what
+	 * stopped it. */
+	if (!sl_usage_has(&usage, SL_USAGE_OUTPUT) ||
+	    sl_slice_search(choices.raw, SL_SLICE("content_filter")) >= 0)
+		read_choices(choices, facts, &stop_seen);
 	facts->finished = true;
 }
 

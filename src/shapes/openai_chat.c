@@ -1,6 +1,7 @@
 /* openai_chat.c - POST /v1/chat/completions.
  * https://platform.openai.com/docs/api-reference/chat
  */
+#include "base/compiler.h"
 #include "model/notes.h"
 #include "shapes/openai.h"
 #include "shapes/openai_chat_codec.h"
@@ -107,7 +108,7 @@ forward(const struct sl_steer *steer, const struct sl_shape_target *target,
         struct sl_arena *arena, struct sl_forward *out)
 {
 	struct sl_slice body = steer->input.body, changes = SL_SLICE_NONE;
-	struct sl_steer renamed;
+	SL_UNINIT struct sl_steer renamed; /* written whole before it is read */
 	enum sl_err err;
 	char *copy = NULL;
 

@@ -30,6 +30,16 @@ sl_shape_at(size_t index)
 	return index < sl_shape_count() ? shapes[index] : NULL;
 }
 
+size_t
+sl_shape_index(const struct sl_shape_ops *shape)
+{
+	size_t index = 0;
+
+	while (index < sl_shape_count() && shapes[index] != shape)
+		index++;
+	return index;
+}
+
 const struct sl_shape_ops *
 sl_shape_by_name(struct sl_slice name)
 {
@@ -140,8 +150,8 @@ sl_shape_path(struct sl_slice path, struct sl_arena *arena, struct sl_slice *mod
 	return path;
 }
 
-const struct sl_shape_ops *
-sl_shape_match(struct sl_slice path, struct sl_arena *arena, struct sl_shape_input *input)
+static const struct sl_shape_ops *
+find_shape(struct sl_slice path, struct sl_arena *arena, struct sl_shape_input *input)
 {
 	struct sl_slice model;
 
@@ -155,6 +165,37 @@ sl_shape_match(struct sl_slice path, struct sl_arena *arena, struct sl_shape_inp
 			return shapes[i];
 		}
 	return NULL;
+}
+
+/* Nearly all requests have one of a few paths, and where those name no model the answer
+ * depends on nothing else: each thread remembers some. */
+const struct sl_shape_ops *
+sl_shape_match(struct sl_slice path, struct sl_arena *arena, struct sl_shape_input *input)
+{
+	enum { SLOTS = 8, PATH_MAX_LEN = 47 };
+	static _Thread_local struct {
+		const struct sl_shape_ops *shape;
+		const char                *verb;
+		uint8_t                    len; /* 0: nothing is remembered */
+		char                       path[PATH_MAX_LEN];
+	} remembered[SLOTS];
+	const size_t slot = path.len % SLOTS;
+	const struct sl_shape_ops *shape;
+
+	if (path.len > 0 && remembered[slot].len == path.len &&
+	    memcmp(remembered[slot].path, path.ptr, path.len) == 0) {
+		input->path_model = SL_SLICE_NONE;
+		input->verb = remembered[slot].verb;
+		return remembered[slot].shape;
+	}
+	shape = find_shape(path, arena, input);
+	if (shape && input->path_model.len == 0 && path.len <= PATH_MAX_LEN) {
+		memcpy(remembered[slot].path, path.ptr, path.len);
+		remembered[slot].len = (uint8_t)path.len;
+		remembered[slot].shape = shape;
+		remembered[slot].verb = input->verb;
+	}
+	return shape;
 }
 
 const struct sl_shape_ops *

@@ -208,6 +208,7 @@ extern const struct sl_shape_ops sl_shape_proxy;
 
 size_t sl_shape_count(void);
 const struct sl_shape_ops *sl_shape_at(size_t index);
+size_t sl_shape_index(const struct sl_shape_ops *shape); /* the count: in no list */
 const struct sl_shape_ops *sl_shape_by_name(struct sl_slice name); /* NULL: unknown */
 
 /* What a raw path means where it is an alias (aliases.def), else the path itself.

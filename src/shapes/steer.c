@@ -9,12 +9,11 @@ enum { CHOICES_MAX = 1024, QUOTED_MAX_SIZE = 64 * 1024 };
 void
 sl_steer_init(struct sl_steer *steer, const struct sl_shape_input *input)
 {
-	*steer = (struct sl_steer){
-		.framing = SL_FRAMING_WHOLE,
-		.max_output_tokens = -1,
-		.choices = 1,
-		.input = *input,
-	};
+	memset(steer, 0, sizeof(*steer));
+	steer->framing = SL_FRAMING_WHOLE;
+	steer->max_output_tokens = -1;
+	steer->choices = 1;
+	steer->input = *input;
 }
 
 static bool
@@ -198,12 +197,35 @@ sl_shape_members(const struct sl_steer *steer, struct sl_json *astrolabe, struct
 
 /* --- forward ---------------------------------------------------------------- */
 
+/* Whether the text stands in a string as it is: names of models do. */
+static bool
+is_plain(struct sl_slice text)
+{
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.ptr[i];
+
+		if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
+			return false;
+	}
+	return true;
+}
+
 enum sl_err
 sl_steer_quote(struct sl_slice text, struct sl_arena *arena, struct sl_slice *out)
 {
 	struct sl_buf buf;
 	enum sl_err err;
 
+	if (text.len < QUOTED_MAX_SIZE - 2 && is_plain(text)) {
+		char *quoted = sl_arena_alloc(arena, text.len + 2);
+
+		if (!quoted)
+			return SL_ENOMEM;
+		quoted[0] = quoted[text.len + 1] = '"';
+		memcpy(quoted + 1, text.ptr, text.len);
+		*out = sl_slice_make(quoted, text.len + 2);
+		return SL_OK;
+	}
 	sl_buf_init(&buf, QUOTED_MAX_SIZE);
 	err = sl_json_quote(&buf, text);
 	if (err == SL_OK) {
@@ -274,11 +296,15 @@ static enum sl_err
 splice_extensions(struct sl_json extensions, const struct sl_json_found *top,
                   struct sl_arena *arena, struct sl_json_splice *splice)
 {
-	struct sl_json_iter it = sl_json_iter(extensions);
-	struct sl_json body = sl_json_parse(splice->doc);
+	struct sl_json_iter it;
+	struct sl_json body;
 	enum sl_err err = SL_OK;
 
-	while (extensions.type == SL_JSON_OBJECT && err == SL_OK && sl_json_next(&it)) {
+	if (extensions.type != SL_JSON_OBJECT)
+		return SL_OK;
+	it = sl_json_iter(extensions);
+	body = sl_json_parse(splice->doc);
+	while (err == SL_OK && sl_json_next(&it)) {
 		struct sl_slice name;
 		char *text = NULL;
 

@@ -30,7 +30,7 @@ enum { LANE_COUNT = sizeof(lanes) / sizeof(lanes[0]) };
 static struct sl_slice
 value_of(const struct sl_surface_request *request)
 {
-	struct sl_slice value = sl_surface_bearer(request->headers);
+	struct sl_slice value = request->bearer;
 
 	if (!sl_slice_starts(value, PREFIX))
 		value = sl_headers_get(request->headers, "x-api-key");
@@ -616,12 +616,6 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	return sl_fault_status(&told);
 }
 
-static bool
-owns_header(struct sl_slice name)
-{
-	return sl_slice_starts(name, SL_SLICE("x-astrolabe-"));
-}
-
 const struct sl_surface_ops sl_surface_astrolabe = {
 	.name = "astrolabe",
 	.claim = claim,
@@ -635,5 +629,5 @@ const struct sl_surface_ops sl_surface_astrolabe = {
 	.rewrite = rewrite,
 	.rewrite_error = rewrite_error,
 	.fault = fault,
-	.owns_header = owns_header,
+	.own_headers = SL_SLICE_INIT("x-astrolabe-"),
 };

@@ -8,6 +8,8 @@
 
 #include <inttypes.h>
 
+#include "base/text.h"
+
 static enum sl_claim
 claim(const struct sl_surface_request *request)
 {
@@ -34,12 +36,22 @@ put_cost(const struct sl_decision *decision, struct sl_arena *arena,
 {
 	if (!decision->cost_known || !(decision->priced || decision->bought))
 		return;
-	sl_surface_put(out, SL_SLICE("x-gateway-cost-usd"),
-	               decision->priced ? sl_surface_usd(decision->cost_nanousd, 6, arena)
-	                                : SL_SLICE(""));
+	sl_surface_put_own(out, SL_SLICE("x-gateway-cost-usd"),
+	                   decision->priced ? sl_surface_usd(decision->cost_nanousd, 6, arena)
+	                                    : SL_SLICE(""));
 	if (decision->priced && decision->cost_nanousd % 1000)
-		sl_surface_put(out, SL_SLICE("x-gateway-cost-exact-usd"),
-		               sl_surface_usd(decision->cost_nanousd, 9, arena));
+		sl_surface_put_own(out, SL_SLICE("x-gateway-cost-exact-usd"),
+		                   sl_surface_usd(decision->cost_nanousd, 9, arena));
+}
+
+/* A number, at the end of what was written so far. */
+static struct sl_slice
+number(char **at, int64_t value)
+{
+	char *start = *at;
+
+	*at = sl_put_u64(start, value > 0 ? (uint64_t)value : 0);
+	return sl_slice_make(start, (size_t)(*at - start));
 }
 
 struct limit_fields { struct sl_slice limit, remaining, reset; };
@@ -59,12 +71,17 @@ static void
 put_limit(struct sl_surface_headers *out, struct sl_arena *arena,
           const struct limit_fields *fields, int64_t limit, int64_t remaining, int64_t reset_s)
 {
-	if (limit <= 0)
+	char *at = limit > 0 ? sl_arena_alloc(arena, 3 * SL_U64_DIGITS + 1) : NULL;
+	struct sl_slice reset;
+
+	if (!at)
 		return;
-	sl_surface_put(out, fields->limit, sl_arena_u64(arena, (uint64_t)limit));
-	sl_surface_put(out, fields->remaining, sl_arena_u64(arena, remaining > 0 ? (uint64_t)remaining : 0));
-	sl_surface_put(out, fields->reset, sl_arena_join(arena, (struct sl_slice[]){
-	               sl_arena_u64(arena, reset_s > 0 ? (uint64_t)reset_s : 0), SL_SLICE("s") }, 2));
+	sl_surface_put_own(out, fields->limit, number(&at, limit));
+	sl_surface_put_own(out, fields->remaining, number(&at, remaining));
+	reset = number(&at, reset_s);
+	*at = 's';
+	reset.len++;
+	sl_surface_put_own(out, fields->reset, reset);
 }
 
 /* Which rules held, what came of them, and what the choice saved. */
@@ -101,11 +118,12 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 		    sl_arena_join(arena, (struct sl_slice[]){ decision->provider, SL_SLICE("/"),
 		                                              decision->model }, 3));
 		sl_surface_put(out, SL_SLICE("x-gateway-route-bucket"), decision->bucket);
-		sl_surface_put(out, SL_SLICE("x-gateway-route-score"),
+		sl_surface_put_own(out, SL_SLICE("x-gateway-route-score"),
 		    decision->score > 0 ? sl_arena_printf(arena, "%.2f", decision->score)
 		                        : SL_SLICE("0.00"));
-		sl_surface_put(out, SL_SLICE("x-gateway-retries"),
-		    sl_arena_u64(arena, decision->attempts > 0 ? decision->attempts - 1 : 0));
+		sl_surface_put_own(out, SL_SLICE("x-gateway-retries"),
+		    decision->attempts > 1 ? sl_arena_u64(arena, decision->attempts - 1)
+		                           : SL_SLICE("0"));
 		if (decision->hedged)
 			sl_surface_put(out, SL_SLICE("x-gateway-hedge"),
 			               decision->hedge_won ? SL_SLICE("won") : SL_SLICE("lost"));
@@ -114,7 +132,7 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 		sl_surface_put(out, SL_SLICE("x-gateway-cache"), sl_surface_cache(decision));
 	put_choice(decision, arena, out);
 	put_cost(decision, arena, out);
-	sl_surface_put(out, SL_SLICE("x-gateway-request-id"), decision->request_id);
+	sl_surface_put_own(out, SL_SLICE("x-gateway-request-id"), decision->request_id);
 	put_limit(out, arena, &request_fields, standing->rpm_limit, standing->rpm_remaining,
 	          standing->rpm_reset_s);
 	put_limit(out, arena, &token_fields, standing->tpm_limit, standing->tpm_remaining,
@@ -234,12 +252,6 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	return sl_fault_status(refused);
 }
 
-static bool
-owns_header(struct sl_slice name)
-{
-	return sl_slice_starts(name, SL_SLICE("x-gateway-"));
-}
-
 const struct sl_surface_ops sl_surface_gateway = {
 	.name = "gateway",
 	.claim = claim,
@@ -253,5 +265,5 @@ const struct sl_surface_ops sl_surface_gateway = {
 	.trailer_names = trailer_names,
 	.trailers = trailers,
 	.fault = fault,
-	.owns_header = owns_header,
+	.own_headers = SL_SLICE_INIT("x-gateway-"),
 };

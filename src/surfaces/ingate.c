@@ -18,7 +18,7 @@ claim(const struct sl_surface_request *request)
 	    sl_headers_has(request->headers, "x-ingate-provider"))
 		return SL_CLAIM_CARRIER;
 	/* In the query to refuse it: URLs end up in logs. */
-	if (sl_slice_starts(sl_surface_bearer(request->headers), PREFIX) ||
+	if (sl_slice_starts(request->bearer, PREFIX) ||
 	    sl_slice_starts(sl_surface_query(request->query, "key"), PREFIX))
 		return SL_CLAIM_PREFIX;
 	return SL_CLAIM_NONE;
@@ -27,7 +27,7 @@ claim(const struct sl_surface_request *request)
 static struct sl_slice
 credential(const struct sl_surface_request *request, struct sl_arena *arena)
 {
-	struct sl_slice bearer = sl_surface_bearer(request->headers);
+	struct sl_slice bearer = request->bearer;
 
 	(void)arena;
 	if (sl_headers_has(request->headers, "x-ingate-key"))
@@ -459,12 +459,6 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	return status_of(refused);
 }
 
-static bool
-owns_header(struct sl_slice name)
-{
-	return sl_slice_starts(name, SL_SLICE("x-ingate-"));
-}
-
 const struct sl_surface_ops sl_surface_ingate = {
 	.name = "ingate",
 	.claim = claim,
@@ -476,5 +470,5 @@ const struct sl_surface_ops sl_surface_ingate = {
 	.pages = pages,
 	.headers = headers,
 	.fault = fault,
-	.owns_header = owns_header,
+	.own_headers = SL_SLICE_INIT("x-ingate-"),
 };

@@ -23,7 +23,7 @@ claim(const struct sl_surface_request *request)
 {
 	if (sl_headers_has(request->headers, "x-nexus-virtual-key"))
 		return SL_CLAIM_CARRIER;
-	if (sl_surface_prefixed(request->headers, PREFIX).len > 0 ||
+	if (sl_surface_prefixed(request, PREFIX).len > 0 ||
 	    sl_slice_starts(sl_surface_query(request->query, "key"), PREFIX))
 		return SL_CLAIM_PREFIX;
 	return sl_slice_is(request->path, "/healthz") ? SL_CLAIM_PATH : SL_CLAIM_NONE;
@@ -35,7 +35,7 @@ credential(const struct sl_surface_request *request, struct sl_arena *arena)
 	struct sl_slice value = sl_headers_get(request->headers, "x-nexus-virtual-key");
 
 	(void)arena;
-	return value.len > 0 ? value : sl_surface_prefixed(request->headers, PREFIX);
+	return value.len > 0 ? value : sl_surface_prefixed(request, PREFIX);
 }
 
 static bool
@@ -441,12 +441,6 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	return sl_fault_status(&told);
 }
 
-static bool
-owns_header(struct sl_slice name)
-{
-	return sl_slice_starts(name, SL_SLICE("x-nexus-"));
-}
-
 const struct sl_surface_ops sl_surface_nexus = {
 	.name = "nexus",
 	.claim = claim,
@@ -459,5 +453,5 @@ const struct sl_surface_ops sl_surface_nexus = {
 	.pages = pages,
 	.headers = headers,
 	.fault = fault,
-	.owns_header = owns_header,
+	.own_headers = SL_SLICE_INIT("x-nexus-"),
 };

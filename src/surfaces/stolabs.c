@@ -210,13 +210,6 @@ fault(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	return sl_fault_status(&told);
 }
 
-static bool
-owns_header(struct sl_slice name)
-{
-	return sl_slice_starts(name, SL_SLICE("x-stolabs-")) ||
-	       sl_slice_eq(name, SL_SLICE("x-provider-authorization"));
-}
-
 const struct sl_surface_ops sl_surface_stolabs = {
 	.name = "stolabs",
 	.claim = claim,
@@ -227,5 +220,6 @@ const struct sl_surface_ops sl_surface_stolabs = {
 	.headers = headers,
 	.rewrite = rewrite,
 	.fault = fault,
-	.owns_header = owns_header,
+	.own_headers = SL_SLICE_INIT("x-stolabs-"),
+	.own_header = SL_SLICE_INIT("x-provider-authorization"),
 };

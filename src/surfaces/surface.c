@@ -30,11 +30,22 @@ sl_surface_recognise(const struct sl_surface_request *request)
 	return best;
 }
 
+/* Two bytes behind the "x-" tell nearly all others. */
+static bool
+begins_with(struct sl_slice name, struct sl_slice own)
+{
+	return name.len >= own.len && name.ptr[2] == own.ptr[2] &&
+	       name.ptr[own.len - 1] == own.ptr[own.len - 1] && sl_slice_starts(name, own);
+}
+
 bool
 sl_surface_owns_header(struct sl_slice name)
 {
+	if (!sl_slice_starts(name, SL_SLICE("x-")))
+		return false;
 	for (size_t i = 0; i < SURFACE_COUNT; i++)
-		if (surfaces[i]->owns_header(name))
+		if (begins_with(name, surfaces[i]->own_headers) ||
+		    sl_slice_eq(name, surfaces[i]->own_header))
 			return true;
 	return false;
 }
@@ -68,12 +79,22 @@ sl_surface_page(const struct sl_surface_ops *surface, struct sl_slice method,
 
 /* --- where a credential is ---------------------------------------------------- */
 
-static const char *const carriers[] = { "x-api-key", "api-key", "x-goog-api-key" };
+static const struct sl_slice carriers[] = {
+	SL_SLICE_INIT("x-api-key"), SL_SLICE_INIT("api-key"), SL_SLICE_INIT("x-goog-api-key"),
+};
 
 enum { CARRIER_COUNT = sizeof(carriers) / sizeof(carriers[0]) };
 
-struct sl_slice
-sl_surface_bearer(const struct sl_headers *headers)
+static struct sl_slice
+carried(const struct sl_headers *headers, struct sl_slice name)
+{
+	const struct sl_header *field = sl_headers_find(headers, name.ptr, name.len);
+
+	return field ? field->value : SL_SLICE_NONE;
+}
+
+static struct sl_slice
+bearer_of(const struct sl_headers *headers)
 {
 	struct sl_slice value = sl_headers_get(headers, "authorization");
 
@@ -82,15 +103,23 @@ sl_surface_bearer(const struct sl_headers *headers)
 	return sl_slice_trim(sl_slice_from(value, 7));
 }
 
-struct sl_slice
-sl_surface_prefixed(const struct sl_headers *headers, struct sl_slice prefix)
+struct sl_surface_request
+sl_surface_request_of(struct sl_slice method, struct sl_slice path, struct sl_slice query,
+                      const struct sl_headers *headers, const struct sl_config *config)
 {
-	struct sl_slice value = sl_surface_bearer(headers);
+	return (struct sl_surface_request){ method, path, query, headers, config,
+		                            bearer_of(headers) };
+}
+
+struct sl_slice
+sl_surface_prefixed(const struct sl_surface_request *request, struct sl_slice prefix)
+{
+	struct sl_slice value = request->bearer;
 
 	for (size_t i = 0; !sl_slice_starts(value, prefix); i++) {
 		if (i == CARRIER_COUNT)
 			return SL_SLICE_NONE;
-		value = sl_headers_get(headers, carriers[i]);
+		value = carried(request->headers, carriers[i]);
 	}
 	return value;
 }
@@ -137,10 +166,10 @@ sl_surface_decoded(struct sl_slice raw, struct sl_arena *arena)
 struct sl_slice
 sl_surface_sdk_credential(const struct sl_surface_request *request, struct sl_arena *arena)
 {
-	struct sl_slice value = sl_surface_bearer(request->headers);
+	struct sl_slice value = request->bearer;
 
 	for (size_t i = 0; value.len == 0 && i < CARRIER_COUNT; i++)
-		value = sl_headers_get(request->headers, carriers[i]);
+		value = carried(request->headers, carriers[i]);
 	return value.len > 0 ? value : sl_surface_parameter(request->query, "key", arena);
 }
 
@@ -164,20 +193,25 @@ sl_surface_cache(const struct sl_decision *decision)
 struct sl_slice
 sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_arena *arena)
 {
-	char room[SL_U64_DIGITS + 12], *at;
-	uint64_t step = 1, unit = 1, value = nanousd > 0 ? (uint64_t)nanousd : 0;
+	static const uint64_t tens[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000,
+		                         100000000, 1000000000 };
+	const uint64_t step = tens[9 - decimals], unit = tens[decimals];
+	uint64_t value = nanousd > 0 ? (uint64_t)nanousd : 0, part;
+	char *text = sl_arena_alloc(arena, SL_U64_DIGITS + 1 + 9), *at = text;
 
-	for (unsigned i = decimals; i < 9; i++)
-		step *= 10;
-	for (unsigned i = 0; i < decimals; i++)
-		unit *= 10;
+	if (!text)
+		return SL_SLICE_NONE;
 	value = value / step + (value % step * 2 >= step && step > 1);
-	at = sl_put_u64(room, value / unit);
-	if (decimals > 0)
-		*at++ = '.';
-	while (unit /= 10)
-		*at++ = (char)('0' + value / unit % 10);
-	return sl_arena_dup(arena, sl_slice_make(room, (size_t)(at - room)));
+	at = sl_put_u64(at, value / unit);
+	if (decimals == 0)
+		return sl_slice_make(text, (size_t)(at - text));
+	*at++ = '.';
+	part = value % unit;
+	for (unsigned i = decimals; i > 0; i--) {
+		at[i - 1] = (char)('0' + part % 10);
+		part /= 10;
+	}
+	return sl_slice_make(text, (size_t)(at - text) + decimals);
 }
 
 struct sl_slice

@@ -28,7 +28,14 @@ struct sl_surface_request {
 	struct sl_slice          method, path, query;
 	const struct sl_headers *headers;
 	const struct sl_config  *config;
+	struct sl_slice          bearer; /* the token of Authorization: Bearer, or empty */
 };
+
+/* What surfaces look at; the bearer is found once for all of them. */
+struct sl_surface_request sl_surface_request_of(struct sl_slice method, struct sl_slice path,
+                                                struct sl_slice query,
+                                                const struct sl_headers *headers,
+                                                const struct sl_config *config);
 
 /* By what a surface knows a request for its own: a header that only it uses, the
  * prefix of the key, the path, or because nobody else wants it. */
@@ -213,9 +220,10 @@ struct sl_surface_ops {
 	int (*fault)(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	             const struct sl_fault *fault, struct sl_arena *arena, struct sl_buf *out,
 	             struct sl_surface_headers *headers);
-	/* Whether a header of the caller belongs to this contract and must not
-	 * travel upstream (beyond the common list). */
-	bool (*owns_header)(struct sl_slice name);
+	/* Headers of the caller that belong to this contract and must not travel upstream
+	 * (beyond the common list): what their names begin with, "x-...", and one more, or
+	 * empty. */
+	struct sl_slice own_headers, own_header;
 };
 
 #define SL_SURFACE(id, prefix) extern const struct sl_surface_ops sl_surface_##id;
@@ -237,10 +245,9 @@ struct sl_slice sl_surface_sdk_credential(const struct sl_surface_request *reque
 
 /* --- for surfaces ----------------------------------------------------------- */
 
-/* The token of Authorization: Bearer, or empty. */
-struct sl_slice sl_surface_bearer(const struct sl_headers *headers);
 /* The first value in an SDK's header carrier that begins with prefix, or empty. */
-struct sl_slice sl_surface_prefixed(const struct sl_headers *headers, struct sl_slice prefix);
+struct sl_slice sl_surface_prefixed(const struct sl_surface_request *request,
+                                    struct sl_slice prefix);
 /* own_shape_only of a request: a Responses request whose surface is set to "native". */
 bool sl_surface_keeps_shape(const struct sl_surface_request *request, struct sl_slice responses,
                             struct sl_arena *arena);
@@ -254,6 +261,13 @@ struct sl_slice sl_surface_parameter(struct sl_slice query, const char *name,
 /* Adds a field. What cannot be sent as one (no bytes, a line break) is left out:
  * nothing that a provider or a model returns can forge or split a header. */
 void sl_surface_put(struct sl_surface_headers *out, struct sl_slice name, struct sl_slice value);
+/* The same for a value that is our own text: a number, a word, an id made here. */
+static inline void
+sl_surface_put_own(struct sl_surface_headers *out, struct sl_slice name, struct sl_slice value)
+{
+	if (out->count < SL_SURFACE_HEADERS_MAX && value.ptr)
+		out->items[out->count++] = (struct sl_header){ name, value };
+}
 /* "HIT" or "MISS". */
 struct sl_slice sl_surface_cache(const struct sl_decision *decision);
 /* US dollars with as many decimals, rounded half up. */

@@ -81,7 +81,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct sl_slice path = sl_slice_cut(&query, '?');
 	struct sl_header fields[FIELDS_MAX];
 	struct sl_headers headers = { .items = fields, .count = read_fields(&rest, fields) };
-	struct sl_surface_request request = { SL_SLICE("POST"), path, query, &headers, &config };
+	struct sl_surface_request request =
+	    sl_surface_request_of(SL_SLICE("POST"), path, query, &headers, &config);
 	struct sl_selection selection = { .path = path };
 	struct sl_surface_members members = { .model = query, .shape = &sl_shape_openai_chat };
 	const struct sl_surface_ops *surface = sl_surface_recognise(&request);

@@ -53,9 +53,9 @@ requests_are_recognised(void **state)
 		};
 		struct sl_headers headers = { .items = fields, .count = (size_t)(cases[i].name != NULL) +
 			                              (cases[i].more_name != NULL) };
-		struct sl_surface_request request = { SL_SLICE("POST"),
-			                              sl_slice_str(cases[i].path),
-			                              sl_slice_str(cases[i].query), &headers, NULL };
+		struct sl_surface_request request =
+		    sl_surface_request_of(SL_SLICE("POST"), sl_slice_str(cases[i].path),
+		                          sl_slice_str(cases[i].query), &headers, NULL);
 		const struct sl_surface_ops *surface = sl_surface_recognise(&request);
 
 		if (strcmp(surface->name, cases[i].surface) != 0)
