@@ -329,7 +329,7 @@ call_fail(struct sl_fetch *fetch, const struct sl_fetch_error *error)
 	call->fails++;
 	call->error = *error;
 	if (getenv("SHOW_FAILURES"))
-		print_message("%s: %s\n", sl_err_name(error->err), error->detail);
+		print_message("%s: %s\n", sl_err_text(error->err), error->detail);
 	done(call);
 }
 

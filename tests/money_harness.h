@@ -148,6 +148,53 @@ till_request(struct till *till, const char *key, const char *team, const char *w
 	};
 }
 
+static inline void
+till_credited(struct sl_money_credit *credit)
+{
+	sem_post(credit->user);
+}
+
+/* Waits for it. */
+static inline enum sl_err
+till_credit(struct till *till, struct sl_money_credit *credit)
+{
+	enum sl_err err;
+	sem_t done;
+
+	sem_init(&done, 0, 0);
+	credit->done = till_credited;
+	credit->user = &done;
+	err = sl_money_credit(till->money, credit);
+	while (err == SL_OK && sem_wait(&done) != 0)
+		;
+	sem_destroy(&done);
+	return err == SL_OK ? credit->err : err;
+}
+
+static inline void
+till_vouched(struct sl_money_voucher *voucher)
+{
+	sem_post(voucher->user);
+}
+
+/* Waits for it. */
+static inline enum sl_err
+till_voucher(struct till *till, struct sl_slice code, int64_t amount)
+{
+	struct sl_money_voucher voucher = { .code = code, .amount = amount,
+		                            .now_wall_ms = till->now_ms, .done = till_vouched };
+	enum sl_err err;
+	sem_t done;
+
+	sem_init(&done, 0, 0);
+	voucher.user = &done;
+	err = sl_money_voucher(till->money, &voucher);
+	while (err == SL_OK && sem_wait(&done) != 0)
+		;
+	sem_destroy(&done);
+	return err == SL_OK ? voucher.err : err;
+}
+
 static inline enum sl_err
 till_topup(struct till *till, const char *workspace, const char *id, int64_t amount)
 {
@@ -155,7 +202,7 @@ till_topup(struct till *till, const char *workspace, const char *id, int64_t amo
 		                          .external_id = sl_slice_str(id), .amount = amount,
 		                          .now_wall_ms = till->now_ms };
 
-	return sl_money_credit_now(till->money, &credit);
+	return till_credit(till, &credit);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* err.c - names and texts of the error codes. */
+/* err.c - texts of the error codes. */
 #include "base/err.h"
 
 const char *
@@ -14,21 +14,5 @@ sl_err_text(int err)
 #undef SL_ERR_TEXT
 	default:
 		return "unknown error";
-	}
-}
-
-const char *
-sl_err_name(int err)
-{
-	switch (err) {
-	case SL_OK:
-		return "SL_OK";
-#define SL_ERR_NAME(id, value, text)                                          \
-	case value:                                                           \
-		return #id;
-		SL_ERRORS(SL_ERR_NAME)
-#undef SL_ERR_NAME
-	default:
-		return "SL_EUNKNOWN";
 	}
 }

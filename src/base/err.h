@@ -42,7 +42,4 @@ enum sl_err {
 /* Text for logs, never NULL, static storage. */
 const char *sl_err_text(int err);
 
-/* The identifier itself ("SL_ELIMIT"), static storage. */
-const char *sl_err_name(int err);
-
 #endif

@@ -211,8 +211,6 @@ struct sl_money_credit {
 	void               *user;
 };
 enum sl_err sl_money_credit(struct sl_money *money, struct sl_money_credit *credit);
-/* Waits; before the loops run and in commands. */
-enum sl_err sl_money_credit_now(struct sl_money *money, struct sl_money_credit *credit);
 /* Makes a voucher of a code (long and random: it is money). */
 struct sl_money_voucher {
 	struct sl_slice     code;
@@ -225,8 +223,6 @@ struct sl_money_voucher {
 	void               *user;
 };
 enum sl_err sl_money_voucher(struct sl_money *money, struct sl_money_voucher *voucher);
-/* Waits; in commands. */
-enum sl_err sl_money_voucher_add(struct sl_money *money, struct sl_slice code, int64_t amount);
 
 /* --- life ------------------------------------------------------------------------------- */
 

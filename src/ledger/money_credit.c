@@ -130,19 +130,6 @@ sl_money_credit(struct sl_money *money, struct sl_money_credit *credit)
 	return err;
 }
 
-enum sl_err
-sl_money_credit_now(struct sl_money *money, struct sl_money_credit *credit)
-{
-	struct credit_job work;
-	enum sl_err err = prepare(money, credit, &work);
-
-	if (err != SL_OK)
-		return err;
-	err = sl_store_run(money->store, &work.job);
-	settle_memory(&work, err);
-	return err;
-}
-
 /* --- vouchers ---------------------------------------------------------------------- */
 
 struct voucher_job {
@@ -213,14 +200,4 @@ sl_money_voucher(struct sl_money *money, struct sl_money_voucher *voucher)
 	if (err != SL_OK)
 		free(work);
 	return err;
-}
-
-enum sl_err
-sl_money_voucher_add(struct sl_money *money, struct sl_slice code, int64_t amount)
-{
-	struct sl_money_voucher voucher = { .code = code, .amount = amount };
-	struct voucher_job work;
-	enum sl_err err = prepare_voucher(&voucher, &work);
-
-	return err == SL_OK ? sl_store_run(money->store, &work.job) : err;
 }

@@ -52,18 +52,6 @@ sl_param_loss(enum sl_param param)
 	return losses[param];
 }
 
-const char *
-sl_stop_name(enum sl_stop stop)
-{
-	static const char *const names[] = {
-#define SL_STOP_NAME(id, name) name,
-		SL_STOPS(SL_STOP_NAME)
-#undef SL_STOP_NAME
-	};
-
-	return names[stop];
-}
-
 /* --- reasoning ---------------------------------------------------------------- */
 
 static const char *const effort_names[] = { NULL, "minimal", "low", "medium", "high", "xhigh",

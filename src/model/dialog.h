@@ -327,27 +327,22 @@ bool sl_dialog_settle(struct sl_dialog *dialog, struct sl_notes *notes);
 /* --- the answer ------------------------------------------------------------------ */
 
 /* Why a model stopped. */
-#define SL_STOPS(X)                                                           \
-	X(NONE, "none")                                                       \
-	X(END, "stop")                                                        \
-	X(SEQUENCE, "stop_sequence")                                          \
-	X(MAX_TOKENS, "max_tokens")                                           \
-	X(CONTEXT, "context_window")                                          \
-	X(TOOL_CALLS, "tool_calls")                                           \
-	X(FILTER, "content_filter")                                           \
-	X(RECITATION, "recitation")                                           \
-	X(REFUSAL, "refusal")                                                 \
-	X(PAUSE, "pause")                                                     \
-	X(BAD_TOOL, "malformed_tool")                                         \
-	X(ERROR, "error")                                                     \
-	X(UNKNOWN, "unknown")
 enum sl_stop {
-#define SL_STOP_ENUM(id, name) SL_STOP_##id,
-	SL_STOPS(SL_STOP_ENUM)
-#undef SL_STOP_ENUM
+	SL_STOP_NONE,
+	SL_STOP_END,
+	SL_STOP_SEQUENCE,
+	SL_STOP_MAX_TOKENS,
+	SL_STOP_CONTEXT,
+	SL_STOP_TOOL_CALLS,
+	SL_STOP_FILTER,
+	SL_STOP_RECITATION,
+	SL_STOP_REFUSAL,
+	SL_STOP_PAUSE,
+	SL_STOP_BAD_TOOL,
+	SL_STOP_ERROR,
+	SL_STOP_UNKNOWN,
 	SL_STOP_COUNT,
 };
-const char *sl_stop_name(enum sl_stop stop);
 
 enum { SL_CHOICES_MAX = 128 };
 

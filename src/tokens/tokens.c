@@ -219,17 +219,6 @@ sl_tally_total(const struct sl_tally *tally, const struct sl_token_family *famil
 	return count;
 }
 
-int64_t
-sl_tally_bound(const struct sl_tally *tally, const struct sl_token_family *family)
-{
-	int64_t around = overhead(tally, family);
-
-	if (is_exact(tally, family))
-		return tally->text_tokens + around;
-	return tally->looked_bytes + tally->beyond_bytes + around +
-	       tally->images * family->image_high + tally->media_bytes;
-}
-
 struct sl_token_count
 sl_tokens_of_text(const struct sl_token_family *family, struct sl_slice text)
 {

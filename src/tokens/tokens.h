@@ -73,10 +73,6 @@ void sl_tally_text(struct sl_tally *tally, struct sl_slice text);
 struct sl_token_count sl_tally_total(const struct sl_tally *tally,
                                      const struct sl_token_family *family, int64_t ratio_ppm);
 
-/* No more tokens than this, whatever the tokenizer, as long as it is byte-level and adds
- * at most what families add per message: bytes, and for exact families the count. */
-int64_t sl_tally_bound(const struct sl_tally *tally, const struct sl_token_family *family);
-
 /* One text on its own, as an embedding model or `sluice tokens` takes it. */
 struct sl_token_count sl_tokens_of_text(const struct sl_token_family *family,
                                         struct sl_slice text);

@@ -45,7 +45,11 @@ on_event(void *context, const struct sl_event *event)
 		sl_buf_printf(&told, " close%d.%d", event->choice, event->block);
 		break;
 	case SL_EVENT_STOP:
-		sl_buf_printf(&told, " stop%d=%s", event->choice, sl_stop_name(event->stop));
+		sl_buf_printf(&told, " stop%d=%s", event->choice,
+		              event->stop == SL_STOP_END          ? "end"
+		              : event->stop == SL_STOP_MAX_TOKENS ? "max_tokens"
+		              : event->stop == SL_STOP_TOOL_CALLS ? "tool_calls"
+		                                                  : "other");
 		break;
 	case SL_EVENT_ERROR:
 		sl_buf_printf(&told, " error=%s", sl_fault_name(event->fault->kind));
@@ -122,7 +126,7 @@ runs_of_text_become_blocks(void **state)
 	sl_flow_end(&flow);
 	sl_flow_end(&flow);
 	told_is("start open0.0=reasoning 0.0:hm close0.0 open0.1=text 0.1:a 0.1:b close0.1 "
-	        "stop0=stop end");
+	        "stop0=end end");
 }
 
 static void
@@ -198,7 +202,7 @@ choices_are_told_apart(void **state)
 	sl_flow_stop(&flow, 0, SL_STOP_MAX_TOKENS, SL_TEXT_NONE);
 	sl_flow_end(&flow);
 	told_is("start open1.0=text 1.0:x open0.0=text 0.0:a 1.0:y close1.0 close0.0 "
-	        "stop0=max_tokens stop1=stop end");
+	        "stop0=max_tokens stop1=end end");
 }
 
 static void

@@ -297,26 +297,26 @@ vouchers_refunds_and_corrections(void **state)
 		                          .now_wall_ms = till.now_ms };
 
 	(void)state;
-	assert_int_equal(sl_money_credit_now(till.money, &credit), SL_ENOTFOUND);
-	assert_int_equal(sl_money_voucher_add(till.money, SL_SLICE("short"), 5), SL_EINVAL);
-	assert_int_equal(sl_money_voucher_add(till.money, credit.external_id, 500), SL_OK);
-	assert_int_equal(sl_money_voucher_add(till.money, credit.external_id, 500), SL_EEXIST);
-	assert_int_equal(sl_money_credit_now(till.money, &credit), SL_OK);
-	assert_int_equal(sl_money_credit_now(till.money, &credit), SL_EEXIST);
+	assert_int_equal(till_credit(&till, &credit), SL_ENOTFOUND);
+	assert_int_equal(till_voucher(&till, SL_SLICE("short"), 5), SL_EINVAL);
+	assert_int_equal(till_voucher(&till, credit.external_id, 500), SL_OK);
+	assert_int_equal(till_voucher(&till, credit.external_id, 500), SL_EEXIST);
+	assert_int_equal(till_credit(&till, &credit), SL_OK);
+	assert_int_equal(till_credit(&till, &credit), SL_EEXIST);
 	assert_int_equal(available("w"), 500);
 	credit = (struct sl_money_credit){ .kind = SL_CREDIT_CORRECTION, .workspace = SL_SLICE("w"),
 		                           .external_id = SL_SLICE("fix-1"), .amount = -501 };
-	assert_int_equal(sl_money_credit_now(till.money, &credit), SL_ELIMIT);
+	assert_int_equal(till_credit(&till, &credit), SL_ELIMIT);
 	credit.amount = -500;
-	assert_int_equal(sl_money_credit_now(till.money, &credit), SL_OK);
+	assert_int_equal(till_credit(&till, &credit), SL_OK);
 	credit = (struct sl_money_credit){ .kind = SL_CREDIT_REFUND, .workspace = SL_SLICE("w"),
 		                           .external_id = SL_SLICE("refund-1"), .amount = 77 };
-	assert_int_equal(sl_money_credit_now(till.money, &credit), SL_OK);
+	assert_int_equal(till_credit(&till, &credit), SL_OK);
 	assert_int_equal(available("w"), 77);
 	till_shut(&till);
 	assert_true(till_reopen(&till));
 	assert_int_equal(available("w"), 77);
-	assert_int_equal(sl_money_credit_now(till.money, &credit), SL_EEXIST);
+	assert_int_equal(till_credit(&till, &credit), SL_EEXIST);
 }
 
 /* What a crash leaves is told by what the next start finds: three holds, left open. */

@@ -166,24 +166,6 @@ text_beyond_the_limit_counts_by_bytes(void **state)
 }
 
 static void
-a_bound_is_never_below(void **state)
-{
-	static const char body[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"what would you "
-	                           "change about this, and why?\"}]}";
-	struct sl_tally tally = tally_of("claude-sonnet-5", body);
-	const struct sl_token_family *family = sl_token_family_of(SL_SLICE("claude-sonnet-5"));
-
-	(void)state;
-	assert_true(sl_tally_bound(&tally, family) >=
-	            sl_tally_total(&tally, family, SL_TOKEN_RATIO_ONE).high);
-	need_vocabulary();
-	tally = tally_of("gpt-4o", body);
-	family = sl_token_family_of(SL_SLICE("gpt-4o"));
-	assert_int_equal(sl_tally_bound(&tally, family),
-	                 sl_tally_total(&tally, family, SL_TOKEN_RATIO_ONE).tokens);
-}
-
-static void
 reports_correct_estimates(void **state)
 {
 	struct sl_token_memory *memory = sl_token_memory_new();
@@ -235,7 +217,6 @@ main(void)
 		cmocka_unit_test(every_api_is_read),
 		cmocka_unit_test(tools_and_pictures_are_estimates),
 		cmocka_unit_test(text_beyond_the_limit_counts_by_bytes),
-		cmocka_unit_test(a_bound_is_never_below),
 		cmocka_unit_test(reports_correct_estimates),
 	};
 
