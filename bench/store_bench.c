@@ -118,7 +118,7 @@ main(int argc, char **argv)
 		for (long k = 0; k < 1000 && i < rows; k++, i++) {
 			record.key_id = sl_slice_str(keys[i * 7 % used_keys]);
 			record.model_served = sl_slice_str(models[i / 3 % (used_keys < MODELS ? used_keys : MODELS)]);
-			record.begin_wall_ms = first + i * 86; /* a million a day */
+			record.begin_wall_ms = first + i / 30; /* a million a day */
 			sl_telemetry_begin(telemetry, 0);
 			sl_telemetry_finish(telemetry, 0, &record);
 		}

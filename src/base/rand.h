@@ -1,4 +1,4 @@
-/* rand.h - random bytes from the kernel's generator, buffered per thread. */
+/* rand.h - random bytes under the kernel's seeds, buffered per thread. */
 #ifndef SL_BASE_RAND_H
 #define SL_BASE_RAND_H
 

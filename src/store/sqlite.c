@@ -364,7 +364,7 @@ sqlite_record_find(void *conn, struct sl_slice request_id,
 {
 	struct conn *c = conn;
 	sqlite3_stmt *stmt = statement(c, STATEMENT_RECORD_FIND);
-	struct sl_record_row row;
+	struct sl_record_row row = { 0 };
 	int rc;
 
 	if (!stmt)

@@ -2,7 +2,9 @@
  *
  * The rows of a batch are read by SQLite as a virtual table, `incoming`, with the columns
  * of record_rows: INSERT ... SELECT takes them all with one execution, whose cursors stay at
- * the right edge of table and index, and nothing is bound. Row by row it was twice as much
+ * the right edge of table and index, and nothing is bound. A row whose id may be the one
+ * behind the last gets it from SQLite, which need not look for its place then. Row by row
+ * it was twice as much
  * work, and with all columns in each row twice as much again: what many requests have in
  * common (sqlite_columns.def) is written once, to record_owners and record_kinds, and rows
  * name it. What this process wrote there last it remembers; it reads none of it, so terms
@@ -87,6 +89,7 @@ static const char sum_sql[] =
 
 #define STATEMENTS(X)                                                                  \
 	X(INSERT, insert_sql)                                                          \
+	X(LAST, "SELECT max(id) FROM record_rows")                                     \
 	X(OWNER, owner_sql)                                                            \
 	X(KIND, kind_sql)                                                              \
 	X(SUM, sum_sql)
@@ -157,6 +160,7 @@ sl_sqlite_clamp_wall_ms(int64_t wall_ms)
 static void
 clear_sums(struct sl_sqlite_records *records)
 {
+	records->sum = NULL;
 	while (records->sum_count > 0)
 		records->sums[records->used[--records->sum_count]].used = false;
 }
@@ -245,13 +249,17 @@ add_to_sums(struct sl_sqlite_records *records, const struct sl_record_row *row)
 		[SL_SPEND_PROVIDER] = row->provider,
 		[SL_SPEND_TAG] = row->tag,
 	};
-	struct sl_sqlite_sum *sum;
+	int64_t hour = sl_sqlite_clamp_wall_ms(row->end_wall_ms) / SL_SQLITE_HOUR_MS;
+	struct sl_sqlite_sum *sum = records->sum;
 
 	/* What was refused here, or only read something, was no request to a model. */
 	if (known(row->attempts) == 0 && known(row->cached) == 0)
 		return;
-	sum = find_sum(records, sl_sqlite_clamp_wall_ms(row->end_wall_ms) / SL_SQLITE_HOUR_MS,
-	               name);
+	if (!sum || !row->common.ptr || records->sum_common != row->common.ptr || sum->hour != hour ||
+	    !sl_slice_eq(sum->name[SL_SPEND_TAG], row->tag))
+		sum = find_sum(records, hour, name);
+	records->sum = sum;
+	records->sum_common = row->common.ptr;
 	sum->requests++;
 	sum->input_tokens += known(row->usage[SL_USAGE_INPUT]);
 	sum->output_tokens += known(row->usage[SL_USAGE_OUTPUT]);
@@ -419,6 +427,11 @@ look_up(struct sl_sqlite_records *records)
 {
 	SL_UNINIT struct key key; /* up to its size */
 
+	/* As the row before. */
+	if (records->known && records->row.common.ptr &&
+	    records->row.common.ptr == records->known_common)
+		return;
+	records->known_common = records->row.common.ptr;
 	key.size = 0;
 	owner_key(&records->row, &key);
 	records->owner = find_term(records->owners, &key);
@@ -493,6 +506,21 @@ struct incoming {
 	struct sl_sqlite_records *records;
 };
 
+/* Of the same millisecond as the last id: the one behind it will do. It is never above
+ * the row's own, so that those to come are free. */
+static void
+choose_id(struct sl_sqlite_records *records)
+{
+	int64_t next = records->last_id + 1;
+
+	records->id_is_next = next >> SL_SQLITE_ID_SHIFT == records->row_id >> SL_SQLITE_ID_SHIFT &&
+	                      next <= records->row_id;
+	if (records->id_is_next)
+		records->row_id = next;
+	if (records->row_id > records->last_id)
+		records->last_id = records->row_id;
+}
+
 /* To the next row, if there is one. */
 static void
 advance(struct sl_sqlite_records *records)
@@ -505,6 +533,7 @@ advance(struct sl_sqlite_records *records)
 	seq = records->seq++ & ((1u << SL_SQLITE_ID_SHIFT) - 1);
 	records->row_id = sl_sqlite_clamp_wall_ms(records->row.end_wall_ms) << SL_SQLITE_ID_SHIFT |
 	                  (int64_t)seq;
+	choose_id(records);
 	if (sl_slice_eq(records->row.client_request_id, records->row.request_id))
 		records->row.client_request_id = SL_SLICE_NONE;
 	write_more(records);
@@ -621,7 +650,8 @@ incoming_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int at)
 
 	switch (at) {
 	case AT_ID:
-		sqlite3_result_int64(context, records->row_id);
+		if (!records->id_is_next)
+			sqlite3_result_int64(context, records->row_id);
 		return SQLITE_OK;
 	case AT_OWNER:
 		sqlite3_result_int64(context, records->owner);
@@ -710,17 +740,34 @@ get_memory(struct sl_sqlite_records *records)
 	return records->sums && records->owners && records->kinds;
 }
 
+static enum sl_err
+find_last(struct sl_sqlite_records *records)
+{
+	sqlite3_stmt *stmt = sl_sqlite_statement(records->part, statement_sql, STATEMENT_LAST);
+	int rc;
+
+	if (!stmt)
+		return sl_sqlite_unprepared(records->part);
+	rc = sqlite3_step(stmt);
+	if (rc == SQLITE_ROW)
+		records->last_id = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return sl_sqlite_error(rc);
+}
+
 enum sl_err
 sl_sqlite_records_append(struct sl_sqlite_records *records, struct sl_record_source *source)
 {
 	sqlite3_stmt *stmt = sl_sqlite_statement(records->part, statement_sql, STATEMENT_INSERT);
-	enum sl_err err = SL_OK;
+	enum sl_err err = stmt ? find_last(records) : sl_sqlite_unprepared(records->part);
 
-	if (!stmt)
-		return sl_sqlite_unprepared(records->part);
+	if (err != SL_OK)
+		return err;
 	if (!get_memory(records))
 		return SL_ENOMEM;
 	records->source = source;
+	memset(&records->row, 0, sizeof(records->row));
+	records->known = false;
 	advance(records);
 	while (err == SL_OK && records->has_row) {
 		if (!records->known)

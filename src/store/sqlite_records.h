@@ -36,15 +36,21 @@ struct sl_sqlite_records {
 	struct sl_record_source *source;
 	struct sl_record_row     row;     /* the next one, when has_row */
 	int64_t                  row_id;
+	int64_t                  last_id;    /* of the table, with that row's */
+	bool                     id_is_next; /* it is the one behind the last */
 	uint64_t                 seq;     /* of ids */
 	bool                     has_row;
 	bool                     known;   /* the row's owner and kind have ids */
+	const char              *known_common; /* of the row for which these were looked up */
 	int64_t                  owner, kind;
 	struct sl_sqlite_term   *owners, *kinds; /* SL_SQLITE_TERMS each, or NULL */
 	char                     more[SL_USAGE_COUNT * 48]; /* of the row */
 	size_t                   more_len;
 	struct sl_sqlite_sum    *sums;    /* SL_SQLITE_SUMS of them, NULL before the first record */
 	size_t                   sum_count;
+	struct sl_sqlite_sum    *sum;     /* of the last row, or NULL, and where what it has in
+	                                   * common with others lies: */
+	const char              *sum_common;
 	uint16_t                 used[SL_SQLITE_SUMS]; /* the first sum_count: places in sums */
 };
 

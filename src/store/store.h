@@ -41,10 +41,13 @@ struct sl_record_row {
 #undef SL_RECORD_TEXT
 #undef SL_RECORD_INT
 	int64_t usage[SL_USAGE_COUNT];
+	/* Equal bytes: equal in all columns that many rows have in common, the owner and kind
+	 * of sqlite_columns.def. Empty: nothing is known of that. */
+	struct sl_slice common;
 };
 
 /* Where records_append takes rows from; false at the end. A row's text is valid
- * until records_append returns. */
+ * until records_append returns; `row` is zeroed at first, then as the last call left it. */
 struct sl_record_source {
 	bool (*next)(struct sl_record_source *source, struct sl_record_row *row);
 };

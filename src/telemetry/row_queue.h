@@ -60,7 +60,8 @@ bool sl_row_queue_roomy(const struct sl_row_queue *queue);
 bool sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row);
 
 /* Consumer. The row at the cursor, which moves on; false at the end. The row's
- * text lies in the chunk. row NULL: only moves. */
+ * text lies in the chunk, or, where the row before said the same, in that one's: row is
+ * zeroed at first, then as the last call left it. row NULL: only moves. */
 bool sl_row_next(struct sl_row_queue *queue, struct sl_row_cursor *at,
                  struct sl_record_row *row);
 /* Consumer. Frees the chunks before the cursor's. */

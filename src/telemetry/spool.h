@@ -35,6 +35,9 @@ void sl_spool_free(struct sl_spool *spool);
 struct sl_row_chunk *sl_spool_take(struct sl_spool *spool);
 /* Its rows are stored. The chunk is the spool's. */
 void sl_spool_give(struct sl_spool *spool, struct sl_row_chunk *chunk);
+/* Gives memory back: of chunks that nobody needed since the last call, or, when there is
+ * nothing to do, of nearly all that are spare. */
+void sl_spool_tidy(struct sl_spool *spool, bool idle);
 bool sl_spool_has(const struct sl_spool *spool, const struct sl_row_chunk *chunk);
 
 #endif

@@ -33,6 +33,7 @@
 #include "telemetry/metrics.h"
 #include "telemetry/row.h"
 #include "telemetry/row_queue.h"
+#include "telemetry/spool.h"
 
 enum {
 	FLUSH_MS = 40,
@@ -40,6 +41,7 @@ enum {
 	BUSY_ROWS = 128,              /* 3,200 a second */
 	RETRY_MS = 200,
 	REPORT_MS = 1000,             /* between two complaints about dropped rows */
+	TIDY_MS = 1000,
 	LAST_TRIES_MS = 3000,         /* an ill store's chance at shutdown */
 	STUCK_MS = 2000,              /* in which the store takes nothing */
 	MOVED_ROWS = 1024,            /* between two looks at the clock */
@@ -54,6 +56,7 @@ struct feed {
 	struct sl_metrics_shard *shard;
 	struct sl_row_queue      queue;
 	size_t                   open;    /* owner: loop; asks that will leave a row */
+	int64_t                  last_end_wall_ms; /* owner: loop; of the last row */
 	struct sl_row_cursor     seen;    /* owner: telemetry thread */
 	struct sl_row_cursor     stored;  /* owner: telemetry thread */
 	struct sl_row_cursor     batch;   /* owner: the running batch; up to where it read */
@@ -74,6 +77,7 @@ struct batch {
 
 struct sl_telemetry {
 	struct sl_store *store;          /* NULL: rows are only counted and logged */
+	struct sl_spool *spool;          /* where they wait, or NULL */
 	bool             access_log;
 	const char      *version;
 	unsigned         feed_count;
@@ -94,7 +98,7 @@ struct sl_telemetry {
 	struct batch     batch;
 	bool             batch_out;      /* submitted, its result not yet taken */
 	uint64_t         rows_seen;
-	uint64_t         retry_due_ms, report_due_ms, reported;
+	uint64_t         retry_due_ms, report_due_ms, reported, tidy_due_ms;
 	struct sl_buf    lines;
 	struct feed      feeds[];
 };
@@ -191,6 +195,11 @@ sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
 	feed->open--;
 	sl_metrics_finish(feed->shard, record);
 	sl_record_to_row(record, &row);
+	/* Its begin and its time were both cut to milliseconds. It cannot have ended before the
+	 * last one; and rows in order are quicker stored. */
+	if (row.end_wall_ms == feed->last_end_wall_ms - 1)
+		row.end_wall_ms++;
+	feed->last_end_wall_ms = row.end_wall_ms;
 	sl_row_push(&feed->queue, &row);
 	sl_metrics_over(feed->shard);
 	if (atomic_load(&telemetry->asleep))
@@ -250,15 +259,18 @@ forget_rows(struct sl_telemetry *telemetry)
 	atomic_store(&telemetry->settled, telemetry->rows_seen);
 }
 
-/* Moves `seen` over what has arrived, writing lines where they are wanted. */
+/* Moves `seen` over what has arrived, writing lines where they are wanted. Where they are
+ * not, and the store has the rows, nothing is told from here: they are left untouched. */
 static void
 see_rows(struct sl_telemetry *telemetry)
 {
 	struct sl_buf *lines = &telemetry->lines;
+	struct sl_record_row row = { 0 };
 
+	if (!telemetry->access_log && telemetry->store)
+		return;
 	for (unsigned i = 0; i < telemetry->feed_count; i++) {
 		struct feed *feed = &telemetry->feeds[i];
-		struct sl_record_row row;
 
 		while (sl_row_next(&feed->queue, &feed->seen,
 		                   telemetry->access_log ? &row : NULL)) {
@@ -446,12 +458,24 @@ submit_batch(struct sl_telemetry *telemetry)
 /* --- the thread ------------------------------------------------------------ */
 
 static void
+tidy(struct sl_telemetry *telemetry)
+{
+	bool idle = sl_telemetry_pending(telemetry) == 0;
+
+	if (!telemetry->spool || (!idle && now_ms() < telemetry->tidy_due_ms))
+		return;
+	sl_spool_tidy(telemetry->spool, idle);
+	telemetry->tidy_due_ms = now_ms() + TIDY_MS;
+}
+
+static void
 turn(struct sl_telemetry *telemetry)
 {
 	see_rows(telemetry);
 	take_result(telemetry);
 	submit_batch(telemetry);
 	report_drops(telemetry);
+	tidy(telemetry);
 }
 
 static void
@@ -582,6 +606,7 @@ sl_telemetry_new(const struct sl_telemetry_config *config, struct sl_store *stor
 	if (!telemetry)
 		return NULL;
 	telemetry->store = store;
+	telemetry->spool = config->spool;
 	telemetry->access_log = config->access_log;
 	telemetry->version = config->version ? config->version : "unknown";
 	telemetry->feed_count = config->loops;

@@ -158,7 +158,7 @@ find(struct sl_store *store, const char *id,
 static struct sl_record_row
 empty_row(const char *request_id, int64_t end_wall_ms)
 {
-	struct sl_record_row row;
+	struct sl_record_row row = { 0 };
 
 #define SL_RECORD_TEXT(name, max_size) row.name = SL_SLICE_NONE;
 #define SL_RECORD_INT(name)            row.name = SL_RECORD_NULL;
@@ -245,6 +245,32 @@ what_is_alike_is_kept_once(void **state)
 	assert_string_equal(query("SELECT key_id, provider, count(*) FROM records"
 	                          " GROUP BY 1, 2 ORDER BY 1, 2"),
 	                    "vk_1|gemini|20|vk_1|openai|80|vk_2|gemini|20|vk_2|openai|80|");
+}
+
+/* Ids begin with the time a request ended, whatever the order; and rows of one millisecond
+ * stay in theirs, over batches too. */
+static void
+rows_out_of_order_keep_their_times(void **state)
+{
+	static const int jumps[] = { 0, 0, 1, 0, -1, 1, 0, 0, 5, -5, 0, 2, 2, 0, -9, 9 };
+	enum { ROWS = 1000, BATCH = 90 };
+	static struct sl_record_row rows[ROWS];
+	struct sl_store *store = open_store();
+	int64_t now = 1700000000000;
+
+	(void)state;
+	for (int i = 0; i < ROWS; i++) {
+		now += jumps[i * 7 % 16] + (i % 100 == 0);
+		rows[i] = empty_row("req_1", now);
+		rows[i].bytes_in = i;
+		rows[i].bytes_out = now;
+	}
+	for (size_t at = 0; at < ROWS; at += BATCH)
+		assert_int_equal(append(store, rows + at, ROWS - at < BATCH ? ROWS - at : BATCH, false),
+		                 SL_OK);
+	sl_store_free(store);
+	assert_string_equal(query("SELECT count(DISTINCT id), sum(end_wall_ms = bytes_out) FROM records"),
+	                    "1000|1000|");
 }
 
 /* More than are remembered; and those of a transaction that was taken back are not. */
@@ -389,6 +415,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(every_column_comes_back),
 		TEST(what_is_alike_is_kept_once),
+		TEST(rows_out_of_order_keep_their_times),
 		TEST(each_row_has_its_own),
 		TEST(rows_come_in_any_order),
 		TEST(questions_use_indexes),

@@ -173,6 +173,58 @@ what_was_given_back_is_not_found(void **state)
 	sl_store_free(store);
 }
 
+static blkcnt_t
+blocks(void)
+{
+	struct stat st;
+
+	assert_int_equal(stat(spool_path, &st), 0);
+	return st.st_blocks;
+}
+
+static void
+chunks_go_round_until_nobody_needs_them(void **state)
+{
+	enum { CHUNKS = SIZE / 2 / sizeof(struct sl_row_chunk) };
+	struct sl_store *store = open_store();
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_row_chunk *first[CHUNKS], *again;
+	blkcnt_t all;
+
+	(void)state;
+	for (int i = 0; i < CHUNKS; i++) {
+		first[i] = sl_spool_take(spool);
+		assert_non_null(first[i]);
+	}
+	all = blocks();
+	for (int i = 0; i < CHUNKS; i++)
+		sl_spool_give(spool, first[i]);
+	/* They were needed a moment ago; the last one is the first to come again. */
+	sl_spool_tidy(spool, false);
+	assert_true(blocks() >= all);
+	again = sl_spool_take(spool);
+	assert_ptr_equal(again, first[CHUNKS - 1]);
+	sl_spool_give(spool, again);
+	/* All but one were not needed since. */
+	sl_spool_tidy(spool, false);
+	assert_true(blocks() < all);
+	assert_ptr_equal(sl_spool_take(spool), again);
+	sl_spool_give(spool, again);
+	/* What went back to the file comes from there again. */
+	for (int i = 0; i < CHUNKS; i++) {
+		first[i] = sl_spool_take(spool);
+		assert_non_null(first[i]);
+		memset(first[i]->bytes, i, sizeof(first[i]->bytes));
+	}
+	assert_true(blocks() >= all);
+	for (int i = 0; i < CHUNKS; i++)
+		sl_spool_give(spool, first[i]);
+	sl_spool_tidy(spool, true); /* nothing to do: at once */
+	assert_true(blocks() < all);
+	sl_spool_free(spool);
+	sl_store_free(store);
+}
+
 static char *
 in_image(const char *text)
 {
@@ -289,6 +341,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(rows_left_are_stored_once, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_was_given_back_is_not_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(chunks_go_round_until_nobody_needs_them, set_up,
+		                                tear_down),
 		cmocka_unit_test_setup_teardown(another_versions_columns_are_told_by_name, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_row_or_of_another_boot_is_not_taken, set_up,

@@ -147,7 +147,7 @@ encoded_rows_come_back(void **state)
 	struct sl_row_queue queue;
 	struct sl_row_cursor at = { 0 };
 	struct sl_record record = usual_record();
-	struct sl_record_row in, out;
+	struct sl_record_row in, out = { 0 };
 	char big[5000];
 
 	(void)state;
@@ -176,6 +176,45 @@ encoded_rows_come_back(void **state)
 	}
 	assert_true(sl_row_next(&queue, &at, &out));
 	assert_int_equal(out.end_user.len, 127);
+	assert_false(sl_row_next(&queue, &at, &out));
+	sl_row_queue_release(&queue);
+}
+
+/* What many rows have in common is decoded once; each row says the same all the same. */
+static void
+rows_like_the_one_before_say_all_of_theirs(void **state)
+{
+	static const char text[] = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz";
+	enum { ROWS = 2000 };
+	struct sl_row_queue queue;
+	struct sl_row_cursor at = { 0 };
+	struct sl_record record = usual_record();
+	struct sl_record_row in, out = { 0 };
+	const char *common = NULL;
+	unsigned same = 0;
+
+	(void)state;
+	sl_row_queue_init(&queue, 1 << 20, NULL);
+	sl_record_to_row(&record, &in);
+	for (unsigned i = 0; i < ROWS; i++) {
+		in.key_id = sl_slice_make(text, i / 3 % 50); /* each length */
+		in.status = 200 + i / 7 % 5;
+		in.request_id = sl_slice_make(text + i % 10, i % 40);
+		in.bytes_in = i;
+		assert_true(sl_row_push(&queue, &in));
+	}
+	for (unsigned i = 0; i < ROWS; i++) {
+		assert_true(sl_row_next(&queue, &at, &out));
+		assert_true(sl_slice_eq(out.key_id, sl_slice_make(text, i / 3 % 50)));
+		assert_int_equal(out.status, 200 + i / 7 % 5);
+		assert_true(sl_slice_eq(out.request_id, sl_slice_make(text + i % 10, i % 40)));
+		assert_int_equal(out.bytes_in, i);
+		assert_true(sl_slice_eq(out.outcome, SL_SLICE("ok")));
+		same += common == out.common.ptr;
+		common = out.common.ptr;
+	}
+	/* All whose key and status are those of the one before. */
+	assert_int_equal(same, ROWS - 1 - (ROWS - 1) / 3 - (ROWS - 1) / 7 + (ROWS - 1) / 21);
 	assert_false(sl_row_next(&queue, &at, &out));
 	sl_row_queue_release(&queue);
 }
@@ -579,6 +618,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(encoded_rows_come_back),
+		TEST(rows_like_the_one_before_say_all_of_theirs),
 		TEST(a_full_queue_drops_and_counts),
 		TEST(no_row_is_lost_at_shutdown),
 		TEST(rows_become_durable_by_themselves),
