@@ -62,17 +62,34 @@ load(const char *at, size_t len)
 	return half | (uint64_t)half << 32;
 }
 
-#ifdef __SSE2__
-/* Whether all of a run of 4 bytes or more is good, by blocks of 16 of which the last one
- * overlaps the one before. A shorter run's block is its first eight and last eight bytes. */
-static inline __attribute__((always_inline)) bool
-all_good(struct sl_slice run, bool (*good)(__m128i block))
+/* All of a run of 1 to 15 bytes, some of them twice, and `fill` in what is left of 16. */
+static inline void
+load_short(struct sl_slice run, char fill, uint64_t *low, uint64_t *high)
 {
-	if (run.len < 16) {
+	if (run.len >= 4) {
 		size_t step = run.len >= 8 ? 8 : 4;
 
-		return good(_mm_set_epi64x((long long)load(run.ptr + run.len - step, run.len),
-		                           (long long)load(run.ptr, run.len)));
+		*low = load(run.ptr, run.len);
+		*high = load(run.ptr + run.len - step, run.len);
+		return;
+	}
+	*high = ONES * (unsigned char)fill;
+	*low = *high << 24 | (uint64_t)(unsigned char)run.ptr[0] |
+	       (uint64_t)(unsigned char)run.ptr[run.len / 2] << 8 |
+	       (uint64_t)(unsigned char)run.ptr[run.len - 1] << 16;
+}
+
+#ifdef __SSE2__
+/* Whether all of a run that is not empty is good, as `fill` is, by blocks of 16 of which the
+ * last one overlaps the one before. */
+static inline __attribute__((always_inline)) bool
+all_good(struct sl_slice run, char fill, bool (*good)(__m128i block))
+{
+	uint64_t low, high;
+
+	if (run.len < 16) {
+		load_short(run, fill, &low, &high);
+		return good(_mm_set_epi64x((long long)high, (long long)low));
 	}
 	for (size_t at = 0; at + 16 < run.len; at += 16)
 		if (!good(_mm_loadu_si128((const __m128i *)(const void *)(run.ptr + at))))
@@ -111,14 +128,18 @@ is_plain_value(__m128i block)
 #else
 /* The same by words of eight bytes. */
 static inline __attribute__((always_inline)) bool
-all_good(struct sl_slice run, bool (*good)(uint64_t word))
+all_good(struct sl_slice run, char fill, bool (*good)(uint64_t word))
 {
-	size_t step = run.len >= 8 ? 8 : 4;
+	uint64_t low, high;
 
-	for (size_t at = 0; at + step < run.len; at += step)
+	if (run.len < 16) {
+		load_short(run, fill, &low, &high);
+		return good(low) && good(high);
+	}
+	for (size_t at = 0; at + 8 < run.len; at += 8)
 		if (!good(load(run.ptr + at, run.len)))
 			return false;
-	return good(load(run.ptr + run.len - step, run.len));
+	return good(load(run.ptr + run.len - 8, run.len));
 }
 
 /* With bytes below 0x80, x + (0x80 - n) has the high bit exactly when x >= n. */
@@ -145,14 +166,12 @@ is_plain_value(uint64_t word)
 
 /* tchar of RFC 9110 5.6.2 without upper case, one bit for each byte:
  * !#$%&'*+-.^_`|~ digits a-z. Every field of a request passes here three times. */
-static bool
-is_name(struct sl_slice name)
+static __attribute__((noinline)) bool
+is_rare_name(struct sl_slice name)
 {
 	static const uint64_t allowed[4] = { 0x03ff6cfa00000000, 0x57ffffffc0000000, 0, 0 };
-	uint64_t all = name.len > 0;
+	uint64_t all = 1;
 
-	if (name.len >= 4 && all_good(name, is_plain_name))
-		return true;
 	for (size_t i = 0; i < name.len; i++) {
 		unsigned char c = (unsigned char)name.ptr[i];
 
@@ -162,35 +181,56 @@ is_name(struct sl_slice name)
 }
 
 /* Visible, space, tab, and bytes over 0x7f (obs-text). */
-static bool
-is_value_byte(unsigned char c)
+static __attribute__((noinline)) bool
+is_rare_value(struct sl_slice value)
 {
-	return (c >= ' ' || c == '\t') && c != 0x7f;
-}
+	for (size_t i = 0; i < value.len; i++) {
+		unsigned char c = (unsigned char)value.ptr[i];
 
-static bool
-is_value(struct sl_slice value)
-{
-	if (value.len >= 4 && all_good(value, is_plain_value))
-		return true;
-	for (size_t i = 0; i < value.len; i++)
-		if (!is_value_byte((unsigned char)value.ptr[i]))
+		if ((c < ' ' && c != '\t') || c == 0x7f)
 			return false;
+	}
 	return true;
 }
 
 bool
 sl_header_is_valid(struct sl_slice name, struct sl_slice value)
 {
-	if (!is_name(name) || !is_value(value))
+	if (name.len == 0 || (!all_good(name, 'a', is_plain_name) && !is_rare_name(name)))
 		return false;
-	return value.len == 0 || (value.ptr[0] != ' ' && value.ptr[0] != '\t' &&
-	                          value.ptr[value.len - 1] != ' ' &&
-	                          value.ptr[value.len - 1] != '\t');
+	if (value.len == 0)
+		return true;
+	/* Of the bytes up to ' ', a value may hold only space and tab, and neither at an end. */
+	return (unsigned char)value.ptr[0] > ' ' && (unsigned char)value.ptr[value.len - 1] > ' ' &&
+	       (all_good(value, 'a', is_plain_value) || is_rare_value(value));
+}
+
+#ifdef __SSE2__
+static inline __m128i
+lower_block(__m128i block)
+{
+	return _mm_xor_si128(block, _mm_and_si128(within(block, 'A', 'Z' - 'A'),
+	                                          _mm_set1_epi8(0x20)));
 }
 
 static inline void
-lower_word(char *at)
+lower_16(char *at)
+{
+	__m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
+
+	_mm_storeu_si128((__m128i *)(void *)at, lower_block(block));
+}
+
+static inline void
+lower_8(char *at)
+{
+	__m128i block = _mm_loadl_epi64((const __m128i *)(const void *)at);
+
+	_mm_storel_epi64((__m128i *)(void *)at, lower_block(block));
+}
+#else
+static inline void
+lower_8(char *at)
 {
 	uint64_t word, low, upper;
 
@@ -201,16 +241,28 @@ lower_word(char *at)
 	memcpy(at, &word, sizeof(word));
 }
 
+static inline void
+lower_16(char *at)
+{
+	lower_8(at);
+	lower_8(at + 8);
+}
+#endif
+
+/* By blocks of which the last one overlaps the one before. */
 void
 sl_header_lower(char *name, size_t len)
 {
-	if (len >= 8) {
-		for (size_t at = 0; at + 8 < len; at += 8)
-			lower_word(name + at);
-		lower_word(name + len - 8);
-		return;
+	if (len >= 16) {
+		for (size_t at = 0; at + 16 < len; at += 16)
+			lower_16(name + at);
+		lower_16(name + len - 16);
+	} else if (len >= 8) {
+		lower_8(name);
+		lower_8(name + len - 8);
+	} else {
+		for (size_t at = 0; at < len; at++)
+			if (name[at] >= 'A' && name[at] <= 'Z')
+				name[at] = (char)(name[at] | 0x20);
 	}
-	for (size_t at = 0; at < len; at++)
-		if (name[at] >= 'A' && name[at] <= 'Z')
-			name[at] = (char)(name[at] | 0x20);
 }

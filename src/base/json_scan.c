@@ -21,7 +21,7 @@
 #include "base/json.h"
 #include "base/json_lex.h"
 
-enum { DEPTH_MAX = 1024 };
+enum { DEPTH_MAX = 1024, LETTERS = 32 };
 
 const struct sl_json_limits sl_json_limits_default = { .max_depth = 64, .max_members = 4096 };
 
@@ -32,7 +32,9 @@ struct level {
 	uint64_t current;  /* those that the current member is */
 	uint64_t onward;   /* those that the current member may hold */
 	uint64_t ended;    /* those that the previous member was */
-	uint64_t initials; /* first bytes of the components, modulo 64 */
+	/* Wants by the first byte of their component, modulo LETTERS: most names begin like
+	 * none of them, and the others like few. */
+	uint64_t by_letter[LETTERS];
 	size_t   path_at;  /* offset of this level's component in the paths */
 	size_t   next_path_at;
 	size_t   inside;
@@ -83,7 +85,7 @@ track_object(struct scan *scan, uint64_t wants, size_t path_at, const uint8_t *i
 	for (uint64_t left = wants; left; left &= left - 1) {
 		const char *path = scan->wants[__builtin_ctzll(left)].path;
 
-		level->initials |= UINT64_C(1) << ((uint8_t)path[path_at] & 63);
+		level->by_letter[(uint8_t)path[path_at] % LETTERS] |= left & -left;
 	}
 }
 
@@ -110,7 +112,7 @@ static enum sl_err
 track_key(struct scan *scan, const uint8_t *quote, struct sl_slice key)
 {
 	struct level *level = &scan->levels[scan->tracked - 1];
-	uint64_t matches = 0;
+	uint64_t matches = 0, likely = level->wants;
 	bool escaped;
 
 	level->key_start = (size_t)(quote - scan->doc);
@@ -124,10 +126,12 @@ track_key(struct scan *scan, const uint8_t *quote, struct sl_slice key)
 	}
 	level->ended = 0;
 	/* What begins with another letter is another name, whatever is escaped behind it. */
-	if (key.len && key.ptr[0] != '\\' && !(level->initials >> ((uint8_t)key.ptr[0] & 63) & 1))
+	if (key.len && key.ptr[0] != '\\')
+		likely = level->by_letter[(uint8_t)key.ptr[0] % LETTERS];
+	if (!likely)
 		return SL_OK;
 	escaped = memchr(key.ptr, '\\', key.len) != NULL;
-	for (uint64_t left = level->wants; left; left &= left - 1) {
+	for (uint64_t left = likely; left; left &= left - 1) {
 		const char *path = scan->wants[__builtin_ctzll(left)].path + level->path_at;
 		ptrdiff_t len = match_component(path, key, escaped);
 
