@@ -561,7 +561,19 @@ to_i64(struct sl_json value, int64_t shift, int64_t *out)
 bool
 sl_json_i64(struct sl_json value, int64_t *out)
 {
-	return to_i64(value, 0, out);
+	enum { SHORT = 18 }; /* digits that fit whatever they are */
+	int64_t result = 0;
+
+	if (value.type != SL_JSON_NUMBER || value.raw.len > SHORT)
+		return to_i64(value, 0, out);
+	/* Nearly all are digits alone. */
+	for (size_t i = 0; i < value.raw.len; i++) {
+		if (!sl_json_is_digit((uint8_t)value.raw.ptr[i]))
+			return to_i64(value, 0, out);
+		result = result * 10 + (value.raw.ptr[i] - '0');
+	}
+	*out = result;
+	return true;
 }
 
 bool

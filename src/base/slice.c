@@ -21,11 +21,40 @@ blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/* Eight bytes, or four of them twice, as lower case. */
+static inline uint64_t
+lower_word(const char *at, size_t len)
+{
+	const uint64_t ones = 0x0101010101010101, high = ones * 0x80;
+	uint64_t word, low, upper;
+	uint32_t half;
+
+	if (len >= sizeof(word)) {
+		memcpy(&word, at, sizeof(word));
+	} else {
+		memcpy(&half, at, sizeof(half));
+		word = half;
+	}
+	/* With bytes below 0x80, x + (0x80 - n) has the high bit exactly when x >= n. */
+	low = word & ~high;
+	upper = (low + ones * (0x80 - 'A')) & ~(low + ones * (0x80 - 'Z' - 1)) & ~word & high;
+	return word | upper >> 2;
+}
+
 bool
 sl_slice_ieq(struct sl_slice a, struct sl_slice b)
 {
 	if (a.len != b.len)
 		return false;
+	/* By words of which the last one overlaps the one before. */
+	if (a.len >= 4) {
+		size_t step = a.len >= 8 ? 8 : 4, last = a.len - step;
+
+		for (size_t at = 0; at < last; at += step)
+			if (lower_word(a.ptr + at, a.len) != lower_word(b.ptr + at, a.len))
+				return false;
+		return lower_word(a.ptr + last, a.len) == lower_word(b.ptr + last, a.len);
+	}
 	for (size_t i = 0; i < a.len; i++)
 		if (a.ptr[i] != b.ptr[i] && lower(a.ptr[i]) != lower(b.ptr[i]))
 			return false;

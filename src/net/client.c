@@ -497,11 +497,18 @@ sl_pool_serve(struct sl_pool *pool)
 static size_t
 bucket_of(struct sl_slice identity)
 {
-	uint32_t hash = 2166136261u; /* FNV-1a */
+	const uint64_t odd = 0x9e3779b97f4a7c15;
+	uint64_t hash = identity.len, word;
+	size_t at = 0;
 
-	for (size_t i = 0; i < identity.len; i++)
-		hash = (hash ^ (unsigned char)identity.ptr[i]) * 16777619u;
-	return hash % SL_POOL_BUCKETS;
+	for (; at + sizeof(word) <= identity.len; at += sizeof(word)) {
+		memcpy(&word, identity.ptr + at, sizeof(word));
+		hash = (hash ^ word) * odd;
+		hash ^= hash >> 32;
+	}
+	for (; at < identity.len; at++)
+		hash = (hash ^ (unsigned char)identity.ptr[at]) * odd;
+	return (size_t)(hash >> 32) % SL_POOL_BUCKETS;
 }
 
 /* host, identity and the allow list in one block. */

@@ -1,6 +1,7 @@
 /* exchange.c - an exchange, whichever protocol carries it. */
 #include <stdlib.h>
 
+#include "net/plain_head.h"
 #include "net/server_internal.h"
 
 /* An arena that is on itself. */
@@ -85,10 +86,8 @@ sl_request_set_target(struct sl_request *request, struct sl_slice target)
 	ptrdiff_t at;
 
 	/* RFC 3986: visible ASCII, and a fragment is never sent. */
-	for (size_t i = 0; i < target.len; i++)
-		if ((unsigned char)target.ptr[i] <= ' ' || (unsigned char)target.ptr[i] >= 0x7f ||
-		    target.ptr[i] == '#')
-			return SL_ESYNTAX;
+	if (sl_plain_run(target, 0, ' ' + 1) < target.len || sl_slice_find(target, '#') >= 0)
+		return SL_ESYNTAX;
 	request->target = target;
 	if (target.len == 0)
 		return SL_ESYNTAX;

@@ -11,6 +11,7 @@
 
 #include "base/text.h"
 #include "net/client_internal.h"
+#include "net/head_text.h"
 #include "net/http.h"
 
 enum {
@@ -132,12 +133,8 @@ is_own_field(struct sl_slice name)
 static bool
 is_target(struct sl_slice target)
 {
-	if (target.len == 0 || target.ptr[0] != '/')
-		return false;
-	for (size_t i = 0; i < target.len; i++)
-		if (target.ptr[i] <= ' ' || target.ptr[i] == 0x7f)
-			return false;
-	return true;
+	return target.len && target.ptr[0] == '/' &&
+	       sl_plain_run(target, 0, ' ' + 1) == target.len;
 }
 
 static bool
@@ -188,21 +185,13 @@ head_size(const struct sl_origin *origin, const struct sl_fetch_request *request
 }
 
 static char *
-put(char *at, struct sl_slice bytes)
-{
-	if (bytes.len)
-		memcpy(at, bytes.ptr, bytes.len);
-	return at + bytes.len;
-}
-
-static char *
 put_authority(char *at, const struct sl_origin *origin)
 {
 	bool is_ipv6 = sl_slice_find(origin->host, ':') >= 0;
 
 	if (is_ipv6)
 		*at++ = '[';
-	at = put(at, origin->host);
+	at = sl_put_text(at, origin->host);
 	if (is_ipv6)
 		*at++ = ']';
 	if (origin->port != (origin->tls ? 443 : 80)) {
@@ -225,31 +214,28 @@ static char *
 put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origin,
          const struct sl_fetch_request *request)
 {
-	at = put(at, request->method);
+	at = sl_put_text(at, request->method);
 	*at++ = ' ';
-	at = put(at, request->target);
-	at = put(at, SL_SLICE(" HTTP/1.1\r\nhost: "));
-	at = request->authority.len ? put(at, request->authority) : put_authority(at, origin);
-	at = put(at, SL_SLICE("\r\n"));
+	at = sl_put_text(at, request->target);
+	at = sl_put_text(at, SL_SLICE(" HTTP/1.1\r\nhost: "));
+	at = request->authority.len ? sl_put_text(at, request->authority) : put_authority(at, origin);
+	at = sl_put_text(at, SL_SLICE("\r\n"));
 	for (size_t i = 0; i < request->header_count; i++) {
 		const struct sl_header *header = &request->headers[i];
 
 		if (is_own_field(header->name))
 			continue;
-		at = put(at, header->name);
-		at = put(at, SL_SLICE(": "));
-		at = put(at, header->value);
-		at = put(at, SL_SLICE("\r\n"));
+		at = sl_put_field(at, header->name, header->value);
 	}
 	/* A method that usually has a body says so even when it has none
 	 * (RFC 9110 8.6). */
 	if (flight->body_len || sl_slice_is(request->method, "POST") ||
 	    sl_slice_is(request->method, "PUT") || sl_slice_is(request->method, "PATCH")) {
-		at = put(at, SL_SLICE("content-length: "));
+		at = sl_put_text(at, SL_SLICE("content-length: "));
 		at = sl_put_u64(at, flight->body_len);
-		at = put(at, SL_SLICE("\r\n"));
+		at = sl_put_text(at, SL_SLICE("\r\n"));
 	}
-	return put(at, SL_SLICE("\r\n"));
+	return sl_put_text(at, SL_SLICE("\r\n"));
 }
 
 static enum sl_err
@@ -277,7 +263,7 @@ build_request(struct sl_flight *flight, const struct sl_origin *origin,
 		flight->parts[flight->part_count++] = sl_slice_make(body, flight->body_len);
 	for (size_t i = 0; i < request->body_count; i++) {
 		if (copied)
-			body = put(body, request->body[i]);
+			body = sl_put_text(body, request->body[i]);
 		else if (request->body[i].len > 0)
 			flight->parts[flight->part_count++] = request->body[i];
 	}
@@ -367,7 +353,7 @@ sl_flight_copy_unsent(struct sl_flight *flight)
 	if (!copy)
 		return false;
 	for (size_t i = flight->part_index; i < flight->part_count; i++) {
-		at = put(at, sl_slice_from(flight->parts[i], offset));
+		at = sl_put_text(at, sl_slice_from(flight->parts[i], offset));
 		offset = 0;
 	}
 	flight->part_index = 0;

@@ -9,7 +9,9 @@
  * burst with the turn's others: one by one each would wake a receiver that went to sleep
  * after the one before, which is half of what a send costs. Streams do not wait.
  */
+#include "base/text.h"
 #include "net/h1_server.h"
+#include "net/head_text.h"
 
 enum { CORK_MAX = 8 * 1024, LINES_SIZE = 256 }; /* of status, date and framing */
 
@@ -32,37 +34,6 @@ may_go_on(const struct h1 *h1)
 	return !h1->expecting && h1->body_left <= SL_DISCARD_MAX;
 }
 
-static void
-put_number(struct sl_buf *out, uint64_t number)
-{
-	char digits[20];
-	size_t at = sizeof(digits);
-
-	do
-		digits[--at] = (char)('0' + number % 10);
-	while (number /= 10);
-	sl_buf_append(out, sl_slice_make(digits + at, sizeof(digits) - at));
-}
-
-static void
-put_field(struct sl_buf *out, struct sl_slice name, struct sl_slice value)
-{
-	size_t size = name.len + value.len + 4;
-	char *at;
-
-	if (sl_buf_reserve(out, size) != SL_OK)
-		return;
-	at = out->ptr + out->len;
-	memcpy(at, name.ptr, name.len);
-	at += name.len;
-	memcpy(at, ": ", 2);
-	at += 2;
-	if (value.len)
-		memcpy(at, value.ptr, value.len);
-	memcpy(at + value.len, "\r\n", 2);
-	out->len += size;
-}
-
 static enum sl_err
 check_fields(const struct sl_header *fields, size_t count)
 {
@@ -72,50 +43,56 @@ check_fields(const struct sl_header *fields, size_t count)
 	return SL_OK;
 }
 
-static void
-put_status(struct h1 *h1, struct sl_buf *out, int status)
+static char *
+put_status(char *at, struct h1 *h1, int status)
 {
-	sl_buf_append(out, SL_SLICE("HTTP/1.1 "));
-	put_number(out, (uint64_t)status);
-	sl_buf_append_char(out, ' ');
-	sl_buf_append_str(out, sl_http_reason(status));
-	sl_buf_append(out, SL_SLICE("\r\ndate: "));
-	sl_buf_append(out, sl_server_date(h1->conn->server));
-	sl_buf_append(out, SL_SLICE("\r\n"));
+	at = sl_put_text(at, SL_SLICE("HTTP/1.1 "));
+	at = sl_put_u64(at, (uint64_t)status);
+	*at++ = ' ';
+	at = sl_put_text(at, sl_slice_str(sl_http_reason(status)));
+	at = sl_put_text(at, SL_SLICE("\r\ndate: "));
+	at = sl_put_text(at, sl_server_date(h1->conn->server));
+	return sl_put_text(at, SL_SLICE("\r\n"));
 }
 
-static void
-put_framing(struct h1 *h1, struct sl_buf *out, int status, int64_t body_length,
+static char *
+put_framing(char *at, const struct h1 *h1, int status, int64_t body_length,
             struct sl_slice trailer_names)
 {
 	if (status != 204 && status != 304) {
 		if (body_length >= 0) {
-			sl_buf_append(out, SL_SLICE("content-length: "));
-			put_number(out, (uint64_t)body_length);
-			sl_buf_append(out, SL_SLICE("\r\n"));
+			at = sl_put_text(at, SL_SLICE("content-length: "));
+			at = sl_put_u64(at, (uint64_t)body_length);
+			at = sl_put_text(at, SL_SLICE("\r\n"));
 		} else if (h1->chunked) {
-			sl_buf_append(out, SL_SLICE("transfer-encoding: chunked\r\n"));
+			at = sl_put_text(at, SL_SLICE("transfer-encoding: chunked\r\n"));
 			if (trailer_names.len)
-				put_field(out, SL_SLICE("trailer"), trailer_names);
+				at = sl_put_field(at, SL_SLICE("trailer"), trailer_names);
 		}
 	}
 	if (!h1->keep_alive)
-		sl_buf_append(out, SL_SLICE("connection: close\r\n"));
+		at = sl_put_text(at, SL_SLICE("connection: close\r\n"));
 	else if (h1->http10)
-		sl_buf_append(out, SL_SLICE("connection: keep-alive\r\n"));
-	sl_buf_append(out, SL_SLICE("\r\n"));
+		at = sl_put_text(at, SL_SLICE("connection: keep-alive\r\n"));
+	return sl_put_text(at, SL_SLICE("\r\n"));
 }
 
-/* About what the answer takes up, so that it is allocated once. */
 static size_t
-size_of(const struct sl_header *fields, size_t count, int64_t body_length)
+size_of(const struct sl_header *fields, size_t count)
 {
-	size_t size = LINES_SIZE + (body_length > 0 && body_length <= CORK_MAX
-	                            ? (size_t)body_length : 0);
+	size_t size = 0;
 
 	for (size_t i = 0; i < count; i++)
 		size += fields[i].name.len + fields[i].value.len + 4;
 	return size;
+}
+
+static char *
+put_fields(char *at, const struct sl_header *fields, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		at = sl_put_field(at, fields[i].name, fields[i].value);
+	return at;
 }
 
 static enum sl_err
@@ -124,6 +101,8 @@ send_start(struct sl_exchange *exchange, int status, const struct sl_header *hea
 {
 	struct h1 *h1 = h1_of(exchange);
 	struct sl_buf *out;
+	size_t size;
+	char *at;
 
 	if (h1->conn->phase != SL_CONN_OPEN)
 		return SL_ECLOSED;
@@ -140,15 +119,17 @@ send_start(struct sl_exchange *exchange, int status, const struct sl_header *hea
 	if (body_length < 0 && h1->http10)
 		h1->keep_alive = false;
 	out = sl_conn_out(h1->conn);
-	sl_buf_reserve(out, size_of(headers, count, body_length));
-	put_status(h1, out, status);
-	for (size_t i = 0; i < count; i++)
-		put_field(out, headers[i].name, headers[i].value);
-	put_framing(h1, out, status, body_length, trailer_names);
-	if (out->failed) {
+	size = LINES_SIZE + trailer_names.len + size_of(headers, count);
+	/* A short body follows into the same memory. */
+	if (sl_buf_reserve(out, size + (body_length > 0 && body_length <= CORK_MAX
+	                                    ? (size_t)body_length : 0)) != SL_OK) {
 		sl_conn_close(h1->conn, SL_GONE_ABORTED, true);
 		return SL_ENOMEM;
 	}
+	at = put_status(out->ptr + out->len, h1, status);
+	at = put_fields(at, headers, count);
+	at = put_framing(at, h1, status, body_length, trailer_names);
+	out->len = (size_t)(at - out->ptr);
 	h1->started = true;
 	return SL_OK;
 }
@@ -242,14 +223,16 @@ send_end(struct sl_exchange *exchange, const struct sl_header *trailers, size_t 
 	if (h1->chunked && !h1->bodiless) {
 		struct sl_buf *out = sl_conn_out(conn);
 
-		sl_buf_append(out, SL_SLICE("0\r\n"));
-		for (size_t i = 0; i < count; i++)
-			put_field(out, trailers[i].name, trailers[i].value);
-		sl_buf_append(out, SL_SLICE("\r\n"));
-		if (out->failed) {
+		char *at;
+
+		if (sl_buf_reserve(out, LINES_SIZE + size_of(trailers, count)) != SL_OK) {
 			sl_conn_close(conn, SL_GONE_ABORTED, false);
 			return SL_ENOMEM;
 		}
+		at = sl_put_text(out->ptr + out->len, SL_SLICE("0\r\n"));
+		at = put_fields(at, trailers, count);
+		at = sl_put_text(at, SL_SLICE("\r\n"));
+		out->len = (size_t)(at - out->ptr);
 	}
 	sl_conn_defer(conn);
 	return h1->corked ? SL_OK : sl_conn_send(conn, NULL, 0);
