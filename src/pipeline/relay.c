@@ -372,22 +372,11 @@ worth_another(int status)
 	return status == 408 || status == 429 || status >= 500;
 }
 
-/* What providers say when a conversation is longer than the model's window. */
 static bool
 says_too_long(struct sl_ask *ask)
 {
-	static const char *const words[] = {
-		"context_length_exceeded", "maximum context length", "prompt is too long",
-		"exceeds the maximum number of tokens", "input is too long", "context window",
-		"too many input tokens",
-	};
-
-	if (ask->upstream_status != 400 && ask->upstream_status != 413)
-		return false;
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (sl_slice_search(sl_buf_slice(&ask->held), sl_slice_str(words[i])) >= 0)
-			return true;
-	return false;
+	return (ask->upstream_status == 400 || ask->upstream_status == 413) &&
+	       sl_codec_says_too_long(sl_buf_slice(&ask->held));
 }
 
 static bool

@@ -271,6 +271,9 @@ void sl_codec_put_model(struct sl_json_writer *w, const struct sl_codec_caller *
 
 /* --- errors of providers -------------------------------------------------------------- */
 
+/* Whether a refusal, in the words of any provider, is of a conversation that is longer than
+ * the model's window. */
+bool sl_codec_says_too_long(struct sl_slice body);
 /* What an error reply of any provider says, as a fault of the right kind: status
  * first, then its words. 401, 402 and 403 are left to the caller of this. Texts are
  * on the arena. */

@@ -77,20 +77,26 @@ read_object(struct sl_json error, struct sl_arena *arena, struct sl_fault *out)
 		out->message = text_of(sl_json_get(error, "error"), arena);
 }
 
+bool
+sl_codec_says_too_long(struct sl_slice body)
+{
+	static const char *const words[] = {
+		"context_length_exceeded", "maximum context length", "context window",
+		"prompt is too long", "exceed context limit", "Input is too long",
+		"input is too long", "input token count", "exceeds the maximum number of tokens",
+		"too many tokens", "too many input tokens",
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (sl_slice_search(body, sl_slice_str(words[i])) >= 0)
+			return true;
+	return false;
+}
+
 /* What a status does not say. */
 static void
 refine(struct sl_json error, struct sl_fault *out)
 {
-	static const struct {
-		const char *words;
-		const char *code;
-	} rows[] = {
-		{ "context_length_exceeded", "context_length_exceeded" },
-		{ "prompt is too long", "context_length_exceeded" },
-		{ "maximum context length", "context_length_exceeded" },
-		{ "input token count", "context_length_exceeded" },
-		{ "content_filter", "content_filter" },
-	};
 	struct sl_slice raw = error.raw;
 
 	/* A provider's own codes are numbers of HTTP or words of its own: only the ones
@@ -100,11 +106,10 @@ refine(struct sl_json error, struct sl_fault *out)
 		out->code = SL_SLICE("insufficient_quota");
 	if (out->kind != SL_FAULT_BAD_REQUEST && out->kind != SL_FAULT_TOO_LARGE)
 		return;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (sl_slice_search(raw, sl_slice_str(rows[i].words)) >= 0) {
-			out->code = sl_slice_str(rows[i].code);
-			return;
-		}
+	if (sl_codec_says_too_long(raw))
+		out->code = SL_SLICE("context_length_exceeded");
+	else if (sl_slice_search(raw, SL_SLICE("content_filter")) >= 0)
+		out->code = SL_SLICE("content_filter");
 }
 
 static void

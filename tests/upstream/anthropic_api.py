@@ -233,6 +233,8 @@ class Anthropic(Provider):
     def unknown_model(self, model):
         return "model: %s" % model
 
+    too_long = ("prompt is too long: 200136 tokens > 200000 maximum",)
+
     def error(self, status, message, broken):
         kinds = {400: "invalid_request_error", 401: "authentication_error", 402: "billing_error",
                  403: "permission_error", 404: "not_found_error", 413: "request_too_large",

@@ -257,6 +257,8 @@ class Bedrock(Provider):
     def unknown_model(self, model):
         return "The provided model identifier is invalid."
 
+    too_long = ("Input is too long for requested model.",)
+
     def error(self, status, message, broken):
         return {"message": message}
 

@@ -127,6 +127,8 @@ class Cohere(Provider):
     def unknown_model(self, model):
         return "model '%s' not found" % model
 
+    too_long = ("too many tokens: total number of tokens in the prompt cannot exceed 128000",)
+
     def error(self, status, message, broken):
         return {"id": "emulated", "message": message}
 

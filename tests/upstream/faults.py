@@ -13,6 +13,7 @@ import threading
 import time
 from email.utils import formatdate
 
+from .rules import Broken
 from .wire import Reply, write_reply
 
 HANG_S = 30.0   # longer than any timeout a test configures
@@ -30,6 +31,7 @@ NAMES = {
     "429": "rate limit, without Retry-After", "429ra": "rate limit, Retry-After: 7",
     "429date": "rate limit, Retry-After: a date",
     "500": "server error", "503": "unavailable", "529": "overloaded",
+    "408": "took too long", "context": "the conversation is longer than the model's window",
     "401": "rejects the gateway's key", "402": "wants money", "403": "allows the key nothing",
     "302": "redirects", "html": "a page with status 200",
     "badjson": "JSON that breaks off", "badutf8": "bytes that are not UTF-8",
@@ -100,6 +102,8 @@ STATUS_FAULTS = {
     "500": (500, "The server had an error.", []),
     "503": (503, "The engine is currently unavailable.", []),
     "529": (529, "Overloaded", []),
+    "408": (408, "The request took too long.", []),
+    "context": (400, None, []),     # in the provider's own words
     "401": (401, "Incorrect API key provided.", []),
     "402": (402, "Your credit balance is too low.", []),
     "403": (403, "The key has no permission for this model.", []),
@@ -111,7 +115,9 @@ async def play(fault, provider, entry, channel, reply):
     name = fault.name
     if name in STATUS_FAULTS:
         status, message, headers = STATUS_FAULTS[name]
-        spoiled = provider.error_reply(status, message, None, headers + provider.id_headers(entry))
+        broken = None if message else Broken(*provider.too_long)
+        spoiled = provider.error_reply(status, message or broken.message, broken,
+                                       headers + provider.id_headers(entry))
         return await finish(channel, entry, spoiled)
     if name in ("nousage", "zerousage", "dupusage", "badusage"):
         entry.usage = provider.spoil_usage(name, reply)

@@ -252,6 +252,9 @@ class Gemini(Provider):
         return ("models/%s is not found for API version v1beta, or is not supported for "
                 "generateContent." % model)
 
+    too_long = ("The input token count (1050000) exceeds the maximum number of tokens allowed "
+                "(1048576).",)
+
     def error(self, status, message, broken):
         names = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED",
                  404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 503: "UNAVAILABLE"}

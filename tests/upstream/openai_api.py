@@ -235,6 +235,9 @@ class OpenAI(Provider):
     def unknown_model(self, model):
         return "The model `%s` does not exist or you do not have access to it." % model
 
+    too_long = ("This model's maximum context length is 128000 tokens. However, your messages "
+                "resulted in 130000 tokens.", "messages", "context_length_exceeded")
+
     def error(self, status, message, broken):
         types = {429: "requests", 402: "insufficient_quota"}
         kind = types.get(status, "server_error" if status >= 500 else "invalid_request_error")
