@@ -217,8 +217,8 @@ sl_telemetry_finish_headed(struct sl_telemetry *telemetry, unsigned loop_index,
 		return;
 	}
 	feed->open--;
-	sl_metrics_finish(feed->shard, record);
 	atomic_fetch_add_explicit(&telemetry->skipped, 1, memory_order_relaxed);
+	sl_telemetry_finish_rowless(telemetry, loop_index, record);
 }
 
 enum sl_room

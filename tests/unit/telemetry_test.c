@@ -474,6 +474,39 @@ the_room_says_how_the_store_does(void **state)
 	assert_int_equal(query("SELECT count(*) FROM records"), rows + 1);
 }
 
+/* One that was answered at its head is over, whether it left a row or not. */
+static void
+what_leaves_no_row_is_over(void **state)
+{
+	static const struct sl_telemetry_config config = { .loops = 1, .queue_bytes = 1 << 20 };
+	const struct sl_telemetry_gauges gauges = { 0 };
+	struct blocker blocker = { .job = { .run = block, .done = blocked } };
+	struct sl_store *store = open_store();
+	struct sl_telemetry *telemetry = sl_telemetry_new(&config, store);
+	struct sl_record record = usual_record();
+	uint64_t begun = 0, rows;
+	struct sl_buf text;
+
+	(void)state;
+	assert_int_equal(sl_store_submit(store, &blocker.job), SL_OK);
+	do {
+		assert_true(sl_telemetry_begin(telemetry, 0));
+		sl_telemetry_finish_headed(telemetry, 0, &record);
+		begun++;
+	} while (sl_telemetry_pending(telemetry) == begun);
+	rows = sl_telemetry_pending(telemetry);
+	sl_buf_init(&text, 1 << 20);
+	sl_telemetry_metrics(telemetry, &gauges, &text);
+	assert_int_equal(sl_buf_append(&text, sl_slice_make("", 1)), SL_OK);
+	assert_non_null(strstr(text.ptr, "\nsluice_requests_in_flight 0\n"));
+	assert_non_null(strstr(text.ptr, "\nsluice_records_skipped_total 1\n"));
+	sl_buf_release(&text);
+	atomic_store(&blocker.let_go, true);
+	assert_true(sl_telemetry_free(telemetry));
+	sl_store_free(store);
+	assert_int_equal(query("SELECT count(*) FROM records"), rows);
+}
+
 static void
 values_reach_their_columns(void **state)
 {
@@ -625,6 +658,7 @@ main(void)
 		TEST(rows_wait_for_an_ill_store),
 		TEST(no_row_of_what_was_begun_is_lost),
 		TEST(the_room_says_how_the_store_does),
+		TEST(what_leaves_no_row_is_over),
 		TEST(values_reach_their_columns),
 		TEST(log_lines_parse_whatever_callers_send),
 		TEST(log_lines_arrive_soon),
