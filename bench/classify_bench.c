@@ -1,4 +1,5 @@
-/* classify_bench.c - microseconds to classify a prompt, and to find it in a body.
+/* classify_bench.c - microseconds to classify a prompt, to judge models by name for it, and to
+ * find it in a body.
  *
  * Prompts of several sizes and textures, each timed on its own many times; a
  * different prompt in between keeps the table from being all in the nearest
@@ -11,7 +12,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
-#include "routing/classify.h"
+#include "routing/model_heads.h"
 #include "shapes/shape.h"
 
 enum { ROUNDS = 20000, WORDS = 4000 };
@@ -59,8 +60,24 @@ report(const char *what, size_t size, uint64_t *times_ns)
 	       (double)times_ns[ROUNDS / 2] / 1e3, (double)times_ns[ROUNDS / 100 * 99] / 1e3);
 }
 
+static double
+classify(const struct sl_prompt *prompt)
+{
+	return sl_classify(prompt).score;
+}
+
+static double
+judge_models(const struct sl_prompt *prompt)
+{
+	double quality[SL_MODEL_HEADS_MAX];
+
+	sl_model_heads(prompt, quality);
+	return quality[0];
+}
+
 static void
-bench_classify(const struct sl_buf *texts, uint64_t *times_ns)
+bench_prompt(const char *what, double (*judge)(const struct sl_prompt *),
+             const struct sl_buf *texts, uint64_t *times_ns)
 {
 	for (size_t k = 0; k < SIZES; k++) {
 		double sum = 0;
@@ -70,15 +87,15 @@ bench_classify(const struct sl_buf *texts, uint64_t *times_ns)
 			uint64_t start;
 
 			prompt.text[0] = sl_buf_slice(&texts[(k + i) % SIZES]);
-			sum += sl_classify(&prompt).score;
+			sum += judge(&prompt);
 			prompt.text[0] = sl_buf_slice(&texts[k]);
 			start = sl_clock_mono_ns();
-			sum += sl_classify(&prompt).score;
+			sum += judge(&prompt);
 			times_ns[i] = sl_clock_mono_ns() - start;
 		}
 		if (sum < 0)
 			abort();
-		report("classify", sizes[k], times_ns);
+		report(what, sizes[k], times_ns);
 	}
 }
 
@@ -128,7 +145,8 @@ main(void)
 		sl_buf_init(&texts[i], 1 << 16);
 		build(&texts[i], sizes[i]);
 	}
-	bench_classify(texts, times_ns);
+	bench_prompt("classify", classify, texts, times_ns);
+	bench_prompt("models", judge_models, texts, times_ns);
 	bench_find(texts, times_ns);
 	for (size_t i = 0; i < SIZES; i++)
 		sl_buf_release(&texts[i]);

@@ -35,15 +35,22 @@ DOMAINS = {
 }
 CATEGORY_OF = {domain: category for category, names in DOMAINS.items()
                for domain in names.split()}
+# LLMRouter's training split holds its tasks one after the other: where each begins, of so many
+# prompts in all. A file of another length names none.
+LLMROUTER_TASKS = {"logic_grid": 0, "grade_school_boxed": 150, "commongen": 350,
+                   "natural_questions": 500, "trivia_qa": 1000, "race": 1500, "gpqa": 2000,
+                   "mbpp": 2448, "humaneval": 2946, "gsm8k": 3110, "commonsense_qa": 3610,
+                   "math": 4110, "openbook_qa": 4614, "arc": 5110}
+LLMROUTER_PROMPTS = 5608
 CODE_TASK = re.compile(r"^\s*(def |from typing|import |Write a (python )?function)", re.I)
 
 
 class Row:
     def __init__(self, prompt, group, category=None, tiers=(None, None, None), gain=None,
-                 seed=False, models=None):
+                 seed=False, models=None, task=None):
         self.prompt, self.group, self.category = prompt, group, category
         self.tiers, self.gain, self.seed = tiers, gain, seed
-        self.models = models or {}
+        self.models, self.task = models or {}, task
 
 
 def read_lines(path):
@@ -78,14 +85,17 @@ def read_llmrouter(path, prices):
     large = [name for name in mean if prices[name] >= 0.5]
     small, large = ([name for name in names if mean[name] >= max(mean[n] for n in names) - 0.1]
                     for names in (small, large))
+    begins = list(LLMROUTER_TASKS.values()) if len(lines) == LLMROUTER_PROMPTS else []
+    names = [None] + list(LLMROUTER_TASKS)
     rows = []
-    for one in lines:
+    for at, one in enumerate(lines):
         scores = one["scores"]
         low = np.mean([scores[name] for name in small])
         high = np.mean([scores[name] for name in large])
         category = "code" if CODE_TASK.match(one["question"]) else None
         rows.append(Row(one["question"], "llmrouter", category, (low, high, None),
-                        min(max(high - low, 0), 1), models=scores))
+                        min(max(high - low, 0), 1), models=scores,
+                        task=names[int(np.searchsorted(begins, at, side="right"))]))
     return rows
 
 
@@ -102,7 +112,10 @@ def read_log(path, seed=False):
             sys.exit("%s:%d: category must be one of %s" % (path, number, ", ".join(CATEGORIES)))
         if any(not 0 <= value <= 1 for value in known + list(models.values())):
             sys.exit("%s:%d: a tier's quality is a number from 0 to 1" % (path, number))
+        task = one.get("task")
+        if not isinstance(task, (str, type(None))):
+            sys.exit("%s:%d: task is a name" % (path, number))
         gain = max(known[-1] - known[0], 0) if len(known) > 1 else None
         rows.append(Row(one["prompt"], "log", one.get("category"), tiers, gain, seed=seed,
-                        models=models))
+                        models=models, task=task))
     return rows

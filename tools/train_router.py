@@ -13,13 +13,14 @@ given. Formats, one JSON object per line:
   --log        {"prompt", "category"?, "simple"?, "medium"?, "complex"?}: how good the
                answer of that tier's model was, 0..1, whatever was observed; a judgement
                of one tier is enough. Lines without a prompt or a label are an error.
-               "models"? {MODEL: 0..1} says the same of models by name.
+               "models"? {MODEL: 0..1} says the same of models by name, "task"? what kind
+               of prompt it is, in a name of your own (router_kinds.py).
   --seeds      the same format; never part of a figure
 
 What is learnt: one linear model over hashed words and pairs of words with sixteen
 heads - twelve task categories, how much a stronger model would gain, and the expected
 quality of the three tiers; and beside it, where enough prompts tell what several models
-by name did, a head for each of them. src/routing/classify.c and model_heads.c compute
+by name did, how good each of them is at each kind of prompt (router_kinds.py). src/routing/classify.c and model_heads.c compute
 exactly the same; the vectors that --write leaves in tests/vectors/classify hold the two together.
 """
 import argparse
@@ -32,6 +33,11 @@ import sys
 import numpy as np
 
 from router_data import CATEGORIES, TIERS, Row, read_llmrouter, read_log, read_routellm
+from router_kinds import DECAY as KIND_DECAY
+from router_kinds import EPOCHS as KIND_EPOCHS
+from router_kinds import RATE as KIND_RATE
+from router_kinds import SHIFT as KIND_SHIFT
+from router_kinds import KINDS_MAX, MODELS_MAX, Kinds, kinds_of, write_kinds
 
 HEADS = CATEGORIES + ["gain"] + TIERS
 GAIN, TIER0 = 12, 13
@@ -180,6 +186,11 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-np.clip(z, -30, 30)))
 
 
+def softmax(z):
+    odds = np.exp(z - z.max(1, keepdims=True))
+    return odds / odds.sum(1, keepdims=True)
+
+
 class Linear:
     """shift: so many rows of the table, as a power of two, share one of this model's."""
 
@@ -204,9 +215,10 @@ class Linear:
         return np.concatenate(parts)
 
 
-def train(matrix, targets, weights, picked, epochs, decay, rate=0.02, seed=1, shift=0):
+def train(matrix, targets, weights, picked, epochs, decay, rate=0.02, seed=1, shift=0, link=sigmoid):
     """Logistic regression of every head at once: Adam, soft targets, weight 0 where a
-    row has no label for a head; the categories are heads like the others."""
+    row has no label for a head; the categories are heads like the others. With softmax for
+    a link the heads are the classes of one choice."""
     rng = np.random.default_rng(seed)
     heads = targets.shape[1]
     model = Linear(heads, shift)
@@ -228,7 +240,7 @@ def train(matrix, targets, weights, picked, epochs, decay, rate=0.02, seed=1, sh
             batch = matrix.batch(part)
             index, _, lengths, _ = batch
             z = model.forward(matrix, batch)
-            error = ((sigmoid(z) - targets[part]) * weights[part]
+            error = ((link(z) - targets[part]) * weights[part]
                      * np.minimum(norm, 8)).astype(np.float32) / len(part)
             spread = np.repeat(error * matrix.scale[part][:, None], lengths, axis=0)
             grad = np.stack([np.bincount(index >> shift, spread[:, h], TABLE >> shift)
@@ -466,47 +478,7 @@ def judge(rows, matrix, targets, weights):
 
 # --- heads of models by name -------------------------------------------------
 
-DIRECTIONS, NEIGHBOURS, NEIGHBOUR_DOUBT = 128, 30, 4
-# Must equal src/routing/model_heads.c.
-MODEL_SHIFT, MODEL_HEADS_MAX = 1, 16
 MODEL_HEAD_PROMPTS_MIN, MODELS_OF_A_PROMPT_MIN = 500, 3
-MODEL_EPOCHS, MODEL_DECAY = 12, 3e-4
-
-
-def unit(points):
-    return points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-6)
-
-
-def points_of(matrix, picked):
-    """Where the picked prompts stand in the directions in which they differ most: the first
-    singular vectors of their rows, weighted by how rare each is."""
-    often = np.zeros(TABLE)
-    for i in picked:
-        often[matrix.items[i]] += 1
-    rare = np.log((1 + len(picked)) / (1 + often)).astype(np.float32)
-    table = np.zeros((len(picked), TABLE), np.float32)
-    for at, i in enumerate(picked):
-        table[at, matrix.items[i]] = rare[matrix.items[i]]
-    table = unit(table)
-    start = np.random.default_rng(0).standard_normal((len(picked), DIRECTIONS + 52))
-    basis = np.linalg.qr(table @ (table.T @ start.astype(np.float32)))[0]
-    vectors = np.linalg.svd(basis.T @ table, full_matrices=False)[2][:DIRECTIONS].T
-    return unit(table @ vectors)
-
-
-def smoothed(points, scores, known):
-    """Halfway from each prompt's own scores to the means of its nearest other prompts: one
-    answer, right or wrong, tells little, and like prompts fail alike."""
-    out = np.zeros_like(scores)
-    mean = (scores * known).sum(0) / np.maximum(known.sum(0), 1)
-    count = min(NEIGHBOURS, len(points) - 1)
-    for at in range(0, len(points), 1024):
-        near = points[at:at + 1024] @ points.T
-        near[np.arange(len(near)), at + np.arange(len(near))] = -9
-        near = np.argpartition(-near, count, axis=1)[:, :count]
-        out[at:at + 1024] = (((scores[near] * known[near]).sum(1) + NEIGHBOUR_DOUBT * mean)
-                             / (known[near].sum(1) + NEIGHBOUR_DOUBT))
-    return np.where(known > 0, (out + scores) / 2, out).astype(np.float32)
 
 
 def head_names(rows):
@@ -518,20 +490,20 @@ def head_names(rows):
             seen[name] = seen.get(name, 0) + 1
     often = sorted((name for name in seen if seen[name] >= MODEL_HEAD_PROMPTS_MIN),
                    key=lambda name: (-seen[name], name))
-    return sorted(often[:MODEL_HEADS_MAX])
+    return sorted(often[:MODELS_MAX])
 
 
 def train_heads(rows, matrix, names, picked):
-    """One head for each model, as it is shipped: on half the rows of the table, in bytes."""
+    """What the picked rows tell of the named models, as it is shipped: (kinds, their table)."""
     scores = np.array([[rows[i].models.get(name, 0) for name in names] for i in picked], np.float32)
     known = np.array([[name in rows[i].models for name in names] for i in picked], np.float32)
-    targets = np.zeros((len(rows), len(names)), np.float32)
-    weights = np.zeros_like(targets)
-    targets[picked] = smoothed(points_of(matrix, picked), scores, known)
-    weights[picked] = 1
-    model = train(matrix, targets, weights, picked, MODEL_EPOCHS, MODEL_DECAY, RATE,
-                  shift=MODEL_SHIFT)
-    return model, quantise(model)
+    kinds = kinds_of(rows, matrix, picked, TABLE)
+    targets = np.zeros((len(rows), KINDS_MAX), np.float32)
+    targets[picked, kinds] = 1
+    linear = train(matrix, targets, np.ones_like(targets), picked, KIND_EPOCHS, KIND_DECAY,
+                   KIND_RATE, shift=KIND_SHIFT, link=softmax)
+    table = quantise(linear)
+    return Kinds(linear, softmax, kinds, matrix.shape[picked], scores, known), table
 
 
 def told_of(rows, names):
@@ -543,19 +515,60 @@ def told_of(rows, names):
 # Shares of the best single model's costs: the goal, and what a weight may cost on the training
 # folds to be chosen, a tenth less.
 GOAL_COST, CHOSEN_COST = 0.35, 0.315
-# The weight of `balanced` in src/routing/judge.c; at quality `draft` its bar excludes nobody
-# whom the weight would choose.
-SHIPPED_WEIGHT = 0.25
+# The weight of `balanced` in src/routing/judge.c, and its bar at quality `standard`.
+SHIPPED_WEIGHT, SHIPPED_BAR = 0.16, 0.85
 
 
-def choices(quality, scores, size, price, weight):
-    """(quality, cost per call, cost by length) of the objective `balanced` of routing/judge.c
-    with another weight of money: costs as shares of the best single model's."""
-    best = scores.mean(0).argmax()
-    pick = (quality / quality.max(1, keepdims=True) - weight * price / price.max()).argmax(1)
-    return (float(scores[np.arange(len(scores)), pick].mean()),
-            float(price[pick].mean() / price[best]),
+def chosen_models(quality, price, weight, bar=0.0):
+    """Of the objective `balanced` of routing/judge.c, for each prompt."""
+    share = quality / np.maximum(quality.max(1, keepdims=True), 1e-6)
+    return np.where(share >= bar, share - weight * price / price.max(), -np.inf).argmax(1)
+
+
+def choices(quality, scores, size, price, weight, counts=None, bar=0.0):
+    """(quality, cost per call, cost by length) of `balanced` with another weight of money:
+    costs as shares of the best single model's. counts: what each prompt counts."""
+    counts = np.ones(len(scores)) if counts is None else counts
+    best = (counts @ scores).argmax()
+    pick = chosen_models(quality, price, weight, bar)
+    size = size * counts
+    return (float(counts @ scores[np.arange(len(scores)), pick] / counts.sum()),
+            float(counts @ price[pick] / counts.sum() / price[best]),
             float((size * price[pick]).sum() / (size * price[best]).sum()))
+
+
+def alike(rows):
+    """What each row counts where every task counts the same; no task, no difference."""
+    often = {}
+    for row in rows:
+        often[row.task] = often.get(row.task, 0) + 1
+    return np.array([len(rows) / len(often) / often[row.task] for row in rows])
+
+
+def tasks_left_out(rows, matrix, names, have, scores, size, price, best):
+    """Each task's prompts judged by what was trained on the others: of all tasks alike
+    [quality, cost per call, by length, quality of the best single model]."""
+    found = []
+    for task in sorted({rows[i].task for i in have if rows[i].task}):
+        out = np.array([rows[i].task == task for i in have])
+        model, _ = train_heads(rows, matrix, names, have[~out])
+        pick = chosen_models(model.quality(matrix, have[out]), price, SHIPPED_WEIGHT)
+        found.append((scores[out, pick].mean(), price[pick].mean() / price[best],
+                      (size[out] * price[pick]).sum() / (size[out] * price[best]).sum(),
+                      scores[out, best].mean()))
+    return rounded(np.mean(found, axis=0)) if found else None
+
+
+def resampled(scores, price, pick, best):
+    """What 4000 samples of the same prompts say: 95 % of the difference in quality to the best
+    single model and of the cost per call lie in these; and how many reach the goal."""
+    rng = np.random.default_rng(17)
+    at = rng.integers(0, len(scores), (4000, len(scores)))
+    gain = (scores[np.arange(len(scores)), pick] - scores[:, best])[at].mean(1)
+    cost = (price[pick] / price[best])[at].mean(1)
+    return {"quality_less_best_single": rounded(np.percentile(gain, (2.5, 97.5))),
+            "cost_per_call": rounded(np.percentile(cost, (2.5, 97.5))),
+            "reaching_the_goal": rounded([((gain >= 0) & (cost <= GOAL_COST)).mean()])[0]}
 
 
 def routed(order, scores, size, price, best):
@@ -575,53 +588,65 @@ def rounded(values):
     return [round(float(value), 3) for value in values]
 
 
-def judge_heads(rows, matrix, names, model, test_rows, prices):
-    """Routing among the models of the test split. The weight of money is the one that does
-    best on the training folds among those that stay a tenth below the goal for costs; the
-    test split is looked at once, with what is shipped."""
-    price = np.array([prices[name] for name in names])
+def scores_of(rows, names):
+    return (np.array([[row.models[name] for name in names] for row in rows]),
+            np.array([len(row.prompt.encode()) for row in rows], float))
+
+
+def judge_folds(rows, matrix, names, price):
+    """Figures of five folds, and the weight of money that does best on them, each task counted
+    alike, among those that stay a tenth below the goal for costs in that mix and as it is."""
     have = told_of(rows, names)
-
-    def scores_of(some):
-        return (np.array([[row.models[name] for name in names] for row in some]),
-                np.array([len(row.prompt.encode()) for row in some], float))
-
+    have = have[[all(name in rows[i].models for name in names) for i in have]]
+    scores, size = scores_of([rows[i] for i in have], names)
     fold = np.random.default_rng(5).integers(0, 5, len(have))
-    inner = np.zeros((len(have), len(names)))
+    inner = np.zeros(scores.shape)
     for k in range(5):
         part, _ = train_heads(rows, matrix, names, have[fold != k])
-        inner[fold == k] = sigmoid(part.logits(matrix, have[fold == k]))
-    scores, size = scores_of([rows[i] for i in have])
-    grid = np.linspace(0, 0.6, 61)
-    inside = [choices(inner, scores, size, price, weight) for weight in grid]
-    cheap = [k for k, one in enumerate(inside) if one[1] <= CHOSEN_COST]
-    chosen = max(cheap, key=lambda k: inside[k][0])
-    of_folds = {"prompts": len(have), "best_single": rounded([scores.mean(0).max()])[0],
-                "at_the_chosen_weight": rounded(inside[chosen]),
-                "at_the_shipped_weight": rounded(choices(inner, scores, size, price,
-                                                         SHIPPED_WEIGHT)),
-                "curve": [rounded(one) for one in inside[:31:3]]}
-    scores, size = scores_of(test_rows)
-    quality = sigmoid(model.logits(Matrix(test_rows), np.arange(len(test_rows))))
+        inner[fold == k] = part.quality(matrix, have[fold == k])
+    counts = alike([rows[i] for i in have])
+    grid = np.linspace(0.02, 0.4, 20)
+    found = {"as_it_is": [choices(inner, scores, size, price, w) for w in grid],
+             "tasks_alike": [choices(inner, scores, size, price, w, counts) for w in grid]}
+    cheap = [k for k in range(len(grid)) if max(one[k][1] for one in found.values()) <= CHOSEN_COST]
+    weight = float(grid[max(cheap, key=lambda k: found["tasks_alike"][k][0])])
+    report = {"prompts": len(have), "weight": round(weight, 2)}
+    for mix, of_prompt in (("as_it_is", np.ones(len(have))), ("tasks_alike", counts)):
+        def at(weight, bar=0.0):
+            return rounded(choices(inner, scores, size, price, weight, of_prompt, bar))
+        report[mix] = {
+            "best_single": rounded([(of_prompt @ scores).max() / of_prompt.sum()])[0],
+            "oracle": rounded([of_prompt @ scores.max(1) / of_prompt.sum()])[0],
+            "at_the_chosen_weight": at(weight), "as_shipped": at(SHIPPED_WEIGHT, SHIPPED_BAR),
+            "curve": {"%.2f" % w: rounded(one) for w, one in zip(grid[:16], found[mix])}}
+    report["tasks_left_out"] = tasks_left_out(rows, matrix, names, have, scores, size, price,
+                                              int(scores.mean(0).argmax()))
+    return weight, report
+
+
+def judge_heads(rows, matrix, names, model, test_rows, prices):
+    """Routing among the models of the test split: everything is chosen on the training folds,
+    then the test split is looked at once, with what is shipped."""
+    price = np.array([prices[name] for name in names])
+    weight, of_folds = judge_folds(rows, matrix, names, price)
+    scores, size = scores_of(test_rows, names)
+    quality = model.quality(Matrix(test_rows), np.arange(len(test_rows)))
     best = int(scores.mean(0).argmax())
-    curve = [choices(quality, scores, size, price, weight) for weight in grid]
-    passing = [one for one in curve if one[0] >= scores[:, best].mean()]
     keywords = np.array([len(KEYWORDS.findall(row.prompt)) for row in test_rows])
     chance = [routed(np.random.default_rng(seed).permutation(len(scores)), scores, size, price,
                      best) for seed in range(200)]
     return {
-        "weight": round(float(grid[chosen]), 2), "training_folds": of_folds,
+        "training_folds": of_folds,
         "test": {
             "prompts": len(test_rows), "best_single": rounded([scores[:, best].mean()])[0],
             "random_model": rounded([scores.mean()])[0],
             "oracle": rounded([scores.max(1).mean()])[0],
-            "at_the_chosen_weight": rounded(curve[chosen]),
-            "at_the_shipped_weight": rounded(choices(quality, scores, size, price,
-                                                     SHIPPED_WEIGHT)),
-            "curve": [rounded(one) for one in curve[:31:3]],
-            "least_cost_at_best_single_quality": {
-                "per_call": rounded([min(one[1] for one in passing)])[0] if passing else None,
-                "by_length": rounded([min(one[2] for one in passing)])[0] if passing else None},
+            "at_the_chosen_weight": rounded(choices(quality, scores, size, price, weight)),
+            "as_shipped": rounded(choices(quality, scores, size, price, SHIPPED_WEIGHT,
+                                          bar=SHIPPED_BAR)),
+            "resampled": resampled(scores, price, chosen_models(quality, price, weight), best),
+            "curve": {"%.2f" % w: rounded(choices(quality, scores, size, price, w))
+                      for w in np.linspace(0.02, 0.32, 16)},
             "baselines_at_the_goal_cost": {
                 "length": rounded(routed(np.argsort(-size, kind="stable"), scores, size, price,
                                          best)),
@@ -629,32 +654,6 @@ def judge_heads(rows, matrix, names, model, test_rows, prices):
                                            price, best)),
                 "random_mean": rounded(np.mean(chance, axis=0)),
                 "random_95": rounded(np.percentile([one[0] for one in chance], (2.5, 97.5)))}}}
-
-
-def head_lines(name, values):
-    return ["static const float %s = {\n\t%s,\n};" % (name, wrap(numbers(values)))]
-
-
-def write_heads(folder, names, model, quantised):
-    """The table, a row of sixteen bytes for each of its rows; heads that no model has are 0."""
-    table, scale = quantised
-    padded = np.zeros((len(table), MODEL_HEADS_MAX), np.int8)
-    padded[:, :len(names)] = table
-    (folder / "model_weights.bin").write_bytes(padded.tobytes())
-
-    def all_heads(values):
-        return np.concatenate([values, np.zeros(MODEL_HEADS_MAX - len(names))])
-
-    lines = ["/* Written by tools/train_router.py; docs/model-card.md says from what. Heads: %s. */"
-             % (", ".join(names) or "none")]
-    lines = [wrap(lines[0]).replace("\n\t", "\n * ")]
-    lines += head_lines("head_scale[SL_MODEL_HEADS_MAX]", all_heads(scale))
-    lines += head_lines("head_bias[SL_MODEL_HEADS_MAX]", all_heads(model.bias))
-    lines.append("static const float shape_weights[SHAPES][SL_MODEL_HEADS_MAX] = {")
-    for one in model.shape:
-        lines.append("\t{ %s }," % wrap(numbers(all_heads(one))))
-    lines.append("};")
-    (folder / "model_heads.inc").write_text("\n".join(lines) + "\n")
 
 
 # --- models by name ----------------------------------------------------------
@@ -803,7 +802,7 @@ def write_cases(path, cases):
 
 
 def write_model_vectors(path, matrix, names, heads, prompts):
-    quality = sigmoid(heads.logits(matrix, np.arange(len(prompts)))) if names else []
+    quality = heads.quality(matrix, np.arange(len(prompts))) if names else []
     write_cases(path / "models.jsonl",
                 [{"prompt": prompt, "quality": dict(zip(names, (round(float(v), 4) for v in one)))}
                  for prompt, one in zip(prompts, quality)])
@@ -859,7 +858,7 @@ def main():
         write_foreign(pathlib.Path(args.write))
         write_models(pathlib.Path(args.write), models, names)
         if names:
-            write_heads(pathlib.Path(args.write), names, heads, of_heads)
+            write_kinds(pathlib.Path(args.write), names, heads, of_heads, numbers, wrap)
         write_table(pathlib.Path(args.write), model, table, scale, known_words(matrix.words),
                     knots, trust)
     if args.vectors:

@@ -325,7 +325,7 @@ static double
 key_of(const struct ranking *ranking, const struct sl_plan_target *target)
 {
 	/* What the whole range of costs is worth, as a share of the best quality. */
-	static const double cost_weight = 0.25;
+	static const double cost_weight = 0.16;
 	double cost = cost_of(ranking, target);
 	double cost_share = ranking->dearest_nanousd > 0 ? cost / ranking->dearest_nanousd : 0;
 

@@ -1,19 +1,27 @@
-/* model_heads.c - one more linear model over the classifier's features, with a head for each
- * model of the training data. Two of the classifier's rows share one row here: half the
- * memory, and no figure is the worse for it.
+/* model_heads.c - how good models by name are at a prompt: by what kind of prompt it is.
  *
- * Read only where a plan has such a model among its targets.
+ *   rows --table, softmax--> how likely each kind
+ *   counts of the text --as they stand in each kind--> quality of each model, if of that kind
+ *                                                      sum over kinds --> quality
+ *
+ * Two of the classifier's rows share one row here: half the memory, and no figure is the worse
+ * for it. tools/router_kinds.py computes the same; tests/vectors/classify holds the two
+ * together. Read only where a plan has such a model among its targets.
  */
 #include "routing/model_heads.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { SHAPES = SL_FEATURE_SHAPES, ROWS_SHIFT = 1, WORDS = SL_FEATURE_ROWS / 64 };
+enum { SHAPES = SL_FEATURE_SHAPES, ROWS_SHIFT = 1, WORDS = SL_FEATURE_ROWS / 64, KINDS_MAX = 16 };
 
 #include "routing/model_heads.inc"
 
-/* As the trainer wrote it: rows of SL_MODEL_HEADS_MAX bytes. */
+_Static_assert((int)KINDS <= (int)KINDS_MAX, "more kinds than the table has columns");
+_Static_assert((int)MODELS <= (int)SL_MODEL_HEADS_MAX, "more models than heads");
+_Static_assert(sizeof(float[SL_MODEL_HEADS_MAX]) == 64, "a row of weights is one vector");
+
+/* As the trainer wrote it: rows of KINDS_MAX bytes. */
 __asm__(".section .rodata\n"
         ".balign 64\n"
         ".globl sl_model_weights\n"
@@ -23,29 +31,91 @@ __asm__(".section .rodata\n"
 
 extern const int8_t sl_model_weights[] __attribute__((visibility("hidden")));
 
+enum { FLUSH = 256 /* sums of bytes stay inside 16 bits for this many rows */ };
+
 typedef int8_t  bytes16 __attribute__((vector_size(16)));
-typedef int32_t words16 __attribute__((vector_size(64)));
+typedef int16_t shorts16 __attribute__((vector_size(32)));
+typedef float   floats16 __attribute__((vector_size(64)));
+
+/* So far a count may be from the middle of a kind, in its own spreads. */
+static const float shape_bound = 3;
+
+static void
+sum_rows(const struct sl_features *features, int32_t totals[KINDS_MAX])
+{
+	shorts16 sums = { 0 };
+	unsigned room = FLUSH;
+
+	for (size_t word = 0; word < WORDS; word++)
+		for (uint64_t bits = features->seen[word]; bits; bits &= bits - 1) {
+			size_t row = (word * 64 + (size_t)__builtin_ctzll(bits)) >> ROWS_SHIFT;
+			bytes16 weights;
+
+			memcpy(&weights, sl_model_weights + row * KINDS_MAX, sizeof(weights));
+			sums += __builtin_convertvector(weights, shorts16);
+			if (--room > 0)
+				continue;
+			for (size_t i = 0; i < KINDS_MAX; i++)
+				totals[i] += sums[i];
+			sums = (shorts16){ 0 };
+			room = FLUSH;
+		}
+	for (size_t i = 0; i < KINDS_MAX; i++)
+		totals[i] += sums[i];
+}
+
+static void
+read_kinds(const struct sl_features *features, float likely[KINDS])
+{
+	int32_t totals[KINDS_MAX] = { 0 };
+	float most = -INFINITY, total = 0;
+
+	sum_rows(features, totals);
+	for (size_t kind = 0; kind < KINDS; kind++) {
+		likely[kind] = kind_bias[kind] +
+		               (float)totals[kind] * kind_scale[kind] * features->scale;
+		for (size_t k = 0; k < SHAPES; k++)
+			likely[kind] += features->shapes[k] * kind_shapes[k][kind];
+		most = fmaxf(most, likely[kind]);
+	}
+	for (size_t kind = 0; kind < KINDS; kind++)
+		total += likely[kind] = expf(likely[kind] - most);
+	for (size_t kind = 0; kind < KINDS; kind++)
+		likely[kind] /= total;
+}
+
+static void
+add_row(floats16 *sums, float times, const float row[SL_MODEL_HEADS_MAX])
+{
+	floats16 weights;
+
+	memcpy(&weights, row, sizeof(weights));
+	*sums += times * weights;
+}
+
+static void
+add_kind(floats16 *sums, size_t kind, float likely, const float *shapes)
+{
+	add_row(sums, likely, quality_weights[kind][0]);
+	for (size_t k = 0; k < SHAPES; k++) {
+		float at = (shapes[k] - middle[kind][k]) / spread[kind][k];
+
+		at = fminf(fmaxf(at, -shape_bound), shape_bound);
+		add_row(sums, likely * at, quality_weights[kind][1 + k]);
+	}
+}
 
 void
 sl_model_heads(const struct sl_prompt *prompt, double quality[SL_MODEL_HEADS_MAX])
 {
 	struct sl_features features;
-	words16 sums = { 0 };
+	floats16 sums = { 0 };
+	float likely[KINDS];
 
 	sl_classify_features(prompt, &features);
-	for (size_t word = 0; word < WORDS; word++)
-		for (uint64_t bits = features.seen[word]; bits; bits &= bits - 1) {
-			size_t row = (word * 64 + (size_t)__builtin_ctzll(bits)) >> ROWS_SHIFT;
-			bytes16 weights;
-
-			memcpy(&weights, sl_model_weights + row * SL_MODEL_HEADS_MAX, sizeof(weights));
-			sums += __builtin_convertvector(weights, words16);
-		}
-	for (size_t i = 0; i < SL_MODEL_HEADS_MAX; i++) {
-		float logit = head_bias[i] + (float)sums[i] * head_scale[i] * features.scale;
-
-		for (size_t k = 0; k < SHAPES; k++)
-			logit += features.shapes[k] * shape_weights[k][i];
-		quality[i] = 1 / (1 + exp(-(double)logit));
-	}
+	read_kinds(&features, likely);
+	for (size_t kind = 0; kind < KINDS; kind++)
+		add_kind(&sums, kind, likely[kind], features.shapes);
+	for (size_t i = 0; i < SL_MODEL_HEADS_MAX; i++)
+		quality[i] = fmin(fmax((double)sums[i], 0), 1);
 }

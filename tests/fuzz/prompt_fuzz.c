@@ -1,4 +1,4 @@
-/* prompt_fuzz.c - the prompt of an arbitrary request, and its class.
+/* prompt_fuzz.c - the prompt of an arbitrary request, its class, and what is expected of models.
  *
  * The first byte chooses the shape, the rest is the body. What a shape takes as a
  * request must yield a prompt within its bounds and a class within its own.
@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "routing/classify.h"
+#include "routing/model_heads.h"
 #include "shapes/shape.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,6 +20,7 @@ static void
 check(const struct sl_prompt *prompt, size_t body_len)
 {
 	struct sl_class class = sl_classify(prompt);
+	double quality[SL_MODEL_HEADS_MAX];
 	size_t bytes = 0;
 
 	if (prompt->text_count > SL_PROMPT_TEXTS_MAX || prompt->turns > body_len)
@@ -31,6 +32,10 @@ check(const struct sl_prompt *prompt, size_t body_len)
 	if (!(class.score >= 0 && class.score <= 1) || class.bucket >= SL_BUCKETS ||
 	    !(class.confidence >= 0 && class.confidence <= 1) || !class.category)
 		abort();
+	sl_model_heads(prompt, quality);
+	for (size_t i = 0; i < SL_MODEL_HEADS_MAX; i++)
+		if (!(quality[i] >= 0 && quality[i] <= 1))
+			abort();
 }
 
 int

@@ -57,14 +57,17 @@ worse_models_are_expected_to_do_worse(void **state)
 static void
 heads_are_read_once_for_a_prompt(void **state)
 {
-	const struct sl_prompt short_one = { .text = { SL_SLICE("What is the capital of Norway?") },
-		                             .text_count = 1 };
+	const struct sl_prompt easy_one = {
+		.text = { SL_SLICE("Tom buys 3 bags of 4 apples and eats 2 apples. How many apples does "
+		                   "he have left?") },
+		.text_count = 1,
+	};
 	const struct sl_prompt puzzle = {
 		.text = { SL_SLICE("Q: There are 4 houses in a row, numbered 1 on the left to 4 on the "
 		                   "right. What is the number of the house where the baker lives?") },
 		.text_count = 1,
 	};
-	struct sl_model_heads_of heads = { .prompt = &short_one }, others = { .prompt = &puzzle };
+	struct sl_model_heads_of heads = { .prompt = &easy_one }, others = { .prompt = &puzzle };
 	double first, again, other, by_tier;
 
 	(void)state;
