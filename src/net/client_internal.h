@@ -64,7 +64,7 @@ struct sl_h1 {
 	bool                  in_head, last_cr, in_value;
 	bool                  plain;     /* by plain_head.h, without the parser */
 	bool                  head_done, complete;
-	bool                  until_close, keep_alive;
+	bool                  until_close : 1, keep_alive : 1; /* one byte */
 };
 
 /* --- connections ---------------------------------------------------------------- */
