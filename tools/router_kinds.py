@@ -11,9 +11,9 @@ category; rows without either are put where like prompts are. src/routing/model_
 import numpy as np
 
 # Must equal src/routing/model_heads.c: two rows of the classifier's table share one here.
-SHIFT, KINDS_MAX, MODELS_MAX, SHAPE_BOUND = 1, 16, 16, 3.0
+KIND_SHIFT, KINDS_MAX, MODELS_MAX, SHAPE_BOUND = 1, 16, 16, 3.0
 KIND_PROMPTS_MIN = 50
-EPOCHS, DECAY, RATE = 12, 3e-5, 0.05
+KIND_EPOCHS, KIND_DECAY, KIND_RATE = 12, 3e-5, 0.05
 # So many prompts of a mean kind are added to a kind's; and what a slope costs, in prompts.
 KIND_DOUBT, SLOPE_DOUBT = 10, 300
 DIRECTIONS, ROUNDS = 128, 20

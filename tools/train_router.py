@@ -33,11 +33,8 @@ import sys
 import numpy as np
 
 from router_data import CATEGORIES, TIERS, Row, read_llmrouter, read_log, read_routellm
-from router_kinds import DECAY as KIND_DECAY
-from router_kinds import EPOCHS as KIND_EPOCHS
-from router_kinds import RATE as KIND_RATE
-from router_kinds import SHIFT as KIND_SHIFT
-from router_kinds import KINDS_MAX, MODELS_MAX, Kinds, kinds_of, write_kinds
+from router_kinds import (KIND_DECAY, KIND_EPOCHS, KIND_RATE, KIND_SHIFT, KINDS_MAX, MODELS_MAX,
+                          Kinds, kinds_of, write_kinds)
 
 HEADS = CATEGORIES + ["gain"] + TIERS
 GAIN, TIER0 = 12, 13
@@ -609,6 +606,7 @@ def judge_folds(rows, matrix, names, price):
     found = {"as_it_is": [choices(inner, scores, size, price, w) for w in grid],
              "tasks_alike": [choices(inner, scores, size, price, w, counts) for w in grid]}
     cheap = [k for k in range(len(grid)) if max(one[k][1] for one in found.values()) <= CHOSEN_COST]
+    cheap = cheap or [len(grid) - 1]
     weight = float(grid[max(cheap, key=lambda k: found["tasks_alike"][k][0])])
     report = {"prompts": len(have), "weight": round(weight, 2)}
     for mix, of_prompt in (("as_it_is", np.ones(len(have))), ("tasks_alike", counts)):
