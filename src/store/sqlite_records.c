@@ -89,7 +89,7 @@ static const char sum_sql[] =
 
 #define STATEMENTS(X)                                                                  \
 	X(INSERT, insert_sql)                                                          \
-	X(LAST, "SELECT max(id) FROM record_rows")                                     \
+	X(LAST, "SELECT id FROM record_rows ORDER BY id DESC LIMIT 1")                   \
 	X(OWNER, owner_sql)                                                            \
 	X(KIND, kind_sql)                                                              \
 	X(SUM, sum_sql)

@@ -472,11 +472,14 @@ check(sqlite3 *db, struct sl_slice path, const char **reason)
 	              "read with `sqlite3 FILE .recover`");
 }
 
+static const char *vfs_name;
+
 /* Counting every allocation under a mutex helps nobody here. */
 static void
 set_up_library(void)
 {
 	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+	vfs_name = sl_sqlite_vfs();
 }
 
 static enum sl_err
@@ -487,7 +490,7 @@ open_locked(const char *path, sqlite3 **db, const char **reason)
 
 	if (sqlite3_open_v2(path, db,
 	                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-	                    NULL) != SQLITE_OK)
+	                    vfs_name) != SQLITE_OK)
 		return refuse_db(reason, name, *db, "cannot be opened");
 	sqlite3_extended_result_codes(*db, 1);
 	err = check_owner(*db, name, reason);

@@ -19,4 +19,8 @@ enum sl_err sl_sqlite_open_reader(struct sl_slice path, sqlite3 **db, int *lock_
                                   const char **reason);
 void sl_sqlite_close(sqlite3 *db, int lock_fd);
 
+/* Registers the VFS that gathers what is written to logs (sqlite_wal.c), for connections
+ * whose every transaction ends with a sync. Once for the process. NULL: use the default. */
+const char *sl_sqlite_vfs(void);
+
 #endif

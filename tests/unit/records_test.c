@@ -273,6 +273,36 @@ rows_out_of_order_keep_their_times(void **state)
 	                    "1000|1000|");
 }
 
+/* What is written to the log gathers, but not past the end of a transaction: other
+ * connections see all of it then, and nothing of one that was taken back, however large. */
+static void
+others_see_what_is_stored_at_once(void **state)
+{
+	enum { ROWS = 4000, ROUNDS = 4 }; /* each round more than is gathered, or kept in memory */
+	static struct sl_record_row rows[ROWS];
+	struct sl_store *store = open_store();
+	char expected[64];
+
+	(void)state;
+	for (int round = 1; round <= ROUNDS; round++) {
+		for (int i = 0; i < ROWS; i++) {
+			rows[i] = empty_row("req_1", 1700000000000 + round * ROWS + i);
+			rows[i].end_user = SL_SLICE("somebody whose name makes the row somewhat longer "
+			                            "than it would be without it, and then longer yet");
+			rows[i].bytes_in = i;
+		}
+		assert_int_equal(append(store, rows, ROWS, true), SL_EINVAL);
+		assert_int_equal(append(store, rows, ROWS, false), SL_OK);
+		assert_int_equal(append(store, rows, 1, false), SL_OK);
+		snprintf(expected, sizeof(expected), "%d|%d|", round * (ROWS + 1),
+		         round * (ROWS * (ROWS - 1) / 2));
+		assert_string_equal(query("SELECT count(*), sum(bytes_in) FROM records"), expected);
+		assert_string_equal(query("PRAGMA integrity_check"), "ok|");
+	}
+	sl_store_free(store);
+	assert_string_equal(query("SELECT count(*), sum(bytes_in) FROM records"), expected);
+}
+
 /* More than are remembered; and those of a transaction that was taken back are not. */
 static void
 each_row_has_its_own(void **state)
@@ -416,6 +446,7 @@ main(void)
 		TEST(every_column_comes_back),
 		TEST(what_is_alike_is_kept_once),
 		TEST(rows_out_of_order_keep_their_times),
+		TEST(others_see_what_is_stored_at_once),
 		TEST(each_row_has_its_own),
 		TEST(rows_come_in_any_order),
 		TEST(questions_use_indexes),
