@@ -204,7 +204,7 @@ static bool
 decode_result(struct decoding *d, struct sl_json result, struct sl_part *part)
 {
 	const struct sl_where *up = member(d, &part->where, "toolResult");
-	const struct sl_where *where = member(d, &part->where, "content");
+	const struct sl_where *where = member(d, up, "content");
 
 	part->kind = SL_PART_TOOL_RESULT;
 	sl_codec_only(d->dialog, result, up, "toolUseId status content");

@@ -11,6 +11,9 @@ extern const struct sl_codec_ops sl_gemini_codec;
 /* gemini_decode.c */
 bool sl_gemini_decode(const struct sl_codec_input *in, struct sl_dialog *dialog,
                       struct sl_fault *fault);
+/* The same for a request that stands at `up` of the caller's document. */
+bool sl_gemini_decode_within(const struct sl_codec_input *in, const struct sl_where *up,
+                             struct sl_dialog *dialog, struct sl_fault *fault);
 /* The protocol takes "max_output_tokens" for "maxOutputTokens": the latter, on the
  * arena when it had to be made. */
 struct sl_slice sl_gemini_camel(struct sl_slice key, struct sl_arena *arena);

@@ -56,13 +56,18 @@ decode(const struct sl_codec_input *in, struct sl_dialog *out, struct sl_fault *
 	struct sl_json inner = sl_json_get(body, "generateContentRequest");
 	struct sl_shape_input input = *in->input;
 	struct sl_codec_input within = *in;
+	struct sl_slice name = SL_SLICE("generateContentRequest");
 
-	if (inner.type == SL_JSON_NONE)
-		inner = sl_json_get(body, "generate_content_request");
-	if (inner.type == SL_JSON_OBJECT)
-		input.body = inner.raw;
+	if (inner.type == SL_JSON_NONE) {
+		name = SL_SLICE("generate_content_request");
+		inner = sl_json_get(body, name.ptr);
+	}
+	if (inner.type != SL_JSON_OBJECT)
+		return sl_gemini_decode(in, out, fault);
+	input.body = inner.raw;
 	within.input = &input;
-	return sl_gemini_decode(&within, out, fault);
+	return sl_gemini_decode_within(&within, sl_dialog_where(out, sl_where_member(NULL, name)),
+	                               out, fault);
 }
 
 static enum sl_err

@@ -332,6 +332,8 @@ take_result(struct decoding *d, const struct member *member, struct sl_part *par
 	struct sl_json response = sl_json_get(member->value, "response");
 	struct sl_json parts = sl_json_get(member->value, "parts");
 	const struct sl_where *up = sl_dialog_where(d->dialog, member->where);
+	const struct sl_where *list =
+	    sl_dialog_where(d->dialog, sl_where_member(up, SL_SLICE("parts")));
 
 	if (!sl_json_string(sl_json_get(member->value, "name"), d->arena, &part->name))
 		return refuse(d, &member->where, "expected a name.");
@@ -345,7 +347,7 @@ take_result(struct decoding *d, const struct member *member, struct sl_part *par
 	take_response(d, response, part, member->where);
 	for (struct sl_json_iter it = sl_json_iter(parts);
 	     parts.type == SL_JSON_ARRAY && sl_json_next(&it);) {
-		struct member inner = { .where = sl_where_element(up, it.index) };
+		struct member inner = { .where = sl_where_element(list, it.index) };
 
 		keep_rest(d, it.value, &inner.where, "inlineData");
 		inner.value = get(it.value, "inlineData", "inline_data");
@@ -786,15 +788,22 @@ bool
 sl_gemini_decode(const struct sl_codec_input *in, struct sl_dialog *dialog,
                  struct sl_fault *fault)
 {
+	return sl_gemini_decode_within(in, NULL, dialog, fault);
+}
+
+bool
+sl_gemini_decode_within(const struct sl_codec_input *in, const struct sl_where *up,
+                        struct sl_dialog *dialog, struct sl_fault *fault)
+{
 	struct decoding d = { .in = in, .dialog = dialog, .arena = dialog->arena, .fault = fault };
 	struct sl_json body = sl_json_parse(in->input->body);
-	struct member contents = { .where = sl_where_member(NULL, SL_SLICE("contents")) };
+	struct member contents = { .where = sl_where_member(up, SL_SLICE("contents")) };
 
 	sl_dialog_init(dialog, "gemini_generate", dialog->arena);
 	dialog->stream = sl_slice_is(sl_slice_str(in->input->verb), "streamGenerateContent");
 	dialog->wants_usage = true;
 	for (struct sl_json_iter it = sl_json_iter(body); sl_json_next(&it);) {
-		struct member member = member_of(&d, &it, NULL);
+		struct member member = member_of(&d, &it, up);
 
 		if (it.value.type == SL_JSON_NULL)
 			continue;

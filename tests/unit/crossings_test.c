@@ -242,6 +242,64 @@ send(struct vector *v, struct crossing *c)
 	return crossing_request(c, &input, &v->target);
 }
 
+/* --- places ----------------------------------------------------------------------- */
+
+/* What stands at a place of the caller's body; NONE: nothing does. */
+static struct sl_json
+at_place(struct sl_json document, const struct sl_where *where, struct sl_arena *arena)
+{
+	struct sl_json up = where ? at_place(document, where->up, arena) : document;
+	struct sl_json_iter it = sl_json_iter(up);
+	struct sl_slice key;
+
+	if (!where)
+		return document;
+	while ((up.type == SL_JSON_OBJECT || up.type == SL_JSON_ARRAY) && sl_json_next(&it)) {
+		if (up.type == SL_JSON_ARRAY && where->name.len == 0 && it.index == where->index)
+			return it.value;
+		if (up.type == SL_JSON_OBJECT && where->name.len > 0 &&
+		    sl_json_unescape(it.key, arena, &key) && sl_slice_eq(key, where->name))
+			return it.value;
+	}
+	return (struct sl_json){ 0 };
+}
+
+static void
+check_place(struct vector *v, struct sl_json body, const struct sl_where *where)
+{
+	if (at_place(body, where, &v->arena).type == SL_JSON_NONE)
+		fail_msg("%s: nothing is at %.*s", v->path,
+		         SL_ARG(sl_where_pointer(where, &v->arena)));
+}
+
+static void
+check_parts(struct vector *v, struct sl_json body, const struct sl_part *part)
+{
+	for (; part; part = part->next) {
+		check_place(v, body, &part->where);
+		check_parts(v, body, part->parts);
+	}
+}
+
+/* Whatever a warning or a refusal may name is in what the caller sent. */
+static void
+check_places(struct vector *v, const struct crossing *c)
+{
+	struct sl_json body;
+
+	if (sl_json_validate(c->steer.input.body, NULL, NULL) != SL_OK)
+		return;
+	body = sl_json_parse(c->steer.input.body);
+	for (const struct sl_turn *turn = c->dialog.turns; turn; turn = turn->next)
+		check_parts(v, body, turn->parts);
+	for (const struct sl_tool *tool = c->dialog.tools; tool; tool = tool->next)
+		check_place(v, body, &tool->where);
+	for (const struct sl_extra *extra = c->dialog.extras; extra; extra = extra->next)
+		check_place(v, body, &extra->where);
+	for (size_t i = 0; i < c->notes.count; i++)
+		check_place(v, body, c->notes.items[i].where);
+}
+
 static bool
 check_request(struct vector *v)
 {
@@ -249,6 +307,7 @@ check_request(struct vector *v)
 	struct crossing c;
 	bool ok = send(v, &c);
 
+	check_places(v, &c);
 	if (ok) {
 		if (sl_json_validate(sl_buf_slice(&c.sent), NULL, NULL) != SL_OK)
 			fail_msg("%s: what is sent is no JSON: %.*s", v->path,
