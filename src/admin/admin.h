@@ -25,9 +25,8 @@ struct sl_world;
 struct sl_admin;
 
 /* A configuration that is being read. Its owner keeps it until done, which comes once, on
- * the loop that asked. */
+ * the loop that asked, or at the end of the process, when calls and admin are gone. */
 struct sl_reload {
-	struct sl_task task; /* of whoever reads */
 	/* SL_OK: {"changed":[...]} in report; SL_ESYNTAX: the problems as text, one
 	 * "FILE:LINE:COL: ..." a line; SL_EBUSY: the process ends. */
 	enum sl_err    err;

@@ -181,34 +181,41 @@ sl_app_reload(struct sl_app *app, struct sl_buf *report)
 
 /* --- for a loop -------------------------------------------------------------------- */
 
+/* On the loop that asked. Who is told may ask for the next one. */
 static void
 tell(struct sl_task *task)
 {
-	struct sl_reload *done = SL_CONTAINER(task, struct sl_reload, task);
+	struct sl_app *app = SL_CONTAINER(task, struct sl_app, reload_task);
+	struct sl_reload *asked = app->reload;
 
-	done->done(done);
+	app->reload = NULL;
+	atomic_store(&app->reloading, false);
+	asked->done(asked);
 }
 
 static void *
 run(void *argument)
 {
 	struct sl_app *app = argument;
-	struct sl_reload *asked = app->reload;
-	struct sl_loop *loop = app->reload_loop;
 
-	asked->err = reload(app, &asked->report);
-	/* Who is told may ask for the next one. */
-	atomic_store(&app->reloading, false);
-	sl_loop_post(loop, &asked->task);
+	app->reload->err = reload(app, &app->reload->report);
+	sl_loop_post(app->reload_loop, &app->reload_task);
 	return NULL;
+}
+
+void
+sl_app_reload_join(struct sl_app *app)
+{
+	if (app->reloader_began)
+		pthread_join(app->reloader, NULL);
+	app->reloader_began = false;
 }
 
 void
 sl_app_reload_end(struct sl_app *app)
 {
-	if (app->reloader_began)
-		pthread_join(app->reloader, NULL);
-	app->reloader_began = false;
+	if (app->reload)
+		tell(&app->reload_task);
 }
 
 enum sl_err
@@ -216,13 +223,14 @@ sl_app_reload_start(struct sl_app *app, struct sl_loop *loop, struct sl_reload *
 {
 	if (!begin(app))
 		return SL_EBUSY;
-	sl_app_reload_end(app); /* it has nothing left to do but to end */
-	asked->task.run = tell;
+	sl_app_reload_join(app); /* the last one has nothing left to do but to end */
+	app->reload_task.run = tell;
 	app->reload = asked;
 	app->reload_loop = loop;
 	app->reloader_began = pthread_create(&app->reloader, NULL, run, app) == 0;
 	if (app->reloader_began)
 		return SL_OK;
+	app->reload = NULL;
 	atomic_store(&app->reloading, false);
 	return SL_ENOMEM;
 }

@@ -489,9 +489,10 @@ stop(struct sl_app *app)
 	for (unsigned i = 0; i < app->worker_count; i++)
 		if (app->workers[i].started)
 			pthread_join(app->workers[i].thread, NULL);
-	sl_app_reload_end(app);
+	sl_app_reload_join(app);
 	for (unsigned i = 0; i < app->worker_count; i++)
 		sl_worker_close(&app->workers[i]);
+	sl_app_reload_end(app);
 	sl_app_close_money(app, sl_telemetry_free(app->telemetry));
 	sl_store_free(app->store);
 	sl_answers_free(app->answers);

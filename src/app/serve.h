@@ -108,8 +108,9 @@ struct sl_app {
 	/* Whoever set reloading owns what follows. */
 	pthread_t               reloader;
 	bool                    reloader_began; /* to be joined */
-	struct sl_reload       *reload;         /* that it works on, for */
+	struct sl_reload       *reload;         /* that it works on, until it is told to */
 	struct sl_loop         *reload_loop;
+	struct sl_task          reload_task;
 };
 
 /* Runs until it is told to stop. Returns the exit status. */
@@ -148,6 +149,8 @@ enum sl_err sl_app_reload(struct sl_app *app, struct sl_buf *report);
 enum sl_err sl_app_reload_start(struct sl_app *app, struct sl_loop *loop,
                                 struct sl_reload *reload);
 /* After the loops have ended: waits for the thread. */
+void sl_app_reload_join(struct sl_app *app);
+/* After the workers were closed: done for what no loop told any more. */
 void sl_app_reload_end(struct sl_app *app);
 
 /* Names of the options that differ, as two JSON arrays of texts. */

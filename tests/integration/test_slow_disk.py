@@ -3,7 +3,9 @@ refused with 503 while it stands still; and every request that was taken leaves 
 import mmap
 import os
 import pathlib
+import select
 import shutil
+import signal
 import sqlite3
 import struct
 import subprocess
@@ -13,8 +15,8 @@ import time
 import pytest
 
 from tests.integration.books import metric, wait_for
-from tests.integration.gateway import Gateway
-from tests.integration.rawhttp import Connection
+from tests.integration.gateway import MASTER_KEY, Gateway
+from tests.integration.rawhttp import Connection, request_bytes
 from tests.integration.shapes import SHAPES
 
 SOURCE = pathlib.Path(__file__).with_name("slow_disk.c")
@@ -84,6 +86,29 @@ def test_nobody_waits_while_a_configuration_is_read(binary, fleet, disk, tmp_pat
             reload.join(60)
         assert answers[1].status == 200 and "changed" in answers[1].json()
         assert gateway.request("POST", "/admin/reload", {}).status == 200
+    finally:
+        disk.take(0)
+        gateway.stop()
+
+
+def test_the_process_ends_within_a_reload(binary, fleet, disk, tmp_path):
+    """No loop is left to be told of it: what it holds goes nevertheless, as stop() sees."""
+    environment = dict(disk.environment, SLOW_FILE=str(tmp_path / "sluice.yaml"))
+    gateway = Gateway(tmp_path, fleet, environment=environment, extra="workers: 1\n").start()
+    ask = request_bytes("/admin/reload", b"{}", headers=[
+        ("Authorization", "Bearer " + MASTER_KEY), ("Content-Type", "application/json")])
+    try:
+        disk.take(-1)
+        with Connection(gateway.connect()) as one, Connection(gateway.connect()) as two:
+            one.send(ask)
+            two.send(ask)
+            # One of them is told that the other is under way.
+            told = select.select([one.sock, two.sock], [], [], 60)[0]
+            assert [sock.recv(12) for sock in told] == [b"HTTP/1.1 503"]
+            for text in ("stopping: nothing new", "told twice"):
+                gateway.process.send_signal(signal.SIGTERM)
+                wait_for(lambda: text in gateway.logs(), what=text)
+            time.sleep(0.5)
     finally:
         disk.take(0)
         gateway.stop()

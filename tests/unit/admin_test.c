@@ -43,6 +43,8 @@ static struct {
 	pthread_t            thread;
 	uint16_t             port;
 	atomic_bool          draining;
+	struct sl_reload    *asked;
+	struct sl_task       reload_task;
 	enum sl_err          reload_err;
 	const char          *reload_report;
 } gateway;
@@ -54,9 +56,8 @@ static char answer[ANSWER_MAX];
 static void
 reloaded(struct sl_task *task)
 {
-	struct sl_reload *asked = SL_CONTAINER(task, struct sl_reload, task);
-
-	asked->done(asked);
+	(void)task;
+	gateway.asked->done(gateway.asked);
 }
 
 static enum sl_err
@@ -67,8 +68,9 @@ reload(void *context, struct sl_reload *asked)
 		return SL_EBUSY;
 	sl_buf_append_str(&asked->report, gateway.reload_report);
 	asked->err = gateway.reload_err;
-	asked->task.run = reloaded;
-	sl_loop_post(gateway.loop, &asked->task);
+	gateway.asked = asked;
+	gateway.reload_task.run = reloaded;
+	sl_loop_post(gateway.loop, &gateway.reload_task);
 	return SL_OK;
 }
 
