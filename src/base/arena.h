@@ -39,7 +39,7 @@ struct sl_slice sl_arena_join(struct sl_arena *arena, const struct sl_slice *par
                               size_t count);
 struct sl_slice sl_arena_u64(struct sl_arena *arena, uint64_t value);
 struct sl_slice sl_arena_printf(struct sl_arena *arena, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+    __attribute__((format(printf, 2, 3), cold)); /* numbers on the hot path: text.h */
 
 /* A block alone, for a short life: from those that the thread keeps of released chunks, which
  * glibc's own cache does not where many come and go together. Free it with sl_block_free;

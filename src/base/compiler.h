@@ -7,4 +7,8 @@
  * written is read opts out; whoever adds this says by what count it is read. */
 #define SL_UNINIT __attribute__((uninitialized))
 
+/* Refusals and failures: what leads to a call of such a function is laid out apart from
+ * the usual way, which then takes less of the instruction cache. */
+#define SL_COLD __attribute__((cold))
+
 #endif

@@ -23,13 +23,31 @@ sl_put_u64(char *at, uint64_t value)
 	return at + (sizeof(digits) - start);
 }
 
+/* The eight digits of a value, one in each byte, the first in the lowest. */
+static inline uint64_t
+sl_hex_digits(uint32_t value)
+{
+	uint64_t digits = __builtin_bswap32(value), letters;
+
+	digits = (digits | digits << 16) & 0x0000ffff0000ffff;
+	digits = (digits | digits << 8) & 0x00ff00ff00ff00ff;
+	digits = (digits >> 4 | digits << 8) & 0x0f0f0f0f0f0f0f0f;
+	letters = (digits + 0x0606060606060606) >> 4 & 0x0101010101010101;
+	return digits + 0x3030303030303030 + letters * ('a' - '0' - 10);
+}
+
 /* Exactly SL_HEX64_DIGITS bytes, lower case. */
 static inline char *
 sl_put_hex64(char *at, uint64_t value)
 {
-	for (int shift = 60; shift >= 0; shift -= 4)
-		*at++ = "0123456789abcdef"[value >> shift & 15];
-	return at;
+	const uint64_t high = sl_hex_digits((uint32_t)(value >> 32));
+	const uint64_t low = sl_hex_digits((uint32_t)value);
+
+	for (int i = 0; i < 8; i++) {
+		at[i] = (char)(high >> 8 * i);
+		at[8 + i] = (char)(low >> 8 * i);
+	}
+	return at + SL_HEX64_DIGITS;
 }
 
 #endif

@@ -318,6 +318,7 @@ read_row(struct reader *r, struct sl_catalog *catalog)
 	    !read_date(r, PRICED, &card->price_date) ||
 	    !read_prices(r, r->fields[PRICES], &card->price) || !read_tiers(r, card))
 		return false;
+	card->price_version = sl_catalog_version(card->price_date);
 	err = add(catalog, r->arena, card);
 	if (err == SL_EDUPLICATE)
 		return fail(r, r->line.ptr, "this provider and model stand in an earlier row");
@@ -377,6 +378,17 @@ all_digits(struct sl_slice text)
 		if (text.ptr[i] < '0' || text.ptr[i] > '9')
 			return false;
 	return text.len > 0;
+}
+
+uint32_t
+sl_catalog_version(struct sl_slice price_date)
+{
+	uint32_t version = 0;
+
+	for (size_t i = 0; i < price_date.len && version < 100000000; i++)
+		if (price_date.ptr[i] >= '0' && price_date.ptr[i] <= '9')
+			version = version * 10 + (uint32_t)(price_date.ptr[i] - '0');
+	return version;
 }
 
 struct sl_slice
@@ -507,5 +519,6 @@ sl_catalog_override(struct sl_catalog *catalog, struct sl_arena *arena, struct s
 	card->price = price;
 	card->tier_count = 0;
 	card->price_date = configured_version(&price, arena);
+	card->price_version = sl_catalog_version(card->price_date);
 	return card->price_date.ptr ? SL_OK : SL_ENOMEM;
 }

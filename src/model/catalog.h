@@ -60,6 +60,7 @@ struct sl_model_card {
 	struct sl_price price;
 	struct sl_price_tier *tiers; /* tier_count of them; most models have none */
 	uint32_t        tier_count;
+	uint32_t        price_version; /* of price_date, as sl_catalog_version makes it */
 	struct sl_slice price_date; /* "2026-07-02", "configured-123456789": the version of the
 	                             * prices, written on each record */
 	struct sl_slice released;   /* date, may be empty */
@@ -84,6 +85,8 @@ struct sl_slice sl_catalog_builtin_text(void);
  * row "*" for every other model; NULL when unknown. */
 const struct sl_model_card *sl_catalog_find(const struct sl_catalog *catalog,
                                             struct sl_slice provider, struct sl_slice model);
+/* The first digits of a price_date as a number: 20260702. */
+uint32_t sl_catalog_version(struct sl_slice price_date);
 /* The name without "-latest", "-20250514", "@20250514" or "-2025-05-14"; the same when it
  * ends in none of them. */
 struct sl_slice sl_catalog_undated(struct sl_slice model);

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/compiler.h"
 #include "base/slice.h"
 
 /* id, status, type as the OpenAI envelope names it, default code, retry class.
@@ -80,8 +81,9 @@ struct sl_slice sl_fault_code(const struct sl_fault *fault);
 bool        sl_fault_may_retry(enum sl_fault_kind kind);
 
 /* Fills a fault with the kind's defaults and a message (borrowed). */
-void sl_fault_set(struct sl_fault *fault, enum sl_fault_kind kind, struct sl_slice message);
+SL_COLD void sl_fault_set(struct sl_fault *fault, enum sl_fault_kind kind,
+                          struct sl_slice message);
 /* The gateway is out of memory: SL_FAULT_OVERLOADED. */
-void sl_fault_set_memory(struct sl_fault *fault);
+SL_COLD void sl_fault_set_memory(struct sl_fault *fault);
 
 #endif

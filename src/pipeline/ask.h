@@ -218,13 +218,13 @@ void sl_ask_set_state(struct sl_ask *ask, enum sl_ask_state state);
 /* Answers with a fault in the caller's envelope, or, when the answer has begun,
  * with its stream's error event; then the ask is ANSWERED. Ends a running
  * attempt. fault's slices may be anywhere until the call returns. */
-void sl_ask_refuse(struct sl_ask *ask, const struct sl_fault *fault);
+SL_COLD void sl_ask_refuse(struct sl_ask *ask, const struct sl_fault *fault);
 /* Convenience with a literal message. */
-void sl_ask_refuse_with(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice message);
+SL_COLD void sl_ask_refuse_with(struct sl_ask *ask, enum sl_fault_kind kind, struct sl_slice message);
 /* 503: the gateway is out of memory. */
-void sl_ask_refuse_memory(struct sl_ask *ask);
+SL_COLD void sl_ask_refuse_memory(struct sl_ask *ask);
 /* 405 with the methods that would do: "POST". */
-void sl_ask_refuse_method(struct sl_ask *ask, struct sl_slice allow);
+SL_COLD void sl_ask_refuse_method(struct sl_ask *ask, struct sl_slice allow);
 /* A complete answer made here (model lists, preflight). */
 void sl_ask_answer(struct sl_ask *ask, int status, struct sl_slice content_type,
                    struct sl_slice body);
@@ -258,7 +258,7 @@ void sl_attempt_held(struct sl_ask *ask, enum sl_err err);
 /* Its turn came: tries the plan anew. last: why an attempt failed before, or NULL. */
 void sl_attempt_again(struct sl_ask *ask, const struct sl_fault *last);
 /* Answers with the most useful reason. last NULL: no target had room. */
-void sl_attempt_give_up(struct sl_ask *ask, const struct sl_fault *last);
+SL_COLD void sl_attempt_give_up(struct sl_ask *ask, const struct sl_fault *last);
 /* Makes the target the one whose reply is handled, with nothing of it known yet. */
 void sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target);
 /* Makes what the attempt will send and tells its length. False: *fault says why it
@@ -275,7 +275,7 @@ bool sl_attempt_other_key(struct sl_ask *ask);
 /* The request did not fit: true when the next target has a bigger window. */
 bool sl_attempt_bigger_window(struct sl_ask *ask);
 /* Keeps the held error reply if it tells more than the one that is kept. */
-void sl_attempt_keep_error(struct sl_ask *ask);
+SL_COLD void sl_attempt_keep_error(struct sl_ask *ask);
 
 /* credential.c: adds the fields that prove to the attempt's provider who asks,
  * where no fixed one does; fields is the request's array with room for max.

@@ -335,6 +335,7 @@ card_at(const struct sl_model_card *place, int64_t price_mtok, struct sl_arena *
 	};
 	card->price_date = sl_arena_printf(arena, "%.*s%lld", SL_ARG(price_mark),
 	                                   (long long)price_mtok);
+	card->price_version = sl_catalog_version(card->price_date);
 	return card;
 }
 

@@ -1,5 +1,5 @@
 /* learn.c - one request in a few is counted here and compared with its bill: of every
- * eighth until a model's mean is settled, then of every sixty-fourth, to see it move.
+ * eighth until a model's mean is settled, then of every 256th, to see it move.
  *
  * Only for models whose counts are estimates, and only requests of text and tools, of
  * which no more than 64 KB have to be read: at most about a millisecond, after the
@@ -10,7 +10,7 @@
 #include "pipeline/ask.h"
 #include "shapes/tally.h"
 
-enum { EVERY = 8, EVERY_SETTLED = 64, BODY_MAX = 64 * 1024, PER_MILLE = 1000 };
+enum { EVERY = 8, EVERY_SETTLED = 256, BODY_MAX = 64 * 1024, PER_MILLE = 1000 };
 
 /* turn was counted up for this request. */
 static bool

@@ -203,17 +203,6 @@ sl_spend_is_free(const struct sl_ask *ask)
 	        (sl_slice_is(method, "GET") || sl_slice_is(method, "HEAD")));
 }
 
-static uint32_t
-price_version(const struct sl_model_card *card)
-{
-	uint32_t version = 0;
-
-	for (size_t i = 0; card && i < card->price_date.len && version < 100000000; i++)
-		if (card->price_date.ptr[i] >= '0' && card->price_date.ptr[i] <= '9')
-			version = version * 10 + (uint32_t)(card->price_date.ptr[i] - '0');
-	return version;
-}
-
 /* Of a model that no catalogue knows, only the provider: callers may name what they like. */
 static uint32_t
 target_number(struct sl_ask *ask, const struct sl_plan_target *target)
@@ -264,7 +253,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	struct sl_money_request request = {
 		.now_wall_ms = sl_loop_wall_ms(ask->gateway->loop),
 		.attempt_no = ask->record.attempts + 1,
-		.price_version = price_version(target->card),
+		.price_version = target->card ? target->card->price_version : 0,
 		.policy = SL_UNKNOWN_PROGRESS,
 		.loop = ask->gateway->loop,
 		.ready = ready,

@@ -80,6 +80,6 @@ void sl_spend_recorded(struct sl_ask *ask);
 /* "1.25": all digits that say something. */
 struct sl_slice sl_spend_usd(struct sl_arena *arena, int64_t nanousd);
 /* A wait for the hold ended in an error. */
-void sl_spend_explain_store(struct sl_fault *fault);
+SL_COLD void sl_spend_explain_store(struct sl_fault *fault);
 
 #endif

@@ -238,7 +238,7 @@ sl_openai_read_reply(const struct sl_steer *steer, struct sl_slice body, struct 
 	static const struct sl_json_want wants[WANTS] = {
 		{ "model" }, { "error" }, { "usage" }, { "choices" },
 	};
-	struct sl_json_found found[WANTS];
+	SL_UNINIT struct sl_json_found found[WANTS]; /* the scan writes it */
 	struct sl_usage usage = { .source = SL_USAGE_REPORTED };
 	struct sl_json choices;
 	bool stop_seen;
@@ -316,7 +316,7 @@ sl_openai_read_chunk(struct sl_stream_state *state, struct sl_slice event, struc
 		{ "model" }, { "error" }, { "choices" }, { "usage" }, { "x_groq.usage" },
 	};
 	struct sl_reply_facts *facts = &state->facts;
-	struct sl_json_found found[WANTS];
+	SL_UNINIT struct sl_json_found found[WANTS]; /* the scan writes it */
 	struct sl_usage usage = { .source = SL_USAGE_NONE };
 	struct sl_json choices, choice_usage;
 	bool own_usage;

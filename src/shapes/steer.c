@@ -9,7 +9,13 @@ enum { CHOICES_MAX = 1024, QUOTED_MAX_SIZE = 64 * 1024 };
 void
 sl_steer_init(struct sl_steer *steer, const struct sl_shape_input *input)
 {
-	memset(steer, 0, sizeof(*steer));
+	const size_t behind = offsetof(struct sl_steer, found) + sizeof(steer->found);
+
+	/* What was found is read where its type says that it was. */
+	memset(steer, 0, offsetof(struct sl_steer, found));
+	memset((char *)steer + behind, 0, sizeof(*steer) - behind);
+	for (size_t i = 0; i < SL_SHAPE_WANTS_MAX; i++)
+		steer->found[i].type = SL_JSON_NONE;
 	steer->framing = SL_FRAMING_WHOLE;
 	steer->max_output_tokens = -1;
 	steer->choices = 1;

@@ -3,12 +3,14 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/text.h"
 
 static void
 allocations_are_aligned_and_disjoint(void **state)
@@ -111,6 +113,23 @@ searches_find_the_first_place_in_long_text(void **state)
 	free(text);
 }
 
+static void
+digits_are_those_of_printf(void **state)
+{
+	uint64_t value = 0x0123456789abcdef;
+	char ours[SL_U64_DIGITS], theirs[SL_U64_DIGITS + 1];
+
+	(void)state;
+	for (int i = 0; i < 1000; i++, value = value * 6364136223846793005 + 1442695040888963407) {
+		snprintf(theirs, sizeof(theirs), "%016llx", (unsigned long long)value);
+		assert_ptr_equal(sl_put_hex64(ours, value), ours + SL_HEX64_DIGITS);
+		assert_memory_equal(ours, theirs, SL_HEX64_DIGITS);
+		snprintf(theirs, sizeof(theirs), "%llu", (unsigned long long)(value >> i % 64));
+		assert_memory_equal(ours, theirs,
+		                    (size_t)(sl_put_u64(ours, value >> i % 64) - ours));
+	}
+}
+
 int
 main(void)
 {
@@ -119,6 +138,7 @@ main(void)
 		cmocka_unit_test(cap_refuses_and_survives),
 		cmocka_unit_test(buffer_failure_is_sticky),
 		cmocka_unit_test(integers_are_strict),
+		cmocka_unit_test(digits_are_those_of_printf),
 		cmocka_unit_test(searches_find_the_first_place_in_long_text),
 	};
 

@@ -239,6 +239,16 @@ overrides_replace_the_list(void **state)
 	                                     SL_SLICE("{\"in\":1}")), SL_ENOTFOUND);
 }
 
+/* Holds name the price list by it. */
+static void
+a_price_date_has_a_number(void **state)
+{
+	(void)state;
+	assert_int_equal(sl_catalog_version(SL_SLICE("2026-07-02")), 20260702);
+	assert_int_equal(sl_catalog_version(SL_SLICE("configured-123456789")), 123456789);
+	assert_int_equal(sl_catalog_version(SL_SLICE_NONE), 0);
+}
+
 int
 main(void)
 {
@@ -250,6 +260,7 @@ main(void)
 		T(a_mistake_is_named_with_its_place),
 		T(dates_and_latest_fall_back),
 		T(overrides_replace_the_list),
+		cmocka_unit_test(a_price_date_has_a_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
