@@ -70,6 +70,25 @@ static const struct {
 	{ "webm", NAME("video/webm") }, { "mp3", NAME("audio/mpeg") }, { "wav", NAME("audio/wav") },
 };
 
+/* A document in pieces, which are texts. */
+static bool
+decode_pieces(struct decoding *d, struct sl_json content, const struct sl_where *where,
+              struct sl_part *part)
+{
+	part->media.source = SL_MEDIA_PARTS;
+	for (struct sl_json_iter it = sl_json_iter(content); sl_json_next(&it);) {
+		struct sl_part *piece =
+		    sl_part_part(d->dialog, part, SL_PART_TEXT, sl_where_element(where, it.index));
+		struct sl_json text = sl_json_get(it.value, "text");
+
+		if (text.type != SL_JSON_STRING)
+			return refuse_type(d, &piece->where, "must be an object with a text.");
+		sl_codec_only(d->dialog, it.value, &piece->where, "text");
+		piece->text = sl_text_json(text);
+	}
+	return true;
+}
+
 static bool
 decode_media(struct decoding *d, struct sl_json value, const struct sl_where *where,
              enum sl_part_kind kind, struct sl_part *part)
@@ -80,7 +99,7 @@ decode_media(struct decoding *d, struct sl_json value, const struct sl_where *wh
 
 	part->kind = kind;
 	sl_codec_only(d->dialog, value, where, "format source name context citations");
-	sl_codec_only(d->dialog, source, member(d, where, "source"), "bytes s3Location text");
+	sl_codec_only(d->dialog, source, member(d, where, "source"), "bytes s3Location text content");
 	sl_codec_only(d->dialog, sl_json_get(source, "s3Location"),
 	              member(d, member(d, where, "source"), "s3Location"), "uri");
 	sl_codec_only(d->dialog, sl_json_get(value, "citations"), member(d, where, "citations"),
@@ -109,7 +128,12 @@ decode_media(struct decoding *d, struct sl_json value, const struct sl_where *wh
 		part->text = sl_text_json(sl_json_get(source, "text"));
 		return true;
 	}
-	return refuse_type(d, &part->where, "source needs bytes or s3Location.");
+	if (kind == SL_PART_DOCUMENT && sl_json_get(source, "content").type == SL_JSON_ARRAY)
+		return decode_pieces(d, sl_json_get(source, "content"),
+		                     member(d, member(d, where, "source"), "content"), part);
+	return refuse_type(d, &part->where, kind == SL_PART_DOCUMENT
+	                   ? "source needs bytes, s3Location, text or content."
+	                   : "source needs bytes or s3Location.");
 }
 
 static bool
