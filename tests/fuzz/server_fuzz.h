@@ -54,9 +54,12 @@ fuzz_on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 	sl_buf_printf(&history, "head %.*s %.*s %zu %lld\n", SL_ARG(exchange->request.method),
 	              SL_ARG(exchange->request.target), exchange->request.headers.count,
 	              (long long)exchange->request.content_length);
-	for (size_t i = 0; i < exchange->request.headers.count; i++)
-		MUST(sl_header_is_valid(exchange->request.headers.items[i].name,
-		                        exchange->request.headers.items[i].value));
+	for (size_t i = 0; i < exchange->request.headers.count; i++) {
+		const struct sl_header *field = &exchange->request.headers.items[i];
+
+		MUST(sl_header_is_valid(field->name, field->value));
+		sl_buf_printf(&history, "%.*s: %.*s\n", SL_ARG(field->name), SL_ARG(field->value));
+	}
 	if (fuzz_way(exchange) == 'e')
 		sl_exchange_send(exchange, 401, NULL, 0, SL_SLICE("early"));
 }
