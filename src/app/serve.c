@@ -15,11 +15,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -118,6 +120,27 @@ size_fd_table(uint64_t connections)
 	fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)size - 1);
 	if (fd >= 0)
 		close(fd);
+}
+
+/* Constants and relocations of the binary and its libraries, 3 MB of which loading and
+ * starting read once. They are pages of files: what is needed again comes back by itself. */
+static int
+forget_constants(struct dl_phdr_info *object, size_t size, void *context)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	(void)size;
+	(void)context;
+	for (size_t i = 0; i < object->dlpi_phnum; i++) {
+		const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+		uintptr_t from = (object->dlpi_addr + part->p_vaddr) & ~(page - 1);
+		uintptr_t to = object->dlpi_addr + part->p_vaddr + part->p_filesz;
+
+		/* Not code: a debugger's breakpoints are private copies of pages. */
+		if (part->p_type == PT_LOAD && part->p_flags == PF_R)
+			(void)madvise((void *)from, to - from, MADV_DONTNEED);
+	}
+	return 0;
 }
 
 /* Bodies come and go by the hundred kilobytes. Left to itself, malloc gives their pages
@@ -396,6 +419,7 @@ start(struct sl_app *app, struct sl_buf *reason)
 	if (!open_board(app, config, reason) || !open_stacks(app, config, reason))
 		goto out;
 	keep_heap();
+	(void)dl_iterate_phdr(forget_constants, NULL);
 	if (!open_workers(app, reason))
 		goto out;
 	sl_banner_print(app, sl_buf_slice(&master_key), sl_buf_slice(&first_key));
