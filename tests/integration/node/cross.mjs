@@ -2,19 +2,7 @@
 // API. argv: JSON {url, key, models}. Prints one JSON line per check; see
 // test_translate_node.py. Each conversation has three turns with two calls at once.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
-
-const require = createRequire(process.cwd() + '/');
-const load = (name) => import(pathToFileURL(require.resolve(name)).href);
-const { url, key, models } = JSON.parse(process.argv[2]);
-const { default: OpenAI } = await load('openai');
-const { default: Anthropic } = await load('@anthropic-ai/sdk');
-const { GoogleGenAI } = await load('@google/genai');
-
-const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0 });
-const anthropic = new Anthropic({ baseURL: url, apiKey: key, maxRetries: 0 });
-const gemini = new GoogleGenAI({ apiKey: key, httpOptions: { baseUrl: url } });
+import { anthropic, gemini, models, openai } from './clients.mjs';
 
 const order = 'go @turns=3 @calls=2';
 const schema = { type: 'object', properties: { location: { type: 'string' } } };

@@ -1,19 +1,8 @@
 // What the official Node SDKs raise for each failure of each kind of provider. argv: JSON
 // {url, key, models}. Prints one JSON line per call: {"name", "status", "error", "code"};
 // test_typed_errors.py judges them.
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
+import { anthropic, gemini, models, openai } from './clients.mjs';
 
-const require = createRequire(process.cwd() + '/');
-const load = (name) => import(pathToFileURL(require.resolve(name)).href);
-const { url, key, models } = JSON.parse(process.argv[2]);
-const { default: OpenAI } = await load('openai');
-const { default: Anthropic } = await load('@anthropic-ai/sdk');
-const { GoogleGenAI } = await load('@google/genai');
-
-const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0 });
-const anthropic = new Anthropic({ baseURL: url, apiKey: key, maxRetries: 0 });
-const gemini = new GoogleGenAI({ apiKey: key, httpOptions: { baseUrl: url } });
 const messages = [{ role: 'user', content: 'hi' }];
 
 const callers = {
