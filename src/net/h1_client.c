@@ -5,9 +5,9 @@
  *     '------------------- anything else --------------> the flight fails
  *
  * A plain head that came whole (plain_head.h) and whose body has a length needs no parser:
- * that many bytes are the body. For all others llhttp parses in strict mode; before it sees a head, scan_head() has looked at
- * the line structure, because llhttp joins folded lines and we refuse them,
- * and because the byte limit must hold across reads. What decides framing is
+ * that many bytes are the body. For all others llhttp parses in strict mode; before it sees
+ * a head, scan_head() has looked at the line structure, because llhttp joins folded lines and
+ * we refuse them, and because the byte limit must hold across reads. What decides framing is
  * then checked by our own rules: one content-length or one transfer-encoding
  * of exactly "chunked", never both (RFC 9112 6.1). An upstream is not trusted
  * more than a caller: a reply that two parsers could read differently ends here.

@@ -1,9 +1,9 @@
 /* h1_head.c - request heads through llhttp, and what llhttp lets pass.
  *
  * A plain head that came whole is taken as it stands (plain_head.h), which is six times
- * cheaper; everything else goes the long way. llhttp finds the pieces and refuses most of what is malformed; this file
- * keeps the pieces, so that a head which arrives in many reads is never parsed
- * twice, and refuses on top:
+ * cheaper; everything else goes the long way. llhttp finds the pieces and refuses most of
+ * what is malformed; this file keeps the pieces, so that a head which arrives in many reads
+ * is never parsed twice, and refuses on top:
  *
  *   - lines that end otherwise than in CR LF, and folded lines (check_lines)
  *   - protocols other than HTTP/1.0 and 1.1 (RTSP and ICE are known to llhttp),
