@@ -2,7 +2,7 @@
  *
  * Chunks up to SPARE_SIZE go to a list of their size when they are released, a few of
  * each for every thread: the requests of a loop look alike, and glibc's own cache ends
- * at 1 KB. Small sizes are those that fill what malloc gives, since some of them live as
+ * at 1 KB. As many are kept as a busy core has requests under way. Small sizes are those that fill what malloc gives, since some of them live as
  * long as a stream; large ones are rounded up coarsely, since they come and go.
  * Sanitizers see every chunk come and go instead.
  */
@@ -25,7 +25,7 @@ enum { CHUNK_MAX = 64 * 1024, ALIGNMENT = _Alignof(max_align_t) };
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SPARE_SIZE = 0, SPARE_KEPT = 0 };
 #else
-enum { SPARE_SIZE = 16 * 1024, SPARE_KEPT = 32 };
+enum { SPARE_SIZE = 16 * 1024, SPARE_KEPT = 64 };
 #endif
 
 enum {
