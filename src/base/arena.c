@@ -191,12 +191,14 @@ sl_arena_zalloc(struct sl_arena *arena, size_t count, size_t size)
 struct sl_slice
 sl_arena_dup(struct sl_arena *arena, struct sl_slice bytes)
 {
-	char *at = bytes.len < SIZE_MAX ? sl_arena_alloc(arena, bytes.len + 1) : NULL;
+	char *at;
 
+	if (bytes.len == 0)
+		return SL_SLICE("");
+	at = bytes.len < SIZE_MAX ? sl_arena_alloc(arena, bytes.len + 1) : NULL;
 	if (!at)
 		return SL_SLICE_NONE;
-	if (bytes.len)
-		memcpy(at, bytes.ptr, bytes.len);
+	memcpy(at, bytes.ptr, bytes.len);
 	at[bytes.len] = '\0';
 	return sl_slice_make(at, bytes.len);
 }

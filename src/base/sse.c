@@ -28,7 +28,7 @@ static const char byte_order_mark[3] = "\xef\xbb\xbf";
 void
 sl_sse_reader_init(struct sl_sse_reader *reader, size_t max_frame_size)
 {
-	*reader = (struct sl_sse_reader){ .max_frame_size = max_frame_size };
+	*reader = (struct sl_sse_reader){ .lead = 0 };
 	sl_buf_init(&reader->pending, max_frame_size);
 	sl_buf_init(&reader->joined, max_frame_size);
 }
@@ -232,7 +232,7 @@ sl_sse_read(struct sl_sse_reader *reader, struct sl_slice *input, struct sl_sse_
 		return hold(reader, raw) == SL_OK ? SL_MORE : reader->broken;
 	}
 	raw = sl_slice_upto(*input, size);
-	if (size > reader->max_frame_size - reader->pending.len) {
+	if (size > reader->pending.max_size - reader->pending.len) {
 		reader->broken = SL_ELIMIT;
 		return SL_ELIMIT;
 	}

@@ -29,9 +29,8 @@ struct sl_sse_frame {
 struct sl_sse_reader {
 	struct sl_buf pending; /* bytes of the frame that is not complete yet */
 	struct sl_buf joined;  /* data lines joined, when there are several */
-	size_t        max_frame_size; /* bytes */
-	enum sl_err   broken;  /* what every further call returns */
 	size_t        lead;    /* bytes before the frame's first line */
+	enum sl_err   broken;  /* what every further call returns */
 	unsigned char bom_len; /* bytes of the byte order mark seen */
 	bool          began;   /* it was dealt with */
 	bool          taken;   /* the frame in pending was returned */

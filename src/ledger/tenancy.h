@@ -24,13 +24,14 @@ struct sl_level {
 	struct sl_meter        *meter;  /* NULL: nothing is counted */
 };
 
+enum { SL_TENANCY_LEVELS_MAX = 4 }; /* key, team, workspace, end user */
 struct sl_tenancy {
 	struct sl_tenants  *tenants;
 	struct sl_key      *key;       /* borrowed; NULL: closed */
 	struct sl_tenant   *team, *workspace;
 	struct sl_end_user *end_user;
 	struct sl_slice     end_user_label; /* as the caller wrote it */
-	struct sl_level     levels[SL_MONEY_SCOPES_MAX];
+	struct sl_level     levels[SL_TENANCY_LEVELS_MAX];
 	size_t              count;
 	bool                admitted, tokens_taken;
 	uint64_t            taken_ms, tokens_ms; /* monotonic */

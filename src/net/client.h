@@ -98,13 +98,12 @@ struct sl_fetch_request {
 	size_t                  body_count;
 };
 
-/* Embedded in its owner (an attempt). Times are monotonic ns of the loop's turn,
- * 0 when not reached. */
+/* Embedded in its owner (an attempt). */
 struct sl_fetch {
 	const struct sl_fetch_ops *ops;
-	uint64_t start_ns, connected_ns, sent_ns, head_ns;
-	bool     reused;   /* a pooled connection served it */
-	void    *internal; /* private */
+	void *internal; /* private */
+	bool  reused;   /* a pooled connection served it */
+	bool  sent;     /* all of the request */
 };
 
 struct sl_client; /* one per loop: resolver, pools */

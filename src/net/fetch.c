@@ -327,7 +327,7 @@ sl_flight_progress(struct sl_flight *flight, size_t size)
 		return;
 	if (sl_flight_all_sent(flight)) {
 		flight->stage = SL_STAGE_FIRST_BYTE;
-		flight->fetch->sent_ns = sl_loop_turn_ns(flight->client->loop);
+		flight->fetch->sent = true;
 	}
 	set_phase(flight, flight->timeouts.first_byte_ms);
 }
@@ -370,7 +370,6 @@ sl_flight_begin(struct sl_flight *flight, struct sl_upstream *up)
 	flight->up = up;
 	flight->stage = SL_STAGE_SEND;
 	flight->fetch->reused = up->served;
-	flight->fetch->connected_ns = sl_loop_turn_ns(flight->client->loop);
 	set_phase(flight, flight->timeouts.first_byte_ms);
 }
 
@@ -384,7 +383,6 @@ sl_flight_on_head(struct sl_flight *flight, int status, const struct sl_headers 
 
 	flight->got_head = true;
 	flight->stage = SL_STAGE_BODY;
-	fetch->head_ns = sl_loop_turn_ns(flight->client->loop);
 	set_phase(flight, flight->timeouts.idle_ms);
 	fetch->ops->on_head(fetch, status, headers, content_length);
 }
@@ -452,9 +450,7 @@ sl_fetch_start(struct sl_client *client, const struct sl_origin *origin,
 	sl_list_init(&flight->resumed);
 	sl_list_push_back(&client->flights, &flight->all);
 	fetch->internal = flight;
-	fetch->start_ns = sl_loop_turn_ns(client->loop);
-	fetch->connected_ns = fetch->sent_ns = fetch->head_ns = 0;
-	fetch->reused = false;
+	fetch->reused = fetch->sent = false;
 	set_phase(flight, flight->timeouts.connect_ms);
 	if (flight->timeouts.total_ms)
 		sl_timer_set(client->loop, &flight->total_timer, flight->timeouts.total_ms);

@@ -97,7 +97,7 @@ take_tokens(struct sl_ask *ask, struct sl_fault *fault)
 static void
 release(struct sl_ask *ask)
 {
-	const void *meters[SL_MONEY_SCOPES_MAX];
+	const void *meters[SL_TENANCY_LEVELS_MAX];
 	size_t count = ask->tenancy.admitted ? ask->tenancy.count : 0;
 
 	for (size_t i = 0; i < count; i++)
@@ -122,7 +122,7 @@ sl_admission_body(struct sl_ask *ask)
 		full = ask->tenancy.full;
 		release(ask);
 		sl_admission_open(ask);
-		ask->decision.workspace = sl_tenancy_workspace(&ask->tenancy);
+		ask->head->standing.workspace = sl_tenancy_workspace(&ask->tenancy);
 		ask->tenancy.full = full;
 		ask->unadmitted = true;
 		if (sl_waiting_for_limit(ask, &fault))

@@ -51,15 +51,18 @@ is_hex(struct sl_slice text)
 static struct sl_slice
 trace_id(struct sl_ask *ask)
 {
-	char made[2 * SL_HEX64_DIGITS];
 	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "traceparent");
+	char *made;
 
 	/* 00-<32 hex>-<16 hex>-<2 hex>; longer for future versions. */
 	if (given.len >= 55 && given.ptr[2] == '-' && given.ptr[35] == '-' &&
 	    given.ptr[52] == '-' && is_hex(sl_slice_make(given.ptr + 3, 32)))
 		return sl_arena_dup(&ask->exchange->arena, sl_slice_make(given.ptr + 3, 32));
+	made = sl_arena_alloc(&ask->exchange->arena, 2 * SL_HEX64_DIGITS);
+	if (!made)
+		return SL_SLICE_NONE;
 	sl_put_hex64(sl_put_hex64(made, sl_rand_u64() | 1), sl_rand_u64());
-	return sl_arena_dup(&ask->exchange->arena, sl_slice_make(made, sizeof(made)));
+	return sl_slice_make(made, 2 * SL_HEX64_DIGITS);
 }
 
 /* The caller's own id is echoed and logged as a label, never used as ours. */
@@ -93,11 +96,11 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	memcpy(ask->request_id, "req_", 4);
 	sl_rand_ulid(ask->request_id + 4, sl_loop_wall_ms(gateway->loop));
 	ask->decision.request_id = sl_slice_make(ask->request_id, 4 + SL_ULID_LEN);
-	ask->decision.public_id = ask->decision.request_id;
+	ask->head->standing.public_id = ask->decision.request_id;
 	ask->decision.standing = &ask->head->standing;
 	ask->head->selection.path = exchange->request.path;
 	ask->decision.bucket = SL_SLICE("direct");
-	ask->decision.wall_s = sl_loop_wall_ms(gateway->loop) / 1000;
+	ask->head->standing.wall_s = sl_loop_wall_ms(gateway->loop) / 1000;
 	ask->record.begin_wall_ms = sl_loop_wall_ms(gateway->loop);
 	ask->record.trace_id = trace_id(ask);
 	ask->record.client_request_id = client_request_id(ask);
@@ -174,8 +177,6 @@ sl_ask_forget_head(struct sl_ask *ask)
 {
 	keep(ask, &ask->record.client_request_id);
 	keep(ask, &ask->record.tag);
-	keep(ask, &ask->decision.public_id);
-	keep(ask, &ask->decision.provider_requested);
 	ask->decision.standing = NULL;
 	ask->head = NULL;
 	sl_exchange_forget_head(ask->exchange);

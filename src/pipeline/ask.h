@@ -140,27 +140,22 @@ struct sl_ask {
 	const struct sl_shape_ops       *shape;
 	struct sl_key                   *key;      /* NULL: none (keys off, or refused) */
 	struct sl_tenancy                tenancy;  /* closed without a key */
-	enum sl_ask_state                state;
 	struct sl_ask_head              *head;     /* NULL once a stream or opaque reply began */
 	const struct sl_surface_page    *page;       /* that is asked for; NULL: none */
 	struct sl_usage_sums            *sums;       /* on their way for it; NULL: none */
 	struct sl_response_find         *stored;     /* is being looked up; NULL: nothing is */
-	enum sl_stored_page              stored_page;
 	struct sl_slice                  stored_id;  /* for it */
+	enum sl_stored_page              stored_page;
+	enum sl_ask_state                state;
 
 	struct sl_ask_front             *front;    /* NULL once the reply is under way */
-	bool                             stream;
-	enum sl_framing                  framing;
 
 	/* The running attempt; a member added here belongs into hedge.c's list too. */
 	struct sl_fetch                  fetch;
-	bool                             fetching;
 	struct sl_board_ticket           ticket;
 	struct sl_spend                  spend;        /* its hold */
-	struct sl_repeat                 repeat;       /* its Idempotency-Key */
+	struct sl_repeat                *repeat;       /* NULL: its answer is not kept */
 	struct sl_drain                 *drain;        /* the caller is gone; read on */
-	uint32_t                         retry_after_ms; /* as its reply says, 0: nothing */
-	bool                             sent;         /* the provider may have seen it */
 	const struct sl_upstream        *upstream;
 	uint64_t                         conversation; /* 0: not known (sticky.h) */
 	const struct sl_model_card      *card;
@@ -171,11 +166,14 @@ struct sl_ask {
 	enum sl_reply_mode               reply_mode;
 	int                              answer_status; /* instead of upstream_status; 0: as that */
 	int                              upstream_status;
+	uint32_t                         retry_after_ms; /* as its reply says, 0: nothing */
+	bool                             fetching;
+	bool                             sent;         /* the provider may have seen it */
 	bool                             paused;
 	bool                             used_callers_credential;
-	size_t                           key_index;    /* of ours, among the upstream's keys */
-	bool                             maybe_bought; /* a provider may have the request */
+	bool                             finished_upstream; /* the reply ended properly */
 	bool                             finish_due;   /* complete, but bytes still wait */
+	size_t                           key_index;    /* of ours, among the upstream's keys */
 	struct sl_header                *reply_headers; /* to pass on; on the front's arena */
 	size_t                           reply_header_count;
 	struct sl_buf                    held;     /* reply bytes not sent yet */
@@ -189,7 +187,9 @@ struct sl_ask {
 	uint64_t                         bytes_out;
 	uint64_t                         attempt_ns;
 	uint64_t                         entered_ns;   /* the running reply callback began */
-	bool                             finished_upstream; /* the reply ended properly */
+	enum sl_framing                  framing;
+	bool                             stream;
+	bool                             maybe_bought; /* a provider may have the request */
 	bool                             unadmitted; /* for want of room, so far */
 	bool                             rowless;  /* no room for its record: to be refused */
 	bool                             whole;    /* it came in whole before it was answered */

@@ -59,20 +59,24 @@ answer_ranking(struct sl_ask *ask, const struct sl_bidding *bidding)
 
 /* --- AIX ------------------------------------------------------------------------------ */
 
-/* The agent whose turn it is takes the place of the auction's name. */
-static void
+/* The agent whose turn it is takes the place of the auction's name. False: no memory. */
+static bool
 choose(struct sl_ask *ask, const struct sl_bidding *bidding)
 {
 	const struct sl_agent *agent = sl_bidding_agent(bidding);
-	struct sl_decision *decision = &ask->decision;
+	struct sl_won_auction *won = SL_ARENA_NEW(&ask->exchange->arena, struct sl_won_auction);
 
+	if (!won)
+		return false;
 	ask->head->selection.wish.route = agent->name;
-	decision->agent = agent->name;
-	decision->agent_category = agent->category;
-	decision->agent_quality = (double)agent->quality_ppm / SL_AUCTION_PPM;
-	decision->bid_nanousd =
+	won->agent = agent->name;
+	won->category = agent->category;
+	won->quality = (double)agent->quality_ppm / SL_AUCTION_PPM;
+	won->bid_nanousd =
 	    sl_auction_per_mtok(&bidding->auction, bidding->result.ranking[bidding->at].price_nanousd);
-	decision->paid_nanousd = sl_bidding_price(bidding);
+	won->paid_nanousd = sl_bidding_price(bidding);
+	ask->decision.auction = won;
+	return true;
 }
 
 bool
@@ -113,8 +117,10 @@ sl_bidding_apply(struct sl_ask *ask)
 	bidding->input = ask->head->input;
 	bidding->steer = ask->front->steer;
 	ask->front->bidding = bidding;
-	choose(ask, bidding);
-	return true;
+	if (choose(ask, bidding))
+		return true;
+	sl_ask_refuse_memory(ask);
+	return false;
 }
 
 /* --- when it fails ----------------------------------------------------------------------- */
@@ -153,7 +159,8 @@ turn_to(struct sl_ask *ask, const struct sl_bidding *bidding)
 	struct sl_ask_front *front = ask->front;
 	struct sl_fault fault;
 
-	choose(ask, bidding);
+	if (!choose(ask, bidding))
+		return false;
 	ask->head->input = bidding->input;
 	front->steer = bidding->steer;
 	front->translation = NULL;
@@ -170,7 +177,7 @@ sl_bidding_next(struct sl_ask *ask, const struct sl_fault *last)
 	    ask->record.attempts > ask->world->config->router_retries || !keep_targets(ask->front))
 		return false;
 	while (bidding->at + 1 < bidding->result.count) {
-		sl_agent_book_answer(ask->gateway->services.agents, ask->decision.agent, false);
+		sl_agent_book_answer(ask->gateway->services.agents, ask->decision.auction->agent, false);
 		bidding->at++;
 		if (turn_to(ask, bidding)) {
 			sl_attempt_next(ask, last);
@@ -183,11 +190,11 @@ sl_bidding_next(struct sl_ask *ask, const struct sl_fault *last)
 void
 sl_bidding_note(struct sl_ask *ask)
 {
-	if (ask->decision.agent.len == 0 || ask->record.attempts == 0)
+	if (!ask->decision.auction || ask->record.attempts == 0)
 		return;
 	/* A caller who left says nothing of the answer. */
 	if (ask->record.outcome == SL_OUTCOME_OK || ask->record.outcome == SL_OUTCOME_FAILED ||
 	    ask->record.outcome == SL_OUTCOME_CUT || ask->record.outcome == SL_OUTCOME_UPSTREAM_ERROR)
-		sl_agent_book_answer(ask->gateway->services.agents, ask->decision.agent,
+		sl_agent_book_answer(ask->gateway->services.agents, ask->decision.auction->agent,
 		                     ask->record.outcome == SL_OUTCOME_OK);
 }

@@ -39,7 +39,7 @@ is_worth_it(const struct sl_ask *ask, enum sl_gone_reason why)
 	if (!ask->spend.hold || !ask->fetching || sl_key_policy(ask->key)->cancel_on_disconnect)
 		return false;
 	if (ask->upstream_status == 0)
-		return ask->fetch.sent_ns > 0;
+		return ask->fetch.sent;
 	return ask->upstream_status < 300 && !ask->reply.facts.finished;
 }
 

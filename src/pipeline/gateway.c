@@ -19,7 +19,7 @@
 #include "telemetry/telemetry.h"
 
 /* Bytes: ids and names that live as long as the answer, and as long as the head. */
-enum { ASK_TEXTS = 224, HEAD_TEXTS = 64 };
+enum { ASK_TEXTS = 160, HEAD_TEXTS = 64 };
 
 static bool
 is_method(const struct sl_exchange *exchange, const char *method)
@@ -56,7 +56,7 @@ listen_to(struct sl_ask *ask, const struct sl_surface_request *view, struct sl_f
 	good = !ask->surface->select ||
 	       ask->surface->select(view, ask->decision.request_id, ask->exchange->head,
 	                            selection, fault);
-	ask->decision.provider_requested = selection->provider;
+	ask->head->standing.provider_requested = selection->provider;
 	if (ask->record.tag.len == 0)
 		ask->record.tag = selection->tag;
 	if (selection->request_id.len == 0)
@@ -64,7 +64,7 @@ listen_to(struct sl_ask *ask, const struct sl_surface_request *view, struct sl_f
 	/* The id that the caller knows finds the record. */
 	if (sl_slice_eq(ask->record.client_request_id, ask->decision.request_id))
 		ask->record.client_request_id = selection->request_id;
-	ask->decision.public_id = selection->request_id;
+	ask->head->standing.public_id = selection->request_id;
 	return good;
 }
 
@@ -85,8 +85,8 @@ authenticate(struct sl_ask *ask, const struct sl_surface_request *view)
 	    SL_OK) {
 		ask->decision.key_id = sl_key_id(ask->key);
 		sl_admission_open(ask);
-		ask->decision.key_hint = sl_key_hint(ask->key);
-		ask->decision.workspace = sl_tenancy_workspace(&ask->tenancy);
+		ask->head->standing.key_hint = sl_key_hint(ask->key);
+		ask->head->standing.workspace = sl_tenancy_workspace(&ask->tenancy);
 		return true;
 	}
 	sl_ask_refuse(ask, &fault);
@@ -302,7 +302,7 @@ sl_ask_go_on(struct sl_ask *ask)
 	ask->record.model_requested = sl_arena_dup(&exchange->arena,
 	                                           sl_aim_model(&ask->head->selection,
 	                                                        written_model(ask)));
-	ask->decision.model_requested = ask->record.model_requested;
+	ask->head->standing.model_requested = ask->record.model_requested;
 	ask->record.end_user = sl_arena_dup(&exchange->arena, ask->head->selection.end_user.len > 0
 	                                    ? ask->head->selection.end_user
 	                                    : ask->front->steer.end_user);

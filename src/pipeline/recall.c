@@ -97,7 +97,7 @@ identify(const struct sl_ask *ask, unsigned char id[SL_SHELF_ID_SIZE])
 		sl_sha256_add_part(&hash, parts[i]);
 	for (size_t i = 0; i < headers->count; i++) {
 		if (is_noise(headers->items[i].name) ||
-		    sl_slice_eq(headers->items[i].value, ask->decision.public_id))
+		    sl_slice_eq(headers->items[i].value, ask->head->standing.public_id))
 			continue;
 		sl_sha256_add_part(&hash, headers->items[i].name);
 		sl_sha256_add_part(&hash, headers->items[i].value);
@@ -158,8 +158,7 @@ sl_recall_answer(struct sl_ask *ask)
 	                     sl_loop_now_ms(ask->gateway->loop));
 	if (!kept || !is_planned(ask, kept)) {
 		sl_shelved_unref(kept);
-		ask->repeat.recall = recall;
-		sl_buf_init(&ask->repeat.body, SL_SHELVED_BODY_MAX);
+		(void)sl_repeat_write(ask, NULL, recall, SL_SHELVED_BODY_MAX);
 		return true;
 	}
 	answer(ask, kept);
@@ -170,7 +169,7 @@ sl_recall_answer(struct sl_ask *ask)
 void
 sl_recall_head(struct sl_ask *ask)
 {
-	struct sl_recall *recall = ask->repeat.recall;
+	struct sl_recall *recall = ask->repeat->recall;
 
 	if (recall)
 		recall->warnings = sl_arena_dup(&ask->exchange->arena, ask->decision.warnings);
@@ -180,7 +179,7 @@ void
 sl_recall_keep(struct sl_ask *ask, int status, struct sl_slice content_type, struct sl_slice body)
 {
 	const struct sl_decision *decision = &ask->decision;
-	const struct sl_recall *recall = ask->repeat.recall;
+	const struct sl_recall *recall = ask->repeat->recall;
 
 	/* What a second model or a stack made of an answer is not looked at again. */
 	if (decision->verification.len > 0)

@@ -839,7 +839,7 @@ on_fail(struct sl_fetch *fetch, const struct sl_fetch_error *error)
 	end_attempt(ask);
 	ask->maybe_bought = ask->maybe_bought || error->sent;
 	ask->sent = ask->sent || error->sent;
-	ask->spend.gave_up = error->err == SL_ETIMEDOUT && ask->fetch.sent_ns > 0;
+	ask->spend.gave_up = error->err == SL_ETIMEDOUT && ask->fetch.sent;
 	if (error->err == SL_ECANCELLED)
 		sl_attempt_end(ask, SL_VERDICT_NONE);
 	sl_log(SL_LOG_WARN, "upstream failed", SL_LOG_S("request_id", ask->decision.request_id),

@@ -214,9 +214,11 @@ sl_repeat_begin(struct sl_ask *ask)
 	query.key_id = sl_key_id(ask->key);
 	err = sl_answers_claim(answers, &query, &found);
 	if (err == SL_OK) {
-		ask->repeat.claim = found;
-		sl_buf_init(&ask->repeat.body, SL_ANSWER_BYTES_MAX);
-		return true;
+		if (sl_repeat_write(ask, found, NULL, SL_ANSWER_BYTES_MAX))
+			return true;
+		sl_answers_drop(answers, found);
+		sl_ask_refuse_memory(ask);
+		return false;
 	}
 	if (err == SL_EEXIST)
 		send_kept(ask, found);
@@ -227,48 +229,61 @@ sl_repeat_begin(struct sl_ask *ask)
 	return false;
 }
 
+bool
+sl_repeat_write(struct sl_ask *ask, struct sl_answer *claim, struct sl_recall *recall,
+                size_t max_size)
+{
+	ask->repeat = SL_ARENA_NEW(&ask->exchange->arena, struct sl_repeat);
+	if (!ask->repeat)
+		return false;
+	ask->repeat->claim = claim;
+	ask->repeat->recall = recall;
+	sl_buf_init(&ask->repeat->body, max_size);
+	return true;
+}
+
 void
 sl_repeat_head(struct sl_ask *ask, int status, const struct sl_header *headers, size_t count)
 {
-	if (!ask->repeat.claim && !ask->repeat.recall)
+	struct sl_repeat *repeat = ask->repeat;
+
+	if (!repeat)
 		return;
 	sl_recall_head(ask);
-	ask->repeat.status = status;
-	if (ask->repeat.claim)
-		ask->repeat.told = write_told(ask);
+	repeat->status = status;
+	if (repeat->claim)
+		repeat->told = write_told(ask);
 	for (size_t i = 0; i < count; i++)
 		if (sl_slice_is(headers[i].name, "content-type"))
-			ask->repeat.content_type = sl_arena_dup(&ask->exchange->arena, headers[i].value);
+			repeat->content_type = sl_arena_dup(&ask->exchange->arena, headers[i].value);
 }
 
 void
 sl_repeat_body(struct sl_ask *ask, struct sl_slice bytes)
 {
-	if ((ask->repeat.claim || ask->repeat.recall) && ask->repeat.status < 300)
-		sl_buf_append(&ask->repeat.body, bytes);
+	if (ask->repeat && ask->repeat->status < 300)
+		sl_buf_append(&ask->repeat->body, bytes);
 }
 
 void
 sl_repeat_end(struct sl_ask *ask)
 {
 	struct sl_answers *answers = ask->gateway->services.answers;
-	struct sl_repeat *repeat = &ask->repeat;
-	bool whole = ask->finished_upstream && ask->state == SL_ASK_ANSWERED &&
-	             !ask->reply.facts.failed && repeat->status >= 200 && repeat->status < 300;
+	struct sl_repeat *repeat = ask->repeat;
+	bool whole;
 
+	if (!repeat)
+		return;
+	whole = ask->finished_upstream && ask->state == SL_ASK_ANSWERED &&
+	        !ask->reply.facts.failed && repeat->status >= 200 && repeat->status < 300;
 	if (repeat->recall && whole && !repeat->body.failed)
 		sl_recall_keep(ask, repeat->status, repeat->content_type,
 		               sl_buf_slice(&repeat->body));
-	if (repeat->recall)
-		sl_buf_release(&repeat->body);
-	repeat->recall = NULL;
-	if (!repeat->claim)
-		return;
-	if (whole)
+	if (repeat->claim && whole)
 		sl_answers_keep(answers, repeat->claim, repeat->status, repeat->content_type,
 		                repeat->told, &repeat->body);
-	else
+	else if (repeat->claim)
 		sl_answers_drop(answers, repeat->claim);
 	sl_buf_release(&repeat->body);
-	repeat->claim = NULL;
+	ask->repeat = NULL;
 }

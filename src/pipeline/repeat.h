@@ -18,6 +18,7 @@ struct sl_answer;
 struct sl_ask;
 struct sl_recall;
 
+/* On the exchange's arena. */
 struct sl_repeat {
 	struct sl_answer *claim; /* NULL: no Idempotency-Key */
 	struct sl_recall *recall; /* NULL: nothing for the cache (recall.h). Never both. */
@@ -29,6 +30,9 @@ struct sl_repeat {
 /* The request is read and nothing was bought. False: it is answered, with what is kept
  * or with a refusal (409, 422). */
 bool sl_repeat_begin(struct sl_ask *ask);
+/* From here the answer is written down, up to so many bytes. False: out of memory. */
+bool sl_repeat_write(struct sl_ask *ask, struct sl_answer *claim, struct sl_recall *recall,
+                     size_t max_size);
 /* The head and the body of the answer, as they go to the caller. */
 void sl_repeat_head(struct sl_ask *ask, int status, const struct sl_header *headers,
                     size_t count);

@@ -246,6 +246,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 {
 	struct sl_money *money = ask->gateway->services.money;
 	struct sl_spend *spend = &ask->spend;
+	struct sl_answer *claim = ask->repeat ? ask->repeat->claim : NULL;
 	/* Read up to its count, where there is a stack's budget, and on a refusal. */
 	SL_UNINIT struct sl_scopes scopes;
 	SL_UNINIT struct sl_money_limits of_stack;
@@ -281,8 +282,8 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 		request.amount = unlimited_amount(ask, target->card);
 	else if (!find_amount(ask, target, &request.amount, fault))
 		return SL_EUNSUPPORTED;
-	if (ask->repeat.claim)
-		request.claim = sl_answer_claim(ask->repeat.claim);
+	if (claim)
+		request.claim = sl_answer_claim(claim);
 	memcpy(request.scopes, scopes.scope, scopes.count * sizeof(scopes.scope[0]));
 	request.scope_count = scopes.count;
 	request.target = target_number(ask, target);
@@ -292,7 +293,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	if (err != SL_OK && err != SL_AGAIN)
 		explain(ask, &scopes, &why, fault);
 	else if (request.claim)
-		sl_answer_recorded(ask->repeat.claim, request.request_id);
+		sl_answer_recorded(claim, request.request_id);
 	return err;
 }
 
@@ -389,7 +390,7 @@ was_bought(const struct sl_ask *ask)
 	/* Nothing came: a request that was not whole cannot have been served, and a
 	 * connection that broke served nobody. */
 	if (status == 0)
-		return ask->spend.gave_up || (ask->fetching && ask->fetch.sent_ns > 0);
+		return ask->spend.gave_up || (ask->fetching && ask->fetch.sent);
 	if (status < 200 || status >= 300)
 		return false;
 	if (ask->finished_upstream || facts->finished || facts->content)

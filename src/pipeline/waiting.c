@@ -209,7 +209,7 @@ sl_waiting_for_targets(struct sl_ask *ask, const struct sl_fault *last)
 		return false;
 	for (size_t i = 0; i < plan->count; i++)
 		add_thing(&entry, thing_of(ask, &plan->targets[i]));
-	entry.tenant = ask->decision.workspace.len > 0 ? ask->decision.workspace
+	entry.tenant = ask->head->standing.workspace.len > 0 ? ask->head->standing.workspace
 	                                               : ask->decision.key_id;
 	waiting->for_limit = false;
 	waiting->failed = last != NULL;

@@ -114,9 +114,9 @@ sl_forward_clear(struct sl_forward *forward)
 struct sl_reply_facts {
 	struct sl_usage usage;
 	struct sl_slice model;     /* as the provider names what served; on the arena */
-	bool            content;   /* the first real content was seen */
 	int64_t         text_bytes; /* of content so far, as written: to be counted where
 	                             * nothing is reported */
+	bool            content;   /* the first real content was seen */
 	bool            finished;  /* the grammar's proper end was seen */
 	bool            failed;    /* an error object or event was seen, or: */
 	bool            broken;    /* what came is no JSON (then failed as well) */

@@ -323,7 +323,7 @@ decision_of(const struct sl_decision *decision)
 {
 	if (decision->attempts > 1)
 		return "fallback";
-	return lane_of(decision->model_requested) ? "routed" : "direct";
+	return lane_of(decision->standing->model_requested) ? "routed" : "direct";
 }
 
 static unsigned
@@ -350,14 +350,14 @@ put_limits(const struct sl_decision *decision, struct sl_arena *arena,
 	                               limited ? decision->standing->rpm_remaining : INT32_MAX));
 	sl_surface_put(out, SL_SLICE("x-ratelimit-reset"),
 	               sl_arena_printf(arena, "%" PRId64,
-	                               decision->wall_s + decision->standing->rpm_reset_s));
+	                               decision->standing->wall_s + decision->standing->rpm_reset_s));
 }
 
 static void
 put_class(const struct sl_decision *decision, struct sl_arena *arena,
           struct sl_surface_headers *out)
 {
-	const struct lane *lane = lane_of(decision->model_requested);
+	const struct lane *lane = lane_of(decision->standing->model_requested);
 	const char *category = category_of(decision->category);
 
 	if (lane)
@@ -406,11 +406,11 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 	if (decision->key_id.len == 0)
 		return;
 	sl_surface_put(out, SL_SLICE("x-astrolabe-cloud-workspace"),
-	               decision->workspace.len > 0 ? decision->workspace : SL_SLICE("default"));
-	sl_surface_put(out, SL_SLICE("x-astrolabe-cloud-key"), decision->key_hint);
+	               decision->standing->workspace.len > 0 ? decision->standing->workspace : SL_SLICE("default"));
+	sl_surface_put(out, SL_SLICE("x-astrolabe-cloud-key"), decision->standing->key_hint);
 	put_limits(decision, arena, out);
-	if (decision->model_requested.len > 0)
-		sl_surface_put(out, SL_SLICE("x-astrolabe-model"), decision->model_requested);
+	if (decision->standing->model_requested.len > 0)
+		sl_surface_put(out, SL_SLICE("x-astrolabe-model"), decision->standing->model_requested);
 	if (decision->stack.len > 0) {
 		sl_surface_put(out, SL_SLICE("x-astrolabe-stack-id"),
 		               sl_arena_printf(arena, "%.*s:%" PRId64, SL_ARG(decision->stack),
@@ -446,7 +446,7 @@ put_explanation(const struct sl_decision *decision, struct sl_json_writer *w)
 	if (decision->category.len == 0)
 		return;
 	sl_json_str(w, "action_class",
-	            sl_slice_str(action_of(lane_of(decision->model_requested),
+	            sl_slice_str(action_of(lane_of(decision->standing->model_requested),
 	                                   category_of(decision->category))));
 	sl_json_key(w, "score");
 	sl_json_put_f64(w, decision->score);
@@ -456,7 +456,7 @@ put_explanation(const struct sl_decision *decision, struct sl_json_writer *w)
 static struct sl_slice
 route_json(const struct sl_decision *decision, struct sl_arena *arena)
 {
-	const struct lane *lane = lane_of(decision->model_requested);
+	const struct lane *lane = lane_of(decision->standing->model_requested);
 	struct sl_json_writer w;
 	struct sl_slice text;
 	struct sl_buf buf;
@@ -465,7 +465,7 @@ route_json(const struct sl_decision *decision, struct sl_arena *arena)
 	sl_json_writer_init(&w, &buf);
 	sl_json_obj(&w);
 	sl_json_str(&w, "request_id", decision->request_id);
-	sl_json_str(&w, "model", decision->model_requested);
+	sl_json_str(&w, "model", decision->standing->model_requested);
 	sl_json_str(&w, "decision", sl_slice_str(decision_of(decision)));
 	sl_json_str(&w, "selected_provider", decision->provider);
 	sl_json_str(&w, "selected_model", decision->model);

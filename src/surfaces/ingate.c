@@ -112,11 +112,11 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
         struct sl_surface_headers *out)
 {
 	(void)arena;
-	sl_surface_put(out, SL_SLICE("x-ingate-request-id"), decision->public_id);
+	sl_surface_put(out, SL_SLICE("x-ingate-request-id"), decision->standing->public_id);
 	if (decision->provider.len > 0)
 		sl_surface_put(out, SL_SLICE("x-cache"), sl_surface_cache(decision));
 	if (decision->provider.len > 0 &&
-	    !sl_slice_eq(decision->provider, decision->provider_requested))
+	    !sl_slice_eq(decision->provider, decision->standing->provider_requested))
 		sl_surface_put(out, SL_SLICE("x-ingate-served-by"), decision->provider);
 	sl_surface_put(out, SL_SLICE("x-content-type-options"), SL_SLICE("nosniff"));
 	sl_surface_put(out, SL_SLICE("x-frame-options"), SL_SLICE("DENY"));

@@ -167,7 +167,7 @@ static void
 headers(const struct sl_decision *decision, struct sl_arena *arena,
         struct sl_surface_headers *out)
 {
-	sl_surface_put(out, SL_SLICE("x-nexus-request-id"), decision->public_id);
+	sl_surface_put(out, SL_SLICE("x-nexus-request-id"), decision->standing->public_id);
 	sl_surface_put(out, SL_SLICE("x-nexus-via"), SL_SLICE("ai-gateway"));
 	sl_surface_put(out, SL_SLICE("x-nexus-hook"), SL_SLICE("none"));
 	sl_surface_put(out, SL_SLICE("x-nexus-mode"), SL_SLICE(""));

@@ -161,13 +161,14 @@ static bool
 rewrite(const struct sl_decision *decision, const struct sl_shape_ops *shape,
         struct sl_slice body, struct sl_arena *arena, struct sl_buf *out)
 {
+	const struct sl_won_auction *won = decision->auction;
 	struct sl_slice trimmed = sl_slice_trim(body);
 	struct sl_json_iter members = sl_json_iter(sl_json_parse(trimmed));
 	struct sl_json_writer w;
 
 	(void)shape;
 	(void)arena;
-	if (decision->agent.len == 0 || !sl_json_next(&members) ||
+	if (!won || !sl_json_next(&members) ||
 	    trimmed.ptr[trimmed.len - 1] != '}')
 		return false;
 	sl_buf_append(out, sl_slice_upto(trimmed, trimmed.len - 1));
@@ -176,14 +177,14 @@ rewrite(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	sl_json_obj(&w);
 	sl_json_key(&w, "endpoint");
 	sl_json_obj(&w);
-	sl_json_str(&w, "route_name", decision->agent);
-	sl_json_usd(&w, "bid_price", decision->bid_nanousd);
-	sl_json_usd(&w, "price", decision->paid_nanousd);
+	sl_json_str(&w, "route_name", won->agent);
+	sl_json_usd(&w, "bid_price", won->bid_nanousd);
+	sl_json_usd(&w, "price", won->paid_nanousd);
 	if (decision->priced)
 		sl_json_usd(&w, "charged_usd", decision->cost_nanousd);
-	sl_json_str(&w, "category", decision->agent_category);
+	sl_json_str(&w, "category", won->category);
 	sl_json_key(&w, "reputation_score");
-	sl_json_put_f64(&w, decision->agent_quality);
+	sl_json_put_f64(&w, won->quality);
 	sl_json_obj_end(&w);
 	sl_json_key(&w, "result");
 	sl_json_put_raw(&w, trimmed);

@@ -80,8 +80,15 @@ enum sl_recall_outcome {
 	SL_RECALL_HIT,
 };
 
-/* How far the caller's key is from its limits. */
+/* Who asks for what, and how far the key is from its limits: of this only the head of an
+ * answer tells. */
 struct sl_standing {
+	struct sl_slice public_id;  /* of the request, as the contract shows it */
+	struct sl_slice key_hint;   /* the beginning of the key, fit to be shown */
+	struct sl_slice workspace;  /* of the key; may be empty */
+	struct sl_slice model_requested;    /* as the contract calls it */
+	struct sl_slice provider_requested; /* by name, not through a model; else empty */
+	int64_t     wall_s;       /* when the request came, since 1970 */
 	int64_t     rpm_limit, rpm_remaining, rpm_reset_s; /* limit 0: none */
 	int64_t     tpm_limit, tpm_remaining, tpm_reset_s;
 	bool        has_quota;    /* the key has a budget of its own: */
@@ -89,16 +96,17 @@ struct sl_standing {
 	int64_t     quota_limit_nanousd, quota_used_nanousd;
 };
 
+/* The route that won an auction. */
+struct sl_won_auction {
+	struct sl_slice agent, category;
+	double          quality;                   /* as measured, 0-1 */
+	int64_t         bid_nanousd, paid_nanousd; /* of a million tokens */
+};
+
 /* What was decided and what came of it: the one record that headers print. */
 struct sl_decision {
 	struct sl_slice request_id;
-	struct sl_slice public_id;  /* as the contract shows it */
 	struct sl_slice key_id;
-	struct sl_slice key_hint;   /* the beginning of the key, fit to be shown */
-	struct sl_slice workspace;  /* of the key; may be empty */
-	int64_t         wall_s;     /* when the request came, since 1970 */
-	struct sl_slice model_requested; /* as the contract calls it */
-	struct sl_slice provider_requested; /* by name, not through a model; else empty */
 	struct sl_slice provider;   /* empty: no provider was asked */
 	struct sl_slice model;      /* the provider's id */
 	struct sl_slice bucket;     /* "direct" where no classifier ran */
@@ -108,21 +116,18 @@ struct sl_decision {
 	struct sl_slice stack;      /* whose rules held; empty: none */
 	int64_t         stack_version;
 	struct sl_slice verification; /* what came of it; empty: nothing was verified */
-	bool            has_baseline;
 	int64_t         baseline_nanousd; /* what the reference model would have cost; expected
 	                                   * until the cost is known */
-	bool            explain;    /* the caller wants to know more of the choice */
-	bool            has_estimate;
 	int64_t         estimate_nanousd; /* expected of the first choice, before it was asked */
 	struct sl_slice reason;     /* why that was the first choice */
-	struct sl_slice agent;      /* route that won an auction; empty: there was none */
-	struct sl_slice agent_category;
-	double          agent_quality;             /* as measured, 0-1 */
-	int64_t         bid_nanousd, paid_nanousd; /* of a million tokens */
+	const struct sl_won_auction *auction; /* NULL: there was none */
 	struct sl_slice warnings;   /* "code;/pointer, ...": what translating changed */
 	uint32_t        attempts;
-	bool            stream;
 	enum sl_recall_outcome recall;
+	bool            has_baseline;
+	bool            has_estimate;
+	bool            explain;    /* the caller wants to know more of the choice */
+	bool            stream;
 	bool            bought;     /* a provider may charge for it */
 	bool            hedged;     /* a second attempt ran beside the first */
 	bool            hedge_won;  /* and its answer is this one */

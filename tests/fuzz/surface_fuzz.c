@@ -43,10 +43,10 @@ check(const struct sl_surface_headers *out)
 static void
 answer(const struct sl_surface_ops *surface, struct sl_slice text, struct sl_arena *arena)
 {
-	const struct sl_standing standing = { .has_quota = true, .rpm_limit = 1 };
+	const struct sl_standing standing = { .has_quota = true, .rpm_limit = 1, .public_id = text,
+		.key_hint = text, .workspace = text, .model_requested = text };
 	const struct sl_decision decision = {
-		.request_id = SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"), .public_id = text,
-		.key_id = text, .key_hint = text, .workspace = text, .model_requested = text,
+		.request_id = SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"), .key_id = text,
 		.provider = text, .model = text, .bucket = text, .category = text, .stack = text,
 		.warnings = text, .verification = text, .attempts = 1, .standing = &standing,
 		.upstream_us = 1,

@@ -65,19 +65,30 @@ requests_are_recognised(void **state)
 
 /* Each text of a decision is somebody else's word: a provider's, a model's, the caller's,
  * an operator's. */
-static struct sl_decision
-decision_of(struct sl_slice text, const struct sl_standing *standing)
+struct told {
+	struct sl_standing     standing;
+	struct sl_won_auction  auction;
+	struct sl_decision     decision;
+};
+
+static void
+tell(struct told *told, struct sl_slice text)
 {
-	return (struct sl_decision){
+	told->standing = (struct sl_standing){
+		.public_id = text, .key_hint = text, .workspace = text, .model_requested = text,
+		.provider_requested = text, .rpm_limit = 1, .tpm_limit = 1, .has_quota = true,
+		.quota_window = "monthly",
+	};
+	told->auction = (struct sl_won_auction){ .agent = text, .category = text };
+	told->decision = (struct sl_decision){
 		.request_id = SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
-		.public_id = text, .key_id = text, .key_hint = text, .workspace = text,
-		.model_requested = text, .provider_requested = text, .provider = text, .model = text,
+		.key_id = text, .provider = text, .model = text,
 		.bucket = text, .category = text, .stack = text, .stack_version = 1,
-		.verification = text, .reason = text, .agent = text, .agent_category = text,
+		.verification = text, .reason = text, .auction = &told->auction,
 		.warnings = text, .attempts = 2, .recall = SL_RECALL_MISS, .hedged = true,
 		.explain = true, .has_estimate = true, .has_baseline = true, .bought = true,
 		.priced = true, .cost_known = true, .cost_nanousd = 1, .upstream_us = 1,
-		.standing = standing,
+		.standing = &told->standing,
 	};
 }
 
@@ -98,8 +109,6 @@ values_forge_nothing(void **state)
 #define SL_SURFACE(id, prefix) &sl_surface_##id,
 #include "model/surfaces.def"
 	};
-	const struct sl_standing standing = { .rpm_limit = 1, .tpm_limit = 1, .has_quota = true,
-		.quota_window = "monthly" };
 	const struct sl_shape_ops *shape = &sl_shape_openai_chat;
 	struct sl_arena arena;
 
@@ -108,25 +117,27 @@ values_forge_nothing(void **state)
 	for (size_t s = 0; s < sizeof(surfaces) / sizeof(surfaces[0]); s++)
 		for (size_t i = 0; i < sizeof(evil) / sizeof(evil[0]); i++) {
 			struct sl_slice text = sl_slice_make(evil[i], i == 2 ? 3 : strlen(evil[i]));
-			struct sl_decision decision = decision_of(text, &standing);
-			struct sl_decision plain = decision_of(SL_SLICE("plain"), &standing);
+			struct told evil_told, plain_told;
+			const struct sl_decision *decision = &evil_told.decision;
 			struct sl_surface_headers out = { .count = 0 }, safe = { .count = 0 },
 			                          refused = { .count = 0 }, behind = { .count = 0 };
 			struct sl_fault fault;
 			struct sl_buf body;
 
-			surfaces[s]->headers(&decision, &arena, &out);
-			surfaces[s]->headers(&plain, &arena, &safe);
+			tell(&evil_told, text);
+			tell(&plain_told, SL_SLICE("plain"));
+			surfaces[s]->headers(decision, &arena, &out);
+			surfaces[s]->headers(&plain_told.decision, &arena, &safe);
 			assert_true(out.count > 0 && out.count <= safe.count);
 			check_fields(&out);
 			if (surfaces[s]->trailers)
-				surfaces[s]->trailers(&decision, &arena, &behind);
+				surfaces[s]->trailers(decision, &arena, &behind);
 			check_fields(&behind);
 			sl_fault_set(&fault, SL_FAULT_RPM, text);
 			fault.limit_kind = "rpm";
 			fault.code = fault.param = fault.limit_of = text;
 			sl_buf_init(&body, 64 * 1024);
-			surfaces[s]->fault(&decision, shape, &fault, &arena, &body, &refused);
+			surfaces[s]->fault(decision, shape, &fault, &arena, &body, &refused);
 			check_fields(&refused);
 			assert_int_equal(sl_json_validate(sl_buf_slice(&body), NULL, NULL), SL_OK);
 			sl_buf_release(&body);
