@@ -374,10 +374,10 @@ sl_ask_settle(struct sl_ask *ask)
 	}
 }
 
-static uint64_t
+static int64_t
 elapsed_us(uint64_t from_ns, uint64_t to_ns)
 {
-	return from_ns > 0 && to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
+	return from_ns > 0 && to_ns > from_ns ? (int64_t)((to_ns - from_ns) / 1000) : 0;
 }
 
 static void
@@ -393,55 +393,59 @@ write_record(struct sl_ask *ask)
 	sl_learn_note(ask);
 	sl_bidding_note(ask);
 	record = (struct sl_record){
-		.request_id = ask->decision.request_id,
-		.client_request_id = begun->client_request_id,
-		.trace_id = begun->trace_id,
-		.begin_wall_ms = begun->begin_wall_ms,
-		.end_user = begun->end_user,
-		.tag = begun->tag,
-		.translation = begun->translation,
-		.bids = begun->bids,
-		.surface = sl_slice_str(ask->surface->name),
-		.model_requested = begun->model_requested,
-		.provider = ask->decision.provider,
-		.model_served = ask->decision.model,
-		.model_reported = ask->reply.facts.model,
-		.deployment = begun->deployment,
-		.status = begun->status,
-		.upstream_status = ask->upstream_status,
-		.stream = ask->stream,
-		.cached = ask->decision.recall == SL_RECALL_HIT,
+		.row = {
+			.request_id = ask->decision.request_id,
+			.client_request_id = begun->client_request_id,
+			.trace_id = begun->trace_id,
+			.begin_wall_ms = begun->begin_wall_ms,
+			.end_user = begun->end_user,
+			.tag = begun->tag,
+			.translation = begun->translation,
+			.bids = begun->bids,
+			.surface = sl_slice_str(ask->surface->name),
+			.model_requested = begun->model_requested,
+			.provider = ask->decision.provider,
+			.model_served = ask->decision.model,
+			.model_reported = ask->reply.facts.model,
+			.deployment = begun->deployment,
+			.status = begun->status,
+			.upstream_status = ask->upstream_status,
+			.stream = ask->stream,
+			.cost_nanousd = ask->decision.cost_nanousd,
+			.bucket = ask->decision.bucket,
+			.category = begun->category,
+			.attempts = begun->attempts,
+			.bytes_in = (int64_t)begun->bytes_in,
+			.bytes_out = (int64_t)ask->bytes_out,
+			.total_us = elapsed_us(exchange->begin_ns, now_ns),
+			.first_content_us = elapsed_us(exchange->begin_ns, ask->first_out_ns),
+			.upstream_us = (int64_t)begun->upstream_us,
+			.added_us = (int64_t)(ask->forward_ns / 1000),
+		},
 		.outcome = begun->outcome,
 		.fault = begun->fault,
-		.usage = ask->reply.facts.usage,
 		.priced = ask->decision.priced,
-		.cost_nanousd = ask->decision.cost_nanousd,
-		.bucket = ask->decision.bucket,
-		.category = begun->category,
+		.cached = ask->decision.recall == SL_RECALL_HIT,
 		.score = ask->decision.score,
-		.attempts = begun->attempts,
-		.bytes_in = begun->bytes_in,
-		.bytes_out = ask->bytes_out,
-		.total_us = elapsed_us(exchange->begin_ns, now_ns),
-		.first_content_us = elapsed_us(exchange->begin_ns, ask->first_out_ns),
-		.upstream_us = begun->upstream_us,
-		.added_us = ask->forward_ns / 1000,
+		.usage = ask->reply.facts.usage,
 	};
 	if (ask->card)
-		record.price_date = ask->card->price_date;
+		record.row.price_date = ask->card->price_date;
 	if (ask->key) {
-		record.key_id = sl_key_id(ask->key);
-		record.team = sl_key_policy(ask->key)->team;
-		record.workspace = sl_tenancy_workspace(&ask->tenancy);
+		record.row.key_id = sl_key_id(ask->key);
+		record.row.team = sl_key_policy(ask->key)->team;
+		record.row.workspace = sl_tenancy_workspace(&ask->tenancy);
 	}
 	if (ask->shape) {
-		record.shape = sl_slice_str(ask->shape->name);
-		record.operation = sl_slice_str(ask->shape->operation);
+		record.row.shape = sl_slice_str(ask->shape->name);
+		record.row.operation = sl_slice_str(ask->shape->operation);
 	}
-	(ask->rowless ? sl_telemetry_finish_rowless
-	 : ask->whole ? sl_telemetry_finish
-	              : sl_telemetry_finish_headed)(
-	    gateway->services.telemetry, sl_loop_index(gateway->loop), &record);
+	if (ask->rowless)
+		sl_telemetry_finish_rowless(gateway->services.telemetry,
+		                            sl_loop_index(gateway->loop), &record);
+	else
+		(ask->whole ? sl_telemetry_finish : sl_telemetry_finish_headed)(
+		    gateway->services.telemetry, sl_loop_index(gateway->loop), &record);
 	sl_spend_recorded(ask);
 }
 

@@ -201,16 +201,16 @@ clean_label(struct sl_slice text, char *out)
 }
 
 static struct lane *
-lane_of(struct sl_metrics_shard *shard, const struct sl_record *record)
+lane_of(struct sl_metrics_shard *shard, const struct sl_record_row *row)
 {
 	SL_UNINIT char text[LABELS][LABEL_MAX_SIZE]; /* read up to the labels' lengths */
 	struct sl_slice label[LABELS] = {
-		[LABEL_SHAPE] = record->shape,
-		[LABEL_OPERATION] = record->operation,
-		[LABEL_PROVIDER] = record->provider,
-		[LABEL_MODEL] = record->model_served,
+		[LABEL_SHAPE] = row->shape,
+		[LABEL_OPERATION] = row->operation,
+		[LABEL_PROVIDER] = row->provider,
+		[LABEL_MODEL] = row->model_served,
 	};
-	bool known = record->upstream_status >= 200 && record->upstream_status < 300;
+	bool known = row->upstream_status >= 200 && row->upstream_status < 300;
 	struct lane *lane = shard->last;
 
 	/* What equals a clean label is clean. */
@@ -290,25 +290,26 @@ count_usage(struct lane *lane, const struct sl_usage *usage)
 void
 sl_metrics_finish(struct sl_metrics_shard *shard, const struct sl_record *record)
 {
-	struct lane *lane = lane_of(shard, record);
+	const struct sl_record_row *row = &record->row;
+	struct lane *lane = lane_of(shard, row);
 
 	if (record->fault != SL_FAULT_NONE)
 		count_up(&shard->faults[record->fault], 1);
 	if (!lane)
 		return;
-	count_up(&cell_of(lane, record->status, (int)record->outcome)->requests, 1);
+	count_up(&cell_of(lane, (int)row->status, (int)record->outcome)->requests, 1);
 	count_usage(lane, &record->usage);
 	if (record->priced)
-		count_up(&lane->cost_nanousd, (uint64_t)record->cost_nanousd);
+		count_up(&lane->cost_nanousd, (uint64_t)row->cost_nanousd);
 	else if (sl_record_unpriced(record))
 		count_up(&lane->unpriced, 1);
-	if (record->attempts > 1)
-		count_up(&lane->retries, record->attempts - 1);
-	observe(&lane->duration, &duration_scale, record->total_us);
-	if (record->first_content_us)
-		observe(&lane->first_token, &first_token_scale, record->first_content_us);
-	if (record->provider.len)
-		observe(&lane->added, &added_scale, record->added_us);
+	if (row->attempts > 1)
+		count_up(&lane->retries, (uint64_t)row->attempts - 1);
+	observe(&lane->duration, &duration_scale, (uint64_t)row->total_us);
+	if (row->first_content_us)
+		observe(&lane->first_token, &first_token_scale, (uint64_t)row->first_content_us);
+	if (row->provider.len)
+		observe(&lane->added, &added_scale, (uint64_t)row->added_us);
 }
 
 void

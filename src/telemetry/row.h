@@ -8,8 +8,8 @@
 #include "store/store.h"
 #include "telemetry/record.h"
 
-/* The row borrows the record's text. Pure. */
-void sl_record_to_row(const struct sl_record *record, struct sl_record_row *row);
+/* Completes the row with what follows from the rest. */
+void sl_record_complete(struct sl_record *record);
 
 /* Whether something was bought, or may have been, at a price nobody knows. */
 bool sl_record_unpriced(const struct sl_record *record);

@@ -96,6 +96,10 @@ put_int(unsigned char *out, int64_t value)
 {
 	uint64_t sign = value < 0 ? UINT64_MAX : 0;
 
+	if (value == SL_RECORD_NULL) {
+		*out = 0;
+		return out + 1;
+	}
 	return put_varint(out, (((uint64_t)value << 1) ^ sign) + 1);
 }
 

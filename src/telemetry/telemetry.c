@@ -187,20 +187,20 @@ wake_thread(struct sl_telemetry *telemetry)
 
 void
 sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
-                    const struct sl_record *record)
+                    struct sl_record *record)
 {
 	struct feed *feed = &telemetry->feeds[loop_index];
-	SL_UNINIT struct sl_record_row row; /* all of it is set */
+	struct sl_record_row *row = &record->row;
 
 	feed->open--;
+	sl_record_complete(record);
 	sl_metrics_finish(feed->shard, record);
-	sl_record_to_row(record, &row);
 	/* Its begin and its time were both cut to milliseconds. It cannot have ended before the
 	 * last one; and rows in order are quicker stored. */
-	if (row.end_wall_ms == feed->last_end_wall_ms - 1)
-		row.end_wall_ms++;
-	feed->last_end_wall_ms = row.end_wall_ms;
-	sl_row_push(&feed->queue, &row);
+	if (row->end_wall_ms == feed->last_end_wall_ms - 1)
+		row->end_wall_ms++;
+	feed->last_end_wall_ms = row->end_wall_ms;
+	sl_row_push(&feed->queue, row);
 	sl_metrics_over(feed->shard);
 	if (atomic_load(&telemetry->asleep))
 		wake_thread(telemetry);
@@ -208,7 +208,7 @@ sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
 
 void
 sl_telemetry_finish_headed(struct sl_telemetry *telemetry, unsigned loop_index,
-                           const struct sl_record *record)
+                           struct sl_record *record)
 {
 	struct feed *feed = &telemetry->feeds[loop_index];
 

@@ -36,10 +36,10 @@ bool sl_telemetry_free(struct sl_telemetry *telemetry);
 
 /* An ask began / ended. On the loop of that index. Every begin has one finish. True: there
  * is room for its row, whatever comes; else it should be refused, and ends with
- * sl_telemetry_finish_rowless: counted only. */
+ * sl_telemetry_finish_rowless: counted only. The record's row is completed. */
 bool sl_telemetry_begin(struct sl_telemetry *telemetry, unsigned loop_index);
 void sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
-                         const struct sl_record *record);
+                         struct sl_record *record);
 /* Whether the loop should begin what an ask asks for. STUCK: more rows wait than should,
  * and the store takes none: it is ill, or has moved nothing for two seconds; to wait for it
  * would help nobody. On the loop of that index. */
@@ -50,7 +50,7 @@ void sl_telemetry_paced(struct sl_telemetry *telemetry);
 /* Of one that was answered at its head, whatever came: it has a row only while few wait, so
  * that no flood of such requests takes the room of others, or makes them wait. */
 void sl_telemetry_finish_headed(struct sl_telemetry *telemetry, unsigned loop_index,
-                                const struct sl_record *record);
+                                struct sl_record *record);
 void sl_telemetry_finish_rowless(struct sl_telemetry *telemetry, unsigned loop_index,
                                  const struct sl_record *record);
 

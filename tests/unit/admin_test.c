@@ -570,13 +570,13 @@ static void
 sums_are_those_of_the_records(void **state)
 {
 	struct sl_record record = {
-		.request_id = SL_SLICE("req_1"), .key_id = SL_SLICE("vk_records"),
-		.team = SL_SLICE("records"), .surface = SL_SLICE("gateway"),
-		.shape = SL_SLICE("chat"), .operation = SL_SLICE("chat"),
-		.model_requested = SL_SLICE("m"), .provider = SL_SLICE("p"),
-		.model_served = SL_SLICE("m"), .status = 200, .outcome = SL_OUTCOME_OK,
-		.priced = true, .cost_nanousd = 123456789, .attempts = 1,
-		.begin_wall_ms = 1700000000000,
+		.row.request_id = SL_SLICE("req_1"), .row.key_id = SL_SLICE("vk_records"),
+		.row.team = SL_SLICE("records"), .row.surface = SL_SLICE("gateway"),
+		.row.shape = SL_SLICE("chat"), .row.operation = SL_SLICE("chat"),
+		.row.model_requested = SL_SLICE("m"), .row.provider = SL_SLICE("p"),
+		.row.model_served = SL_SLICE("m"), .row.status = 200, .outcome = SL_OUTCOME_OK,
+		.priced = true, .row.cost_nanousd = 123456789, .row.attempts = 1,
+		.row.begin_wall_ms = 1700000000000,
 	};
 
 	(void)state;

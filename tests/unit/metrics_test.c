@@ -135,18 +135,18 @@ static struct sl_record
 usual_record(void)
 {
 	struct sl_record record = {
-		.shape = SL_SLICE("openai_chat"),
-		.operation = SL_SLICE("chat"),
-		.provider = SL_SLICE("openai"),
-		.model_served = SL_SLICE("gpt-4o-mini"),
-		.status = 200,
-		.upstream_status = 200,
+		.row.shape = SL_SLICE("openai_chat"),
+		.row.operation = SL_SLICE("chat"),
+		.row.provider = SL_SLICE("openai"),
+		.row.model_served = SL_SLICE("gpt-4o-mini"),
+		.row.status = 200,
+		.row.upstream_status = 200,
 		.priced = true,
-		.cost_nanousd = 1500000,
-		.attempts = 1,
-		.total_us = 350000,
-		.first_content_us = 120000,
-		.added_us = 42,
+		.row.cost_nanousd = 1500000,
+		.row.attempts = 1,
+		.row.total_us = 350000,
+		.row.first_content_us = 120000,
+		.row.added_us = 42,
 	};
 
 	record.usage.source = SL_USAGE_REPORTED;
@@ -178,8 +178,8 @@ shards_and_shapes_add_up(void **state)
 		sl_metrics_finish(shards[i % 2], &record);
 		sl_metrics_over(shards[i % 2]);
 	}
-	record.shape = SL_SLICE("anthropic_messages"); /* the same operation */
-	record.attempts = 3;
+	record.row.shape = SL_SLICE("anthropic_messages"); /* the same operation */
+	record.row.attempts = 3;
 	sl_metrics_begin(shards[0]);
 	sl_metrics_begin(shards[0]);
 	sl_metrics_finish(shards[0], &record);
@@ -223,11 +223,11 @@ labels_stay_few_and_nothing_is_uncounted(void **state)
 
 	(void)state;
 	/* A model that no provider answered for is no label. */
-	record.upstream_status = record.status = 404;
+	record.row.upstream_status = record.row.status = 404;
 	record.outcome = SL_OUTCOME_UPSTREAM_ERROR;
 	for (int i = 0; i < 3000; i++) {
 		snprintf(model, sizeof(model), "random-%d", i);
-		record.model_served = sl_slice_str(model);
+		record.row.model_served = sl_slice_str(model);
 		sl_metrics_finish(shard, &record);
 	}
 	render(&shard, 1);
@@ -238,14 +238,14 @@ labels_stay_few_and_nothing_is_uncounted(void **state)
 	record.outcome = SL_OUTCOME_OK;
 	for (int i = 0; i < 3000; i++) {
 		snprintf(model, sizeof(model), "served-%d", i);
-		record.model_served = sl_slice_str(model);
-		record.upstream_status = 200;
-		record.status = 200 + i % 300;
+		record.row.model_served = sl_slice_str(model);
+		record.row.upstream_status = 200;
+		record.row.status = 200 + i % 300;
 		sl_metrics_finish(shard, &record);
 	}
 	for (int i = 0; i < 3000; i++) {
 		snprintf(model, sizeof(model), "shape-%d", i);
-		record.shape = sl_slice_str(model);
+		record.row.shape = sl_slice_str(model);
 		sl_metrics_finish(shard, &record);
 	}
 	render(&shard, 1);
@@ -263,9 +263,9 @@ hostile_labels_are_printable(void **state)
 
 	(void)state;
 	memset(huge, '\\', sizeof(huge));
-	record.model_served = SL_SLICE("a\"} 1\nb\\\x01\xff{");
+	record.row.model_served = SL_SLICE("a\"} 1\nb\\\x01\xff{");
 	sl_metrics_finish(shard, &record);
-	record.provider = sl_slice_make(huge, sizeof(huge));
+	record.row.provider = sl_slice_make(huge, sizeof(huge));
 	sl_metrics_finish(shard, &record);
 	render(&shard, 1);
 	assert_true(sum_of("sluice_requests_total{") == 2);
@@ -276,7 +276,7 @@ static void
 refusals_count_by_reason(void **state)
 {
 	struct sl_metrics_shard *shard = sl_metrics_shard_new();
-	struct sl_record record = { .shape = SL_SLICE("openai_chat"), .status = 429,
+	struct sl_record record = { .row.shape = SL_SLICE("openai_chat"), .row.status = 429,
 		                    .outcome = SL_OUTCOME_REFUSED, .fault = SL_FAULT_RPM };
 
 	(void)state;

@@ -104,31 +104,31 @@ static struct sl_record
 usual_record(void)
 {
 	struct sl_record record = {
-		.request_id = SL_SLICE("req_01HZX3J9Q3N8Y5T2W7V4K6M1P0"),
-		.trace_id = SL_SLICE("0af7651916cd43dd8448eb211c80319c"),
-		.begin_wall_ms = 1700000000000,
-		.key_id = SL_SLICE("vk_01HZX3J9Q3N8Y5T2W7V4K6M1P1"),
-		.team = SL_SLICE("search"),
-		.surface = SL_SLICE("gateway"),
-		.shape = SL_SLICE("openai_chat"),
-		.operation = SL_SLICE("chat"),
-		.model_requested = SL_SLICE("openai/gpt-4o-mini"),
-		.provider = SL_SLICE("openai"),
-		.model_served = SL_SLICE("gpt-4o-mini"),
-		.model_reported = SL_SLICE("gpt-4o-mini-2024-07-18"),
-		.status = 200,
-		.upstream_status = 200,
+		.row.request_id = SL_SLICE("req_01HZX3J9Q3N8Y5T2W7V4K6M1P0"),
+		.row.trace_id = SL_SLICE("0af7651916cd43dd8448eb211c80319c"),
+		.row.begin_wall_ms = 1700000000000,
+		.row.key_id = SL_SLICE("vk_01HZX3J9Q3N8Y5T2W7V4K6M1P1"),
+		.row.team = SL_SLICE("search"),
+		.row.surface = SL_SLICE("gateway"),
+		.row.shape = SL_SLICE("openai_chat"),
+		.row.operation = SL_SLICE("chat"),
+		.row.model_requested = SL_SLICE("openai/gpt-4o-mini"),
+		.row.provider = SL_SLICE("openai"),
+		.row.model_served = SL_SLICE("gpt-4o-mini"),
+		.row.model_reported = SL_SLICE("gpt-4o-mini-2024-07-18"),
+		.row.status = 200,
+		.row.upstream_status = 200,
 		.outcome = SL_OUTCOME_OK,
 		.priced = true,
-		.cost_nanousd = 123456,
-		.price_date = SL_SLICE("2025-01-01"),
-		.attempts = 1,
-		.bytes_in = 512,
-		.bytes_out = 2048,
-		.total_us = 350000,
-		.first_content_us = 120000,
-		.upstream_us = 349000,
-		.added_us = 42,
+		.row.cost_nanousd = 123456,
+		.row.price_date = SL_SLICE("2025-01-01"),
+		.row.attempts = 1,
+		.row.bytes_in = 512,
+		.row.bytes_out = 2048,
+		.row.total_us = 350000,
+		.row.first_content_us = 120000,
+		.row.upstream_us = 349000,
+		.row.added_us = 42,
 	};
 
 	record.usage.source = SL_USAGE_REPORTED;
@@ -154,7 +154,8 @@ encoded_rows_come_back(void **state)
 	memset(big, 'x', sizeof(big));
 	sl_row_queue_init(&queue, 1 << 20, NULL);
 	assert_false(sl_row_next(&queue, &at, &out));
-	sl_record_to_row(&record, &in);
+	sl_record_complete(&record);
+	in = record.row;
 	for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
 		in.added_us = edges[i];
 		in.usage[SL_USAGE_AUDIO_MS] = edges[i];
@@ -195,7 +196,8 @@ rows_like_the_one_before_say_all_of_theirs(void **state)
 
 	(void)state;
 	sl_row_queue_init(&queue, 1 << 20, NULL);
-	sl_record_to_row(&record, &in);
+	sl_record_complete(&record);
+	in = record.row;
 	for (unsigned i = 0; i < ROWS; i++) {
 		in.key_id = sl_slice_make(text, i / 3 % 50); /* each length */
 		in.status = 200 + i / 7 % 5;
@@ -229,7 +231,8 @@ a_full_queue_drops_and_counts(void **state)
 	uint64_t pushed = 0, read = 0;
 
 	(void)state;
-	sl_record_to_row(&record, &row);
+	sl_record_complete(&record);
+	row = record.row;
 	sl_row_queue_init(&queue, 3 * sizeof(struct sl_row_chunk), NULL);
 	while (sl_row_push(&queue, &row))
 		pushed++;
@@ -259,8 +262,8 @@ produce(void *argument)
 	struct sl_record record = usual_record();
 
 	for (int i = 0; i < ROWS_PER_LOOP; i++) {
-		record.begin_wall_ms = 1700000000000 + i;
-		record.cost_nanousd = i;
+		record.row.begin_wall_ms = 1700000000000 + i;
+		record.row.cost_nanousd = i;
 		sl_telemetry_begin(producer->telemetry, producer->index);
 		sl_telemetry_finish(producer->telemetry, producer->index, &record);
 	}
@@ -302,7 +305,7 @@ no_row_is_lost_at_shutdown(void **state)
 }
 
 static void
-finish_one(struct sl_telemetry *telemetry, const struct sl_record *record)
+finish_one(struct sl_telemetry *telemetry, struct sl_record *record)
 {
 	sl_telemetry_begin(telemetry, 0);
 	sl_telemetry_finish(telemetry, 0, record);
@@ -382,7 +385,7 @@ no_row_of_what_was_begun_is_lost(void **state)
 
 	(void)state;
 	memset(huge, 'x', sizeof(huge));
-	record.client_request_id = record.end_user = record.model_requested = record.team =
+	record.row.client_request_id = record.row.end_user = record.row.model_requested = record.row.team =
 	    sl_slice_make(huge, sizeof(huge));
 	signal(SIGXFSZ, SIG_IGN);
 	limit_files(1);
@@ -520,8 +523,8 @@ values_reach_their_columns(void **state)
 	finish_one(telemetry, &record);
 	record.outcome = SL_OUTCOME_REFUSED;
 	record.fault = SL_FAULT_RPM;
-	record.status = 429;
-	record.provider = record.model_served = SL_SLICE_NONE;
+	record.row.status = 429;
+	record.row.provider = record.row.model_served = SL_SLICE_NONE;
 	record.usage = (struct sl_usage){ 0 };
 	finish_one(telemetry, &record);
 	sl_telemetry_free(telemetry);
@@ -565,13 +568,13 @@ log_lines_parse_whatever_callers_send(void **state)
 
 	(void)state;
 	memset(huge, '\x01', sizeof(huge));
-	record.client_request_id = record.end_user = record.model_requested = bad;
+	record.row.client_request_id = record.row.end_user = record.row.model_requested = bad;
 	finish_one(telemetry, &record);
-	record.client_request_id = record.team = record.workspace = record.model_reported =
+	record.row.client_request_id = record.row.team = record.row.workspace = record.row.model_reported =
 	    sl_slice_make(huge, sizeof(huge));
 	finish_one(telemetry, &record);
 	record = usual_record();
-	record.end_user = SL_SLICE("Bearer sk-live-abcdefghijklmnopqrstuvwxyz0123456789");
+	record.row.end_user = SL_SLICE("Bearer sk-live-abcdefghijklmnopqrstuvwxyz0123456789");
 	finish_one(telemetry, &record);
 	sl_telemetry_free(telemetry);
 	rest = sl_slice_str(read_log());
@@ -626,11 +629,11 @@ what_was_queued_before_a_mark_is_stored_then(void **state)
 
 	(void)state;
 	assert_int_equal(sl_store_submit(store, &blocker.job), SL_OK);
-	record.request_id = SL_SLICE("req_early");
+	record.row.request_id = SL_SLICE("req_early");
 	assert_true(sl_telemetry_begin(telemetry, 1));
 	sl_telemetry_finish(telemetry, 1, &record);
 	mark = sl_telemetry_mark(telemetry);
-	record.request_id = SL_SLICE("req_other");
+	record.row.request_id = SL_SLICE("req_other");
 	for (int i = 0; i < OTHERS; i++) {
 		assert_true(sl_telemetry_begin(telemetry, 0));
 		sl_telemetry_finish(telemetry, 0, &record);
