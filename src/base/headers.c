@@ -1,9 +1,7 @@
 /* headers.c - look-ups and rules that hold for every header field. */
 #include "base/headers.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
+#include "base/header_block.h"
 
 const struct sl_header *
 sl_headers_look(const struct sl_headers *headers, const char *name, size_t len)
@@ -92,38 +90,23 @@ all_good(struct sl_slice run, char fill, bool (*good)(__m128i block))
 		return good(_mm_set_epi64x((long long)high, (long long)low));
 	}
 	for (size_t at = 0; at + 16 < run.len; at += 16)
-		if (!good(_mm_loadu_si128((const __m128i *)(const void *)(run.ptr + at))))
+		if (!good(sl_block_load(run.ptr + at)))
 			return false;
-	return good(_mm_loadu_si128((const __m128i *)(const void *)(run.ptr + run.len - 16)));
-}
-
-/* All bits of each byte that is at most `span` above `first`. */
-static inline __m128i
-within(__m128i block, char first, char span)
-{
-	__m128i above = _mm_sub_epi8(block, _mm_set1_epi8(first));
-
-	return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(span)), above);
+	return good(sl_block_load(run.ptr + run.len - 16));
 }
 
 /* Whether all bytes are of a-z, 0-9 or '-', which nearly all names are. */
 static inline bool
 is_plain_name(__m128i block)
 {
-	__m128i letters = _mm_or_si128(within(block, 'a', 'z' - 'a'), within(block, '0', 9));
-	__m128i dashes = _mm_cmpeq_epi8(block, _mm_set1_epi8('-'));
-
-	return _mm_movemask_epi8(_mm_or_si128(letters, dashes)) == 0xffff;
+	return _mm_movemask_epi8(sl_block_name(block)) == 0xffff;
 }
 
 /* Whether none is below ' ' or DEL. */
 static inline bool
 is_plain_value(__m128i block)
 {
-	__m128i control = within(block, 0, ' ' - 1);
-	__m128i del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f));
-
-	return _mm_movemask_epi8(_mm_or_si128(control, del)) == 0;
+	return _mm_movemask_epi8(sl_block_control(block)) == 0;
 }
 #else
 /* The same by words of eight bytes. */
@@ -209,16 +192,14 @@ sl_header_is_valid(struct sl_slice name, struct sl_slice value)
 static inline __m128i
 lower_block(__m128i block)
 {
-	return _mm_xor_si128(block, _mm_and_si128(within(block, 'A', 'Z' - 'A'),
+	return _mm_xor_si128(block, _mm_and_si128(sl_block_within(block, 'A', 'Z' - 'A'),
 	                                          _mm_set1_epi8(0x20)));
 }
 
 static inline void
 lower_16(char *at)
 {
-	__m128i block = _mm_loadu_si128((const __m128i *)(const void *)at);
-
-	_mm_storeu_si128((__m128i *)(void *)at, lower_block(block));
+	_mm_storeu_si128((__m128i *)(void *)at, lower_block(sl_block_load(at)));
 }
 
 static inline void

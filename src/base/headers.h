@@ -24,11 +24,12 @@ struct sl_headers {
 	uint64_t          marks;
 };
 
-/* A bit by a name's length and last byte, which few other names have. */
+/* A bit by a name's length and last byte, which few other names have; the same in either
+ * case. */
 static inline uint64_t
 sl_header_mark(const char *name, size_t len)
 {
-	unsigned last = len ? (unsigned char)name[len - 1] : 0;
+	unsigned last = len ? (unsigned char)name[len - 1] | 0x20 : 0;
 
 	return UINT64_C(1) << ((len * 5 + last) & 63);
 }
@@ -61,10 +62,22 @@ sl_headers_has(const struct sl_headers *headers, const char *name)
 	return sl_headers_find(headers, name, strlen(name)) != NULL;
 }
 
+#define SL_HEADER_MARK(literal) sl_header_mark((literal), sizeof(literal) - 1)
+
 /* Fields that belong to one connection and never travel on: connection,
  * keep-alive, proxy-connection, transfer-encoding, te, trailer, upgrade,
  * proxy-authenticate, proxy-authorization, http2-settings. RFC 9110 7.6.1 */
 bool sl_header_is_hop_by_hop(struct sl_slice name);
+/* The marks of them all. */
+static inline uint64_t
+sl_header_hop_marks(void)
+{
+	return SL_HEADER_MARK("connection") | SL_HEADER_MARK("keep-alive") |
+	       SL_HEADER_MARK("proxy-connection") | SL_HEADER_MARK("transfer-encoding") |
+	       SL_HEADER_MARK("te") | SL_HEADER_MARK("trailer") | SL_HEADER_MARK("upgrade") |
+	       SL_HEADER_MARK("proxy-authenticate") | SL_HEADER_MARK("proxy-authorization") |
+	       SL_HEADER_MARK("http2-settings");
+}
 
 /* Whether name and value may be sent as a field; used on everything that did
  * not come from our own literals, so no value can forge or split a header. */

@@ -126,8 +126,12 @@ set_phase(struct sl_flight *flight, uint32_t delay_ms)
 static bool
 is_own_field(struct sl_slice name)
 {
-	return sl_slice_is(name, "host") || sl_slice_is(name, "content-length") ||
-	       sl_slice_is(name, "expect") || sl_header_is_hop_by_hop(name);
+	const uint64_t marks = sl_header_hop_marks() | SL_HEADER_MARK("host") |
+	                       SL_HEADER_MARK("content-length") | SL_HEADER_MARK("expect");
+
+	return (sl_header_mark(name.ptr, name.len) & marks) &&
+	       (sl_slice_is(name, "host") || sl_slice_is(name, "content-length") ||
+	        sl_slice_is(name, "expect") || sl_header_is_hop_by_hop(name));
 }
 
 static bool
@@ -167,21 +171,14 @@ check_request(const struct sl_fetch_request *request)
 	if (!is_method(request->method) || !is_target(request->target) ||
 	    !is_authority(request->authority) || request->body_count > BODY_PARTS_MAX)
 		return SL_EINVAL;
-	for (size_t i = 0; i < request->header_count; i++)
-		if (!sl_header_is_valid(request->headers[i].name, request->headers[i].value))
-			return SL_EINVAL;
 	return SL_OK;
 }
 
 static size_t
 head_size(const struct sl_origin *origin, const struct sl_fetch_request *request)
 {
-	size_t size = 128 + request->method.len + request->target.len +
-	              request->authority.len + origin->host.len;
-
-	for (size_t i = 0; i < request->header_count; i++)
-		size += request->headers[i].name.len + request->headers[i].value.len + 4;
-	return size;
+	return 128 + request->method.len + request->target.len + request->authority.len +
+	       origin->host.len + sl_fields_size(request->headers, request->header_count);
 }
 
 static char *
@@ -210,6 +207,24 @@ sl_fetch_authority(const struct sl_origin *origin, struct sl_arena *arena)
 	            : SL_SLICE_NONE;
 }
 
+/* All but our own, in the runs between those. */
+static char *
+put_fields(char *at, const struct sl_header *fields, size_t count)
+{
+	size_t from = 0;
+
+	for (size_t i = 0; at && i < count; i++) {
+		if (!is_own_field(fields[i].name))
+			continue;
+		if (!sl_header_is_valid(fields[i].name, fields[i].value))
+			return NULL;
+		at = sl_put_fields(at, fields + from, i - from);
+		from = i + 1;
+	}
+	return at ? sl_put_fields(at, fields + from, count - from) : NULL;
+}
+
+/* NULL when a field may not be sent. */
 static char *
 put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origin,
          const struct sl_fetch_request *request)
@@ -220,13 +235,9 @@ put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origi
 	at = sl_put_text(at, SL_SLICE(" HTTP/1.1\r\nhost: "));
 	at = request->authority.len ? sl_put_text(at, request->authority) : put_authority(at, origin);
 	at = sl_put_text(at, SL_SLICE("\r\n"));
-	for (size_t i = 0; i < request->header_count; i++) {
-		const struct sl_header *header = &request->headers[i];
-
-		if (is_own_field(header->name))
-			continue;
-		at = sl_put_field(at, header->name, header->value);
-	}
+	at = put_fields(at, request->headers, request->header_count);
+	if (!at)
+		return NULL;
 	/* A method that usually has a body says so even when it has none
 	 * (RFC 9110 8.6). */
 	if (flight->body_len || sl_slice_is(request->method, "POST") ||
@@ -258,6 +269,10 @@ build_request(struct sl_flight *flight, const struct sl_origin *origin,
 	flight->part_count = 1;
 	head = (char *)flight->parts + parts_size;
 	body = put_head(head, flight, origin, request);
+	if (!body) {
+		sl_flight_free_request(flight);
+		return SL_EINVAL;
+	}
 	flight->parts[0] = sl_slice_make(head, (size_t)(body - head));
 	if (copied)
 		flight->parts[flight->part_count++] = sl_slice_make(body, flight->body_len);

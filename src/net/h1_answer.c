@@ -34,25 +34,32 @@ may_go_on(const struct h1 *h1)
 	return !h1->expecting && h1->body_left <= SL_DISCARD_MAX;
 }
 
-static enum sl_err
-check_fields(const struct sl_header *fields, size_t count)
+/* Status line and date, which many answers of a second have in common. */
+static void
+make_start(struct sl_server *server, int status)
 {
-	for (size_t i = 0; i < count; i++)
-		if (!sl_header_is_valid(fields[i].name, fields[i].value))
-			return SL_EINVAL;
-	return SL_OK;
-}
+	struct sl_slice date = sl_server_date(server);
+	char *at = server->start;
 
-static char *
-put_status(char *at, struct h1 *h1, int status)
-{
 	at = sl_put_text(at, SL_SLICE("HTTP/1.1 "));
 	at = sl_put_u64(at, (uint64_t)status);
 	*at++ = ' ';
 	at = sl_put_text(at, sl_slice_str(sl_http_reason(status)));
 	at = sl_put_text(at, SL_SLICE("\r\ndate: "));
-	at = sl_put_text(at, sl_server_date(h1->conn->server));
-	return sl_put_text(at, SL_SLICE("\r\n"));
+	at = sl_put_text(at, date);
+	at = sl_put_text(at, SL_SLICE("\r\n"));
+	server->start_len = (size_t)(at - server->start);
+	server->start_status = status;
+	server->start_s = server->date_s;
+}
+
+static char *
+put_start(char *at, struct sl_server *server, int status)
+{
+	if (server->start_status != status ||
+	    server->start_s != sl_loop_wall_ms(server->loop) / 1000)
+		make_start(server, status);
+	return sl_put_text(at, sl_slice_make(server->start, server->start_len));
 }
 
 static char *
@@ -66,8 +73,11 @@ put_framing(char *at, const struct h1 *h1, int status, int64_t body_length,
 			at = sl_put_text(at, SL_SLICE("\r\n"));
 		} else if (h1->chunked) {
 			at = sl_put_text(at, SL_SLICE("transfer-encoding: chunked\r\n"));
-			if (trailer_names.len)
-				at = sl_put_field(at, SL_SLICE("trailer"), trailer_names);
+			if (trailer_names.len) {
+				at = sl_put_text(at, SL_SLICE("trailer: "));
+				at = sl_put_text(at, trailer_names);
+				at = sl_put_text(at, SL_SLICE("\r\n"));
+			}
 		}
 	}
 	if (!h1->keep_alive)
@@ -75,24 +85,6 @@ put_framing(char *at, const struct h1 *h1, int status, int64_t body_length,
 	else if (h1->http10)
 		at = sl_put_text(at, SL_SLICE("connection: keep-alive\r\n"));
 	return sl_put_text(at, SL_SLICE("\r\n"));
-}
-
-static size_t
-size_of(const struct sl_header *fields, size_t count)
-{
-	size_t size = 0;
-
-	for (size_t i = 0; i < count; i++)
-		size += fields[i].name.len + fields[i].value.len + 4;
-	return size;
-}
-
-static char *
-put_fields(char *at, const struct sl_header *fields, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		at = sl_put_field(at, fields[i].name, fields[i].value);
-	return at;
 }
 
 static enum sl_err
@@ -107,8 +99,19 @@ send_start(struct sl_exchange *exchange, int status, const struct sl_header *hea
 	if (h1->conn->phase != SL_CONN_OPEN)
 		return SL_ECLOSED;
 	if (h1->started || status < 200 || status > 999 ||
-	    check_fields(headers, count) != SL_OK ||
 	    (trailer_names.len && !sl_header_is_valid(SL_SLICE("trailer"), trailer_names)))
+		return SL_EINVAL;
+	out = sl_conn_out(h1->conn);
+	size = LINES_SIZE + trailer_names.len + sl_fields_size(headers, count);
+	/* A short body follows into the same memory. */
+	if (sl_buf_reserve(out, size + (body_length > 0 && body_length <= CORK_MAX
+	                                    ? (size_t)body_length : 0)) != SL_OK) {
+		sl_conn_close(h1->conn, SL_GONE_ABORTED, true);
+		return SL_ENOMEM;
+	}
+	at = put_start(out->ptr + out->len, h1->conn->server, status);
+	at = sl_put_fields(at, headers, count);
+	if (!at)
 		return SL_EINVAL;
 	h1->keep_alive = may_go_on(h1);
 	h1->bodiless = exchange->request.is_head || status == 204 || status == 304;
@@ -118,16 +121,6 @@ send_start(struct sl_exchange *exchange, int status, const struct sl_header *hea
 	 * connection's. */
 	if (body_length < 0 && h1->http10)
 		h1->keep_alive = false;
-	out = sl_conn_out(h1->conn);
-	size = LINES_SIZE + trailer_names.len + size_of(headers, count);
-	/* A short body follows into the same memory. */
-	if (sl_buf_reserve(out, size + (body_length > 0 && body_length <= CORK_MAX
-	                                    ? (size_t)body_length : 0)) != SL_OK) {
-		sl_conn_close(h1->conn, SL_GONE_ABORTED, true);
-		return SL_ENOMEM;
-	}
-	at = put_status(out->ptr + out->len, h1, status);
-	at = put_fields(at, headers, count);
 	at = put_framing(at, h1, status, body_length, trailer_names);
 	out->len = (size_t)(at - out->ptr);
 	h1->started = true;
@@ -212,7 +205,7 @@ send_end(struct sl_exchange *exchange, const struct sl_header *trailers, size_t 
 
 	if (conn->phase != SL_CONN_OPEN)
 		return SL_ECLOSED;
-	if (!h1->started || h1->finished || check_fields(trailers, count) != SL_OK)
+	if (!h1->started || h1->finished || !sl_fields_are_valid(trailers, count))
 		return SL_EINVAL;
 	if (h1->answer_left > 0 && !h1->bodiless) {
 		/* Shorter than declared: the peer must not take it for whole. */
@@ -225,12 +218,12 @@ send_end(struct sl_exchange *exchange, const struct sl_header *trailers, size_t 
 
 		char *at;
 
-		if (sl_buf_reserve(out, LINES_SIZE + size_of(trailers, count)) != SL_OK) {
+		if (sl_buf_reserve(out, LINES_SIZE + sl_fields_size(trailers, count)) != SL_OK) {
 			sl_conn_close(conn, SL_GONE_ABORTED, false);
 			return SL_ENOMEM;
 		}
 		at = sl_put_text(out->ptr + out->len, SL_SLICE("0\r\n"));
-		at = put_fields(at, trailers, count);
+		at = sl_put_fields(at, trailers, count);
 		at = sl_put_text(at, SL_SLICE("\r\n"));
 		out->len = (size_t)(at - out->ptr);
 	}

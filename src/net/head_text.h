@@ -4,9 +4,9 @@
 #ifndef SL_NET_HEAD_TEXT_H
 #define SL_NET_HEAD_TEXT_H
 
-#include "base/slice.h"
+#include "base/headers.h"
 
-/* Names and values are short: up to 32 bytes without a call. */
+/* Texts are short: up to 32 bytes without a call. */
 static inline char *
 sl_put_text(char *at, struct sl_slice bytes)
 {
@@ -26,17 +26,12 @@ sl_put_text(char *at, struct sl_slice bytes)
 	return at + len;
 }
 
-/* Takes as many bytes as name and value, and four. */
-static inline char *
-sl_put_field(char *at, struct sl_slice name, struct sl_slice value)
-{
-	at = sl_put_text(at, name);
-	*at++ = ':';
-	*at++ = ' ';
-	at = sl_put_text(at, value);
-	*at++ = '\r';
-	*at++ = '\n';
-	return at;
-}
+/* Bytes that the fields take at most. */
+size_t sl_fields_size(const struct sl_header *fields, size_t count);
+/* Whether each may be sent. */
+bool sl_fields_are_valid(const struct sl_header *fields, size_t count);
+/* Writes the fields as lines and judges them by the way, as sl_header_is_valid does; NULL
+ * when one of them may not be sent. */
+char *sl_put_fields(char *at, const struct sl_header *fields, size_t count);
 
 #endif

@@ -102,6 +102,10 @@ struct sl_server {
 	size_t                     spare_count;
 	int64_t                    date_s;       /* second that `date` shows */
 	char                       date[32];
+	int64_t                    start_s;      /* second and status of `start` */
+	int                        start_status; /* 0: none yet */
+	size_t                     start_len;
+	char                       start[128];   /* the first lines of an HTTP/1 answer */
 };
 
 static inline size_t
