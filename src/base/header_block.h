@@ -24,14 +24,12 @@ sl_block_within(__m128i block, char first, char span)
 	return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(span)), above);
 }
 
-/* All bits of each byte that is a-z, 0-9 or '-', which nearly all names are made of. */
+/* All bits of each byte that is a-z or '-', which nearly all names are made of. */
 static inline __m128i
 sl_block_name(__m128i block)
 {
-	__m128i good = _mm_or_si128(sl_block_within(block, 'a', 'z' - 'a'),
-	                            sl_block_within(block, '0', 9));
-
-	return _mm_or_si128(good, _mm_cmpeq_epi8(block, _mm_set1_epi8('-')));
+	return _mm_or_si128(sl_block_within(block, 'a', 'z' - 'a'),
+	                    _mm_cmpeq_epi8(block, _mm_set1_epi8('-')));
 }
 
 /* All bits of each byte that is below ' ' or DEL. */

@@ -95,7 +95,7 @@ all_good(struct sl_slice run, char fill, bool (*good)(__m128i block))
 	return good(sl_block_load(run.ptr + run.len - 16));
 }
 
-/* Whether all bytes are of a-z, 0-9 or '-', which nearly all names are. */
+/* Whether all bytes are of a-z or '-', which nearly all names are. */
 static inline bool
 is_plain_name(__m128i block)
 {

@@ -31,6 +31,8 @@ struct sl_upstream;
 struct sl_reply_head {
 	struct sl_buf text;
 	size_t        count;
+	struct sl_plain_head plain;      /* of a plain head: uses `fields` */
+	bool          is_plain;
 	struct sl_field_at fields[SL_REPLY_FIELD_MAX];
 	struct sl_header items[SL_REPLY_FIELD_MAX]; /* as handed out */
 };

@@ -193,8 +193,7 @@ begin_head(struct sl_upstream *up)
 {
 	struct sl_h1 *h1 = &up->h1;
 
-	llhttp_init(&h1->parser, HTTP_RESPONSE, &settings);
-	h1->parser.data = up;
+	h1->parser.data = NULL;
 	h1->in_head = true;
 	h1->in_value = h1->last_cr = h1->plain = false;
 	h1->line_len = h1->line_count = 0;
@@ -438,6 +437,10 @@ parse(struct sl_upstream *up, const char *data, size_t size)
 			fail_up(up, h1->err, h1->detail);
 			return -1;
 		}
+	}
+	if (!h1->parser.data) {
+		llhttp_init(&h1->parser, HTTP_RESPONSE, &settings);
+		h1->parser.data = up;
 	}
 	code = llhttp_execute(&h1->parser, data, size);
 	if (up->flight != flight)

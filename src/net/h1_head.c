@@ -257,8 +257,6 @@ sl_h1_head_reset(struct sl_h1_head *head, size_t size_max, uint32_t count_max)
 		                     .capacity = capacity,
 		                     .count_max = count_max,
 		                     .bytes_left = size_max };
-	llhttp_init(&head->parser, HTTP_REQUEST, &settings);
-	head->parser.data = head;
 }
 
 void
@@ -324,7 +322,7 @@ read_plain(struct sl_h1_head *head, struct sl_slice input)
 {
 	static const struct sl_slice version = SL_SLICE_INIT(" HTTP/1.1\r\n");
 	bool is_post = sl_slice_starts(input, SL_SLICE("POST /"));
-	struct sl_plain_head plain;
+	struct sl_plain_head *plain = &head->plain;
 	size_t target_at = is_post ? 5 : 4, target_end, used;
 
 	if ((!is_post && !sl_slice_starts(input, SL_SLICE("GET /"))) ||
@@ -333,18 +331,17 @@ read_plain(struct sl_h1_head *head, struct sl_slice input)
 	target_end = sl_plain_run(input, target_at, ' ' + 1);
 	if (!sl_slice_starts(sl_slice_from(input, target_end), version))
 		return 0;
-	plain.fields = head->fields;
-	plain.room = head->capacity < head->count_max ? head->capacity : head->count_max;
-	used = sl_plain_fields(&plain, input, target_end + version.len);
-	if (used == 0)
+	plain->fields = head->fields;
+	plain->room = head->capacity < head->count_max ? head->capacity : head->count_max;
+	used = sl_plain_fields(plain, input, target_end + version.len);
+	if (used == 0 || plain->hosts == 0)
 		return 0;
-	head->plain = sl_slice_upto(input, used);
+	head->plain_text = sl_slice_upto(input, used);
 	head->target_at = (uint32_t)target_at;
 	head->target_len = (uint32_t)(target_end - target_at);
 	head->has_target = true;
-	head->count = plain.count;
+	head->count = plain->count;
 	head->parser.method = is_post ? HTTP_POST : HTTP_GET;
-	head->parser.http_major = head->parser.http_minor = 1;
 	return used;
 }
 
@@ -359,6 +356,10 @@ sl_h1_head_read(struct sl_h1_head *head, struct sl_slice bytes, bool *done, cons
 	*done = used > 0;
 	if (*done)
 		return (ptrdiff_t)used;
+	if (!head->parser.data) {
+		llhttp_init(&head->parser, HTTP_REQUEST, &settings);
+		head->parser.data = head;
+	}
 	used = input.len;
 	head->chunk = input.ptr;
 	llhttp_resume(&head->parser);
@@ -413,7 +414,7 @@ sl_h1_head_read_chunk(struct sl_h1_head *head, struct sl_slice bytes, struct sl_
 static struct sl_slice
 text_of(const struct sl_h1_head *head)
 {
-	return head->plain.len ? head->plain : sl_buf_slice(&head->text);
+	return head->plain_text.len ? head->plain_text : sl_buf_slice(&head->text);
 }
 
 size_t
@@ -441,6 +442,10 @@ sl_h1_head_copy(const struct sl_h1_head *head, struct sl_arena *arena, struct sl
 	memcpy(text, from.ptr, from.len);
 	if (head->has_target)
 		*target = sl_slice_make(text + head->target_at, head->target_len);
+	if (head->plain_text.len) {
+		*out = sl_plain_headers(&head->plain, text, items);
+		return SL_OK;
+	}
 	for (uint32_t i = 0; i < head->count; i++) {
 		const struct sl_field_at *field = &head->fields[i];
 
@@ -522,6 +527,12 @@ sl_h1_head_judge(const struct sl_h1_head *head, const struct sl_headers *headers
 	const llhttp_t *parser = &head->parser;
 	unsigned hosts = 0;
 
+	if (head->plain_text.len) {
+		*out = (struct sl_h1_framing){ .content_length = head->plain.content_length,
+			                       .keep_alive = true };
+		*authority = headers->items[head->plain.host].value;
+		return 0;
+	}
 	*out = (struct sl_h1_framing){ .content_length = -1,
 		                       .keep_alive = llhttp_should_keep_alive(parser),
 		                       .http10 = parser->http_minor == 0 };

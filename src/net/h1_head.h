@@ -16,8 +16,9 @@ enum { SL_H1_BEFORE = 8 };
 struct sl_h1_head {
 	llhttp_t            parser;
 	struct sl_buf       text;        /* target, then names and values */
-	struct sl_slice     plain;       /* a plain head itself, in place of text: borrowed from
+	struct sl_slice     plain_text;  /* a plain head itself, in place of text: borrowed from
 	                                  * the input of the last call, else empty */
+	struct sl_plain_head plain;      /* what it holds; uses `fields` */
 	struct sl_field_at *fields;
 	uint32_t            count;       /* complete fields */
 	uint32_t            capacity;

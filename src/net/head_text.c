@@ -30,41 +30,55 @@ sl_fields_are_valid(const struct sl_header *fields, size_t count)
 }
 
 #ifdef __SSE2__
-/* All bits of each byte that is no usual one. */
-static inline __m128i
-odd_in_name(__m128i block)
+/* What was seen so far. */
+struct seen {
+	__m128i names;  /* all ones where every byte was a usual one of a name */
+	__m128i values; /* other than zero where one was none of a value */
+};
+
+static inline void
+see_name(struct seen *seen, __m128i block)
 {
-	return _mm_andnot_si128(sl_block_name(block), _mm_set1_epi8(-1));
+	seen->names = _mm_and_si128(seen->names, sl_block_name(block));
 }
 
+static inline void
+see_value(struct seen *seen, __m128i block)
+{
+	seen->values = _mm_or_si128(seen->values, sl_block_control(block));
+}
+
+typedef void see_fn(struct seen *seen, __m128i block);
+
 static inline __attribute__((always_inline)) void
-put_block(char *at, const char *from, __m128i *odd, __m128i (*odd_in)(__m128i block))
+put_block(char *at, const char *from, struct seen *seen, see_fn *see)
 {
 	__m128i block = sl_block_load(from);
 
 	_mm_storeu_si128((__m128i *)(void *)at, block);
-	*odd = _mm_or_si128(*odd, odd_in(block));
+	see(seen, block);
 }
 
-/* Copies by blocks of which the last one overlaps the one before, and adds to *odd what
- * `odd_in` says of all of them. No byte of the source's neighbours is read. */
+/* Copies by blocks of which the last one overlaps the one before. Nothing beside the run is
+ * read. */
 static inline __attribute__((always_inline)) char *
-put_run(char *at, struct sl_slice run, __m128i *odd, __m128i (*odd_in)(__m128i block))
+put_run(char *at, struct sl_slice run, struct seen *seen, see_fn *see)
 {
 	const char *from = run.ptr;
 	size_t len = run.len;
 
 	if (len >= 16) {
-		for (size_t i = 0; i + 16 < len; i += 16)
-			put_block(at + i, from + i, odd, odd_in);
-		put_block(at + len - 16, from + len - 16, odd, odd_in);
+		put_block(at, from, seen, see);
+		for (size_t i = 16; i + 16 < len; i += 16)
+			put_block(at + i, from + i, seen, see);
+		put_block(at + len - 16, from + len - 16, seen, see);
 	} else if (len >= 8) {
 		__m128i low = _mm_loadl_epi64((const __m128i *)(const void *)from);
 		__m128i high = _mm_loadl_epi64((const __m128i *)(const void *)(from + len - 8));
 
 		_mm_storel_epi64((__m128i *)(void *)at, low);
 		_mm_storel_epi64((__m128i *)(void *)(at + len - 8), high);
-		*odd = _mm_or_si128(*odd, odd_in(_mm_unpacklo_epi64(low, high)));
+		see(seen, _mm_unpacklo_epi64(low, high));
 	} else if (len >= 4) {
 		uint32_t low, high;
 		__m128i block;
@@ -74,11 +88,11 @@ put_run(char *at, struct sl_slice run, __m128i *odd, __m128i (*odd_in)(__m128i b
 		memcpy(at, &low, sizeof(low));
 		memcpy(at + len - sizeof(high), &high, sizeof(high));
 		block = _mm_unpacklo_epi32(_mm_cvtsi32_si128((int)low), _mm_cvtsi32_si128((int)high));
-		*odd = _mm_or_si128(*odd, odd_in(_mm_unpacklo_epi64(block, block)));
+		see(seen, _mm_unpacklo_epi64(block, block));
 	} else {
 		for (size_t i = 0; i < len; i++) {
 			at[i] = from[i];
-			*odd = _mm_or_si128(*odd, odd_in(_mm_set1_epi8(from[i])));
+			see(seen, _mm_set1_epi8(from[i]));
 		}
 	}
 	return at + len;
@@ -87,24 +101,31 @@ put_run(char *at, struct sl_slice run, __m128i *odd, __m128i (*odd_in)(__m128i b
 char *
 sl_put_fields(char *at, const struct sl_header *fields, size_t count)
 {
-	__m128i odd = _mm_setzero_si128();
-	bool bare = false; /* a name without a byte, or space at an end of a value */
+	struct seen seen = { _mm_set1_epi8(-1), _mm_setzero_si128() };
+	size_t shortest_name = 1;
+	unsigned char lowest_end = 0xff; /* of the bytes at the ends of values */
 
 	for (size_t i = 0; i < count; i++) {
 		const struct sl_slice name = fields[i].name, value = fields[i].value;
 
-		at = put_run(at, name, &odd, odd_in_name);
+		shortest_name = name.len < shortest_name ? name.len : shortest_name;
+		at = put_run(at, name, &seen, see_name);
 		memcpy(at, ": ", 2);
-		at = put_run(at + 2, value, &odd, sl_block_control);
+		at += 2;
+		if (value.len) {
+			unsigned char first = (unsigned char)value.ptr[0];
+			unsigned char last = (unsigned char)value.ptr[value.len - 1];
+
+			lowest_end = first < lowest_end ? first : lowest_end;
+			lowest_end = last < lowest_end ? last : lowest_end;
+			at = put_run(at, value, &seen, see_value);
+		}
 		memcpy(at, "\r\n", 2);
 		at += 2;
-		bare |= name.len == 0;
-		if (value.len)
-			bare |= (unsigned char)value.ptr[0] <= ' ' ||
-			        (unsigned char)value.ptr[value.len - 1] <= ' ';
 	}
-	if ((bare || _mm_movemask_epi8(odd)) && !sl_fields_are_valid(fields, count))
-		return NULL;
+	if (shortest_name == 0 || lowest_end <= ' ' || _mm_movemask_epi8(seen.names) != 0xffff ||
+	    _mm_movemask_epi8(seen.values) != 0)
+		return sl_fields_are_valid(fields, count) ? at : NULL;
 	return at;
 }
 #else

@@ -12,6 +12,7 @@ sl_reply_head_new(void)
 		return NULL;
 	sl_buf_init(&head->text, SL_REPLY_HEAD_MAX);
 	head->count = 0;
+	head->is_plain = false;
 	return head;
 }
 
@@ -29,6 +30,7 @@ sl_reply_head_clear(struct sl_reply_head *head)
 {
 	sl_buf_clear(&head->text);
 	head->count = 0;
+	head->is_plain = false;
 }
 
 enum sl_err
@@ -66,21 +68,24 @@ size_t
 sl_reply_head_plain(struct sl_reply_head *head, struct sl_slice text, size_t at,
                     int64_t *content_length)
 {
-	struct sl_plain_head plain = { .fields = head->fields, .room = SL_REPLY_FIELD_MAX };
-	size_t used = sl_plain_fields(&plain, text, at);
+	struct sl_plain_head *plain = &head->plain;
+	size_t used;
 
+	plain->fields = head->fields;
+	plain->room = SL_REPLY_FIELD_MAX;
+	used = sl_plain_fields(plain, text, at);
 	if (used == 0 || sl_buf_append(&head->text, sl_slice_upto(text, used)) != SL_OK)
 		return 0;
-	for (uint32_t i = 0; i < plain.count; i++)
-		sl_header_lower(head->text.ptr + plain.fields[i].name_at, plain.fields[i].name_len);
-	head->count = plain.count;
-	*content_length = plain.content_length;
+	head->is_plain = true;
+	*content_length = plain->content_length;
 	return used;
 }
 
 struct sl_headers
 sl_reply_head_fields(struct sl_reply_head *head)
 {
+	if (head->is_plain)
+		return sl_plain_headers(&head->plain, head->text.ptr, head->items);
 	for (size_t i = 0; i < head->count; i++) {
 		head->items[i].name = sl_slice_make(head->text.ptr + head->fields[i].name_at,
 		                                    head->fields[i].name_len);
