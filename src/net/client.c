@@ -511,12 +511,13 @@ bucket_of(struct sl_slice identity)
 	return (size_t)(hash >> 32) % SL_POOL_BUCKETS;
 }
 
-/* host, identity and the allow list in one block. */
+/* host, identity, authority and the allow list in one block. */
 static bool
 copy_origin(struct sl_pool *pool, const struct sl_origin *origin)
 {
 	size_t allow_size = origin->allow_count * sizeof(*origin->allow);
-	char *text = malloc(allow_size + origin->host.len + origin->identity.len + 1);
+	char *text = malloc(allow_size + 2 * origin->host.len + origin->identity.len +
+	                    SL_AUTHORITY_EXTRA);
 
 	if (!text)
 		return false;
@@ -531,6 +532,8 @@ copy_origin(struct sl_pool *pool, const struct sl_origin *origin)
 	text += origin->host.len;
 	memcpy(text, origin->identity.ptr, origin->identity.len);
 	pool->origin.identity.ptr = text;
+	text += origin->identity.len;
+	pool->authority = sl_slice_make(text, (size_t)(sl_put_authority(text, origin) - text));
 	sl_tls_ref(pool->origin.tls);
 	return true;
 }

@@ -20,6 +20,7 @@ enum {
 	SL_REPLY_HEAD_MAX = 64 * 1024, /* bytes */
 	SL_REPLY_FIELD_MAX = 200,
 	SL_REPLY_INTERIM_MAX = 8,      /* 1xx replies before the final one */
+	SL_AUTHORITY_EXTRA = sizeof("[]:65535") - 1,
 };
 
 struct sl_pool;
@@ -136,6 +137,7 @@ struct sl_pool {
 	struct sl_pool   *next;        /* in the hash chain */
 	struct sl_origin  origin;      /* slices point into `text` */
 	char             *text;
+	struct sl_slice   authority;   /* Host of a fetch that gives none; in `text` */
 	struct sl_list    idle;        /* HTTP/1, last used first */
 	struct sl_list    busy;        /* HTTP/1 */
 	struct sl_list    connecting;
@@ -191,6 +193,9 @@ struct sl_pool *sl_client_pool(struct sl_client *client, const struct sl_origin 
 
 /* --- fetch.c ------------------------------------------------------------------------ */
 
+/* Writes the Host of the origin at `at`: host.len + SL_AUTHORITY_EXTRA bytes at the most. Returns
+ * the end. */
+char *sl_put_authority(char *at, const struct sl_origin *origin);
 /* Ends the flight with on_fail, at the end of this turn. It leaves its queue or
  * connection; an HTTP/1 connection is closed, an HTTP/2 stream reset. */
 void sl_flight_fail(struct sl_flight *flight, enum sl_err err, const char *detail);

@@ -175,14 +175,14 @@ check_request(const struct sl_fetch_request *request)
 }
 
 static size_t
-head_size(const struct sl_origin *origin, const struct sl_fetch_request *request)
+head_size(const struct sl_pool *pool, const struct sl_fetch_request *request)
 {
 	return 128 + request->method.len + request->target.len + request->authority.len +
-	       origin->host.len + sl_fields_size(request->headers, request->header_count);
+	       pool->authority.len + sl_fields_size(request->headers, request->header_count);
 }
 
-static char *
-put_authority(char *at, const struct sl_origin *origin)
+char *
+sl_put_authority(char *at, const struct sl_origin *origin)
 {
 	bool is_ipv6 = sl_slice_find(origin->host, ':') >= 0;
 
@@ -201,9 +201,9 @@ put_authority(char *at, const struct sl_origin *origin)
 struct sl_slice
 sl_fetch_authority(const struct sl_origin *origin, struct sl_arena *arena)
 {
-	char *text = sl_arena_alloc(arena, origin->host.len + sizeof("[]:65535"));
+	char *text = sl_arena_alloc(arena, origin->host.len + SL_AUTHORITY_EXTRA);
 
-	return text ? sl_slice_make(text, (size_t)(put_authority(text, origin) - text))
+	return text ? sl_slice_make(text, (size_t)(sl_put_authority(text, origin) - text))
 	            : SL_SLICE_NONE;
 }
 
@@ -226,14 +226,13 @@ put_fields(char *at, const struct sl_header *fields, size_t count)
 
 /* NULL when a field may not be sent. */
 static char *
-put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origin,
-         const struct sl_fetch_request *request)
+put_head(char *at, const struct sl_flight *flight, const struct sl_fetch_request *request)
 {
 	at = sl_put_text(at, request->method);
 	*at++ = ' ';
 	at = sl_put_text(at, request->target);
 	at = sl_put_text(at, SL_SLICE(" HTTP/1.1\r\nhost: "));
-	at = request->authority.len ? sl_put_text(at, request->authority) : put_authority(at, origin);
+	at = sl_put_text(at, request->authority.len ? request->authority : flight->pool->authority);
 	at = sl_put_text(at, SL_SLICE("\r\n"));
 	at = put_fields(at, request->headers, request->header_count);
 	if (!at)
@@ -250,10 +249,9 @@ put_head(char *at, const struct sl_flight *flight, const struct sl_origin *origi
 }
 
 static enum sl_err
-build_request(struct sl_flight *flight, const struct sl_origin *origin,
-              const struct sl_fetch_request *request)
+build_request(struct sl_flight *flight, const struct sl_fetch_request *request)
 {
-	size_t size = head_size(origin, request), parts_size;
+	size_t size = head_size(flight->pool, request), parts_size;
 	char *head, *body;
 	bool copied;
 
@@ -268,7 +266,7 @@ build_request(struct sl_flight *flight, const struct sl_origin *origin,
 		return SL_ENOMEM;
 	flight->part_count = 1;
 	head = (char *)flight->parts + parts_size;
-	body = put_head(head, flight, origin, request);
+	body = put_head(head, flight, request);
 	if (!body) {
 		sl_flight_free_request(flight);
 		return SL_EINVAL;
@@ -448,15 +446,14 @@ sl_fetch_start(struct sl_client *client, const struct sl_origin *origin,
 		return SL_ENOMEM;
 	}
 	memset(flight, 0, sizeof(*flight));
-	err = pool->waiting_count < WAITING_MAX ? build_request(flight, origin, request)
-	                                        : SL_ELIMIT;
+	flight->pool = pool;
+	err = pool->waiting_count < WAITING_MAX ? build_request(flight, request) : SL_ELIMIT;
 	if (err != SL_OK) {
 		sl_block_free(flight);
 		return err;
 	}
 	flight->fetch = fetch;
 	flight->client = client;
-	flight->pool = pool;
 	flight->timeouts = origin->timeouts;
 	flight->is_head = sl_slice_is(request->method, "HEAD");
 	flight->stage = SL_STAGE_CONNECT;

@@ -9,6 +9,7 @@
  * burst with the turn's others: one by one each would wake a receiver that went to sleep
  * after the one before, which is half of what a send costs. Streams do not wait.
  */
+#include "base/compiler.h"
 #include "base/text.h"
 #include "net/h1_server.h"
 #include "net/head_text.h"
@@ -159,8 +160,8 @@ send_bytes(struct sl_exchange *exchange, struct sl_slice bytes)
 {
 	struct h1 *h1 = h1_of(exchange);
 	struct sl_conn *conn = h1->conn;
-	struct iovec parts[3];
-	char size_line[20];
+	struct iovec parts[3] SL_UNINIT; /* one or all are set and passed on */
+	char size_line[20] SL_UNINIT;    /* the first `len` are read */
 	size_t len;
 
 	if (conn->phase != SL_CONN_OPEN)

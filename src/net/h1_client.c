@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <sys/uio.h>
 
+#include "base/compiler.h"
 #include "net/client_internal.h"
 
 enum { WRITE_PARTS = 32 };
@@ -588,7 +589,7 @@ static void
 send_request(struct sl_upstream *up)
 {
 	struct sl_flight *flight = up->flight;
-	struct iovec parts[WRITE_PARTS];
+	struct iovec parts[WRITE_PARTS] SL_UNINIT; /* as many are read as sl_flight_unsent says */
 
 	while (!sl_flight_all_sent(flight)) {
 		int count = sl_flight_unsent(flight, parts, WRITE_PARTS);

@@ -23,6 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
 #include "net/server_internal.h"
 
 enum {
@@ -223,7 +224,7 @@ enum sl_err
 sl_conn_send(struct sl_conn *conn, struct iovec *parts, int count)
 {
 	enum { PARTS_MAX = 6 };
-	struct iovec all[PARTS_MAX];
+	struct iovec all[PARTS_MAX] SL_UNINIT; /* the first `used` are read */
 	size_t waiting = sl_conn_unsent(conn), total = waiting;
 	int used = 0;
 	ssize_t put;

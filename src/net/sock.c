@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/compiler.h"
+
 enum { TLS_RECORD_SIZE = 16 * 1024 };
 
 static int
@@ -136,7 +138,7 @@ gather(const struct iovec *parts, int count, size_t offset, char *room)
 static ssize_t
 tls_write(struct sl_sock *sock, const struct iovec *parts, int count)
 {
-	char room[TLS_RECORD_SIZE];
+	char room[TLS_RECORD_SIZE] SL_UNINIT; /* gather() says how much of it is to be read */
 	size_t done = 0;
 
 	for (;;) {

@@ -71,6 +71,16 @@ is_credential(struct sl_slice name)
 	return kind_of(name) & CREDENTIAL;
 }
 
+/* What the Connection field names; nothing where it says the usual, which goes no further
+ * anyway. */
+static struct sl_slice
+nominations(const struct sl_headers *headers)
+{
+	struct sl_slice connection = sl_headers_get(headers, "connection");
+
+	return sl_slice_ieq(connection, SL_SLICE("keep-alive")) ? SL_SLICE_NONE : connection;
+}
+
 /* Named by a Connection field, hence hop-by-hop as well. RFC 9110 7.6.1 */
 static bool
 is_nominated(struct sl_slice connection, struct sl_slice name)
@@ -103,7 +113,7 @@ static bool
 stays_here(struct sl_slice connection, struct sl_slice name)
 {
 	return sl_header_is_hop_by_hop(name) || of_a_group(name) ||
-	       sl_surface_owns_header(name) || is_nominated(connection, name);
+	       sl_surface_owns_header(name) || (connection.len && is_nominated(connection, name));
 }
 
 /* Whether the field carries the credential that was presented to the gateway. */
@@ -208,7 +218,7 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
                       struct sl_header *out, size_t max, bool *used_callers_credential)
 {
 	const struct sl_headers *in = &ask->exchange->request.headers;
-	struct sl_slice connection = sl_headers_get(in, "connection");
+	struct sl_slice connection = nominations(in);
 	size_t count = 0;
 
 	*used_callers_credential = false;
@@ -264,7 +274,7 @@ stays_upstream(struct sl_slice connection, struct sl_slice name)
 {
 	return kind_of(name) & PROVIDERS || sl_header_is_hop_by_hop(name) ||
 	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
-	       sl_surface_owns_header(name) || is_nominated(connection, name);
+	       sl_surface_owns_header(name) || (connection.len && is_nominated(connection, name));
 }
 
 size_t
@@ -273,7 +283,7 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 {
 	struct sl_arena *arena = sl_ask_arena(ask);
 	struct sl_header *fields = SL_ARENA_ARRAY(arena, struct sl_header, reply->count + 1);
-	struct sl_slice connection = sl_headers_get(reply, "connection");
+	struct sl_slice connection = nominations(reply);
 	const struct sl_standing *standing = ask->decision.standing;
 	bool own_limits = standing->rpm_limit > 0 || standing->tpm_limit > 0;
 	size_t count = 0;
