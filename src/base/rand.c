@@ -104,25 +104,38 @@ fill(unsigned char pool[POOL_SIZE])
 	explicit_bzero(key, sizeof(key));
 }
 
+static _Thread_local struct {
+	unsigned char bytes[POOL_SIZE];
+	size_t        left; /* at the end of them */
+} pool;
+
+/* No more than are left. Spent bytes may have become a key: they are not kept. */
+static inline __attribute__((always_inline)) void
+draw(void *out, size_t size)
+{
+	unsigned char *at = pool.bytes + POOL_SIZE - pool.left;
+
+	memcpy(out, at, size);
+	memset(at, 0, size);
+	/* As in explicit_bzero(3): the zeros are written, whatever is read later. */
+	__asm__ volatile("" : : "r"(at) : "memory");
+	pool.left -= size;
+}
+
 void
 sl_rand_bytes(void *out, size_t size)
 {
-	static _Thread_local unsigned char pool[POOL_SIZE];
-	static _Thread_local size_t left;
 	unsigned char *at = out;
 
 	while (size > 0) {
 		size_t take;
 
-		if (left == 0) {
-			fill(pool);
-			left = POOL_SIZE;
+		if (pool.left == 0) {
+			fill(pool.bytes);
+			pool.left = POOL_SIZE;
 		}
-		take = size < left ? size : left;
-		memcpy(at, pool + POOL_SIZE - left, take);
-		/* Spent bytes may have become a key: do not keep them. */
-		explicit_bzero(pool + POOL_SIZE - left, take);
-		left -= take;
+		take = size < pool.left ? size : pool.left;
+		draw(at, take);
 		at += take;
 		size -= take;
 	}
@@ -133,7 +146,10 @@ sl_rand_u64(void)
 {
 	uint64_t value;
 
-	sl_rand_bytes(&value, sizeof(value));
+	if (pool.left >= sizeof(value))
+		draw(&value, sizeof(value));
+	else
+		sl_rand_bytes(&value, sizeof(value));
 	return value;
 }
 
@@ -149,19 +165,45 @@ put_digits(char *out, uint64_t number, int count)
 	}
 }
 
+static uint64_t
+big_endian(const unsigned char *at, int count)
+{
+	uint64_t number = 0;
+
+	for (int i = 0; i < count; i++)
+		number = number << 8 | at[i];
+	return number;
+}
+
+enum { TIME_SIZE = 6 };
+
+void
+sl_ulid_mint(unsigned char out[SL_ULID_SIZE], int64_t wall_ms)
+{
+	if (pool.left >= SL_ULID_SIZE - TIME_SIZE)
+		draw(out + TIME_SIZE, SL_ULID_SIZE - TIME_SIZE);
+	else
+		sl_rand_bytes(out + TIME_SIZE, SL_ULID_SIZE - TIME_SIZE);
+	for (int i = 0; i < TIME_SIZE; i++)
+		out[i] = (unsigned char)((uint64_t)wall_ms >> (40 - 8 * i));
+}
+
+void
+sl_ulid_text(const unsigned char bytes[SL_ULID_SIZE], char out[SL_ULID_LEN + 1])
+{
+	put_digits(out, big_endian(bytes, TIME_SIZE), 10);
+	put_digits(out + 10, big_endian(bytes + TIME_SIZE, 5), 8);
+	put_digits(out + 18, big_endian(bytes + TIME_SIZE + 5, 5), 8);
+	out[SL_ULID_LEN] = '\0';
+}
+
 void
 sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms)
 {
-	uint64_t random[2] = { 0, 0 };
-	unsigned char bytes[10];
+	unsigned char bytes[SL_ULID_SIZE];
 
-	sl_rand_bytes(bytes, sizeof(bytes));
-	memcpy(&random[0], bytes, 5);
-	memcpy(&random[1], bytes + 5, 5);
-	put_digits(out, (uint64_t)wall_ms, 10);
-	put_digits(out + 10, random[0], 8);
-	put_digits(out + 18, random[1], 8);
-	out[SL_ULID_LEN] = '\0';
+	sl_ulid_mint(bytes, wall_ms);
+	sl_ulid_text(bytes, out);
 }
 
 /* Five bits for each digit, behind those of number; what is no digit gives *bad bits over 4. */
@@ -208,18 +250,4 @@ sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE])
 	put_big_endian(out, high << 1 | middle >> 4);
 	put_big_endian(out + sizeof(high), low);
 	return true;
-}
-
-void
-sl_ulid_text(const unsigned char bytes[SL_ULID_SIZE], char out[SL_ULID_LEN + 1])
-{
-	unsigned bits = 2, value = 0; /* 130 bits of text: the first two are zeros */
-	size_t at = 0;
-
-	for (size_t i = 0; i < SL_ULID_SIZE; i++) {
-		value = (value << 8 | bytes[i]) & 0xfff;
-		for (bits += 8; bits >= 5; bits -= 5)
-			out[at++] = alphabet[value >> (bits - 5) & 31];
-	}
-	out[at] = '\0';
 }

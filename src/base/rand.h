@@ -15,10 +15,11 @@ uint64_t sl_rand_u64(void);
 
 /* A ULID (26 characters of Crockford base32, NUL-terminated; sorts by time).
  * https://github.com/ulid/spec */
-enum { SL_ULID_LEN = 26 };
+enum { SL_ULID_LEN = 26, SL_ULID_SIZE = 16 };
 void sl_rand_ulid(char out[SL_ULID_LEN + 1], int64_t wall_ms);
-/* Its 128 bits. False: text is no ULID. */
-enum { SL_ULID_SIZE = 16 };
+/* The 128 bits of a new one: 48 of the time, then random ones. */
+void sl_ulid_mint(unsigned char out[SL_ULID_SIZE], int64_t wall_ms);
+/* Those of a text. False: it is no ULID. */
 bool sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE]);
 /* The other way; NUL-terminated. */
 void sl_ulid_text(const unsigned char bytes[SL_ULID_SIZE], char out[SL_ULID_LEN + 1]);

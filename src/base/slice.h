@@ -43,7 +43,8 @@ sl_slice_eq(struct sl_slice a, struct sl_slice b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-static inline bool
+/* Always in place: of a literal the length is known, and few lengths are alike. */
+static inline __attribute__((always_inline)) bool
 sl_slice_is(struct sl_slice a, const char *text)
 {
 	size_t len = strlen(text);

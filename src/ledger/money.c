@@ -409,15 +409,6 @@ put_payer_first(struct sl_hold *plan, size_t payer)
 	memcpy(plan->slot[0], slot, sizeof(slot));
 }
 
-/* An id that sorts by time: 48 bits of milliseconds, then random ones. */
-static void
-mint_id(unsigned char id[SL_ATTEMPT_ID_SIZE], int64_t wall_ms)
-{
-	sl_rand_bytes(id + 6, SL_ATTEMPT_ID_SIZE - 6);
-	for (int i = 0; i < 6; i++)
-		id[i] = (unsigned char)((uint64_t)wall_ms >> (40 - 8 * i));
-}
-
 static bool
 has_slip(const struct sl_money *money, const struct sl_money_request *request,
          struct sl_hold *hold)
@@ -508,7 +499,9 @@ try_hold(struct sl_money *money, const struct sl_money_request *request, struct 
 	memcpy(hold->account, plan.account, sizeof(plan.account));
 	memcpy(hold->slot, plan.slot, sizeof(plan.slot));
 	hold->record = plan.record;
-	mint_id(hold->record.id, request->now_wall_ms);
+	/* Sorts by time. */
+	_Static_assert(sizeof(hold->record.id) == SL_ULID_SIZE, "an attempt's id is a ULID");
+	sl_ulid_mint(hold->record.id, request->now_wall_ms);
 	hold->scope_count = plan.scope_count;
 	*out = hold;
 	return begin(money, request, hold, payer);

@@ -94,7 +94,8 @@ sl_ask_new(struct sl_gateway *gateway, struct sl_exchange *exchange)
 	ask->world = sl_world_ref(gateway->world);
 	sl_buf_init(&ask->held, sl_relay_held_max(&gateway->world->config->limits));
 	memcpy(ask->request_id, "req_", 4);
-	sl_rand_ulid(ask->request_id + 4, sl_loop_wall_ms(gateway->loop));
+	sl_ulid_mint(ask->head->id, sl_loop_wall_ms(gateway->loop));
+	sl_ulid_text(ask->head->id, ask->request_id + 4);
 	ask->decision.request_id = sl_slice_make(ask->request_id, 4 + SL_ULID_LEN);
 	ask->head->standing.public_id = ask->decision.request_id;
 	ask->decision.standing = &ask->head->standing;

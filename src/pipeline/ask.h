@@ -106,6 +106,7 @@ struct sl_ask_front {
 /* What the head of the request says, on the exchange's head and with it forgotten once
  * the answer has begun. */
 struct sl_ask_head {
+	unsigned char         id[SL_ULID_SIZE]; /* the bits of request_id */
 	struct sl_slice       credential; /* as presented */
 	struct sl_selection   selection;  /* what the caller chose besides the message */
 	struct sl_shape_input input;      /* its body until the front is closed */

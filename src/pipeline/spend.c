@@ -287,7 +287,7 @@ sl_spend_begin(struct sl_ask *ask, const struct sl_plan_target *target,
 	memcpy(request.scopes, scopes.scope, scopes.count * sizeof(scopes.scope[0]));
 	request.scope_count = scopes.count;
 	request.target = target_number(ask, target);
-	(void)sl_ulid_bytes(sl_slice_make(ask->request_id + 4, SL_ULID_LEN), request.request_id);
+	memcpy(request.request_id, ask->head->id, sizeof(request.request_id));
 	ask->front->on_held = on_held;
 	err = sl_money_hold(money, &request, &spend->hold, &why);
 	if (err != SL_OK && err != SL_AGAIN)
