@@ -94,7 +94,7 @@ is_nominated(struct sl_slice connection, struct sl_slice name)
 }
 
 /* Groups of names that go no further, by their first letter. */
-static bool
+static inline bool
 of_a_group(struct sl_slice name)
 {
 	switch (name.len > 0 ? name.ptr[0] : 0) {
@@ -103,17 +103,18 @@ of_a_group(struct sl_slice name)
 	case 's':
 		return sl_slice_starts(name, SL_SLICE("sec-"));
 	case 'x':
-		return sl_slice_starts(name, SL_SLICE("x-forwarded-"));
+		return sl_slice_starts(name, SL_SLICE("x-forwarded-")) ||
+		       sl_surface_owns_header(name);
 	default:
 		return false;
 	}
 }
 
-static bool
-stays_here(struct sl_slice connection, struct sl_slice name)
+static inline bool
+stays_here(struct sl_slice nominated, struct sl_slice name)
 {
-	return sl_header_is_hop_by_hop(name) || of_a_group(name) ||
-	       sl_surface_owns_header(name) || (connection.len && is_nominated(connection, name));
+	return of_a_group(name) || sl_header_is_hop_by_hop(name) ||
+	       (nominated.len > 0 && is_nominated(nominated, name));
 }
 
 /* Whether the field carries the credential that was presented to the gateway. */
@@ -218,34 +219,32 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
                       struct sl_header *out, size_t max, bool *used_callers_credential)
 {
 	const struct sl_headers *in = &ask->exchange->request.headers;
-	struct sl_slice connection = nominations(in);
+	struct sl_slice nominated = nominations(in);
+	const bool translated = ask->lane != NULL;
 	size_t count = 0;
 
 	*used_callers_credential = false;
-	for (size_t i = 0; i < in->count; i++) {
+	for (size_t i = 0; i < in->count && count < max; i++) {
 		const struct sl_header *field = &in->items[i];
 		const unsigned kind = kind_of(field->name);
 
-		if (ask->lane && !(kind & CREDENTIAL) && !sl_lane_passes_field(field->name))
+		if (translated && !(kind & CREDENTIAL) && !sl_lane_passes_field(field->name))
 			continue;
 		if (kind & CREDENTIAL) {
 			if (upstream->auth != SL_AUTH_PASSTHROUGH ||
 			    (ask->key && is_gateway_credential(ask, field->value)))
 				continue;
 			*used_callers_credential = true;
-			if (ask->lane) {
-				const struct sl_header own =
-				    translated_credential(ask, upstream, field->value);
-
-				count = add(out, count, max, own.name, own.value);
+			if (translated) {
+				out[count++] = translated_credential(ask, upstream, field->value);
 				continue;
 			}
-		} else if (kind & CALLERS || stays_here(connection, field->name)) {
+		} else if (kind & CALLERS || stays_here(nominated, field->name)) {
 			continue;
 		}
-		count = add(out, count, max, field->name, field->value);
+		out[count++] = *field;
 	}
-	if (ask->lane)
+	if (translated)
 		count = add(out, count, max, SL_SLICE("content-type"), SL_SLICE("application/json"));
 	if (ask->key_index < upstream->keys.count)
 		count = add(out, count, max, upstream->auth_header,
@@ -270,11 +269,12 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 }
 
 static bool
-stays_upstream(struct sl_slice connection, struct sl_slice name)
+stays_upstream(struct sl_slice nominated, struct sl_slice name)
 {
 	return kind_of(name) & PROVIDERS || sl_header_is_hop_by_hop(name) ||
 	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
-	       sl_surface_owns_header(name) || (connection.len && is_nominated(connection, name));
+	       sl_surface_owns_header(name) ||
+	       (nominated.len > 0 && is_nominated(nominated, name));
 }
 
 size_t
@@ -283,7 +283,7 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 {
 	struct sl_arena *arena = sl_ask_arena(ask);
 	struct sl_header *fields = SL_ARENA_ARRAY(arena, struct sl_header, reply->count + 1);
-	struct sl_slice connection = nominations(reply);
+	struct sl_slice nominated = nominations(reply);
 	const struct sl_standing *standing = ask->decision.standing;
 	bool own_limits = standing->rpm_limit > 0 || standing->tpm_limit > 0;
 	size_t count = 0;
@@ -291,7 +291,7 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 	for (size_t i = 0; fields && i < reply->count && count < SL_ANSWER_FIELDS_MAX / 2; i++) {
 		const struct sl_header *field = &reply->items[i];
 
-		if (stays_upstream(connection, field->name))
+		if (stays_upstream(nominated, field->name))
 			continue;
 		/* Our own limit is the one the caller can act on. */
 		if (own_limits && sl_slice_starts(field->name, SL_SLICE("x-ratelimit-")))
