@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "ledger/money_internal.h"
 
 const struct sl_money_limits sl_money_unlimited = {
@@ -49,11 +50,7 @@ sl_refused_by_name(enum sl_refused_by by)
 static size_t
 hash_of(enum sl_scope_kind kind, struct sl_slice name)
 {
-	uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)kind;
-
-	for (size_t i = 0; i < name.len; i++)
-		hash = (hash ^ (unsigned char)name.ptr[i]) * 0x100000001b3u;
-	return (size_t)(hash ^ hash >> 29);
+	return (size_t)sl_hash((uint64_t)kind, name);
 }
 
 struct account *

@@ -83,7 +83,7 @@ struct money_slips {
 	uint32_t            next[MONEY_SLIPS]; /* of who has the slip's list */
 	uint32_t            free, settled;     /* lists */
 	size_t              settled_count;     /* in the list */
-	size_t              unrecorded;        /* settled, in no record yet */
+	atomic_size_t       unrecorded;        /* settled, in no record yet; changed under the lock */
 	uint64_t            gathered_ns;
 };
 

@@ -98,15 +98,20 @@ money_slip_take(struct sl_hold *hold)
 	return hold->slip != NULL;
 }
 
+/* Under the lock: who asks whether it is behind takes none. */
+static void
+add_unrecorded(struct money_slips *slips, ptrdiff_t more)
+{
+	size_t count = atomic_load_explicit(&slips->unrecorded, memory_order_relaxed);
+
+	atomic_store_explicit(&slips->unrecorded, count + (size_t)more, memory_order_relaxed);
+}
+
 bool
 sl_money_behind(struct sl_money *money)
 {
-	bool behind;
-
-	pthread_mutex_lock(&money->lock);
-	behind = money->slips.unrecorded > MONEY_SLIPS / 2;
-	pthread_mutex_unlock(&money->lock);
-	return behind;
+	return atomic_load_explicit(&money->slips.unrecorded, memory_order_relaxed) >
+	       MONEY_SLIPS / 2;
 }
 
 void
@@ -192,7 +197,7 @@ money_slip_settle(struct sl_hold *hold, const struct sl_money_settlement *settle
 	slip->unmarked = !settlement->mark;
 	set_slip(slip, SLIP_SETTLED);
 	hold->slip = NULL;
-	hold->money->slips.unrecorded++;
+	add_unrecorded(&hold->money->slips, 1);
 	return settled(hold->money, slip);
 }
 
@@ -286,7 +291,7 @@ write_tally(struct sl_money *money, struct tally *tally)
 			set_slip(&slips->board->slips[i], SLIP_FREE);
 		slips->next[tally->last] = slips->free;
 		slips->free = tally->first;
-		slips->unrecorded -= tally->spent.count;
+		add_unrecorded(slips, -(ptrdiff_t)tally->spent.count);
 	}
 	pthread_mutex_unlock(&money->lock);
 	tally->spent.count = 0;

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/compiler.h"
 #include "base/sha256.h"
 #include "base/timestamp.h"
 #include "ledger/digest.h"
@@ -430,6 +431,15 @@ add_end_user(struct sl_tenancy *tenancy, struct sl_slice label, uint64_t now_mon
 	return true;
 }
 
+static bool
+counts_any_tokens(const struct sl_tenancy *tenancy)
+{
+	for (size_t i = 0; i < tenancy->count; i++)
+		if (tenancy->levels[i].limits->tpm > 0)
+			return true;
+	return false;
+}
+
 bool
 sl_tenancy_take_tokens(struct sl_tenancy *tenancy, struct sl_slice end_user, int64_t tokens,
                        uint64_t now_mono_ms, struct sl_arena *arena,
@@ -437,11 +447,12 @@ sl_tenancy_take_tokens(struct sl_tenancy *tenancy, struct sl_slice end_user, int
 {
 	struct taking taking = { .first = tenancy->count, .requests = true, .tokens = true,
 		                 .amount = tokens, .now_ms = now_mono_ms };
-	struct refusal refusal;
+	SL_UNINIT struct refusal refusal; /* read where it was filled */
 	bool taken = add_end_user(tenancy, end_user, now_mono_ms, arena, fault);
 
 	taking.count = tenancy->count;
-	if (taken && !take(tenancy, &taking, left, &refusal)) {
+	if (taken && (taking.count > taking.first || counts_any_tokens(tenancy)) &&
+	    !take(tenancy, &taking, left, &refusal)) {
 		tenancy->full = refusal.level->meter;
 		taken = refuse(tenancy, &refusal, arena, fault);
 	}

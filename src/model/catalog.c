@@ -10,6 +10,7 @@
  */
 #include "model/catalog.h"
 
+#include "base/hash.h"
 #include "base/json.h"
 #include "model/price.h"
 
@@ -50,27 +51,10 @@ static const struct flag capabilities[] = {
 
 /* --- the table ------------------------------------------------------------------ */
 
-/* FNV-1a over provider, a zero byte, model. */
-static size_t
-hash(struct sl_slice provider, struct sl_slice model)
-{
-	uint64_t h = UINT64_C(14695981039346656037);
-
-	for (size_t i = 0; i <= provider.len; i++) {
-		h ^= i < provider.len ? (unsigned char)provider.ptr[i] : 0;
-		h *= UINT64_C(1099511628211);
-	}
-	for (size_t i = 0; i < model.len; i++) {
-		h ^= (unsigned char)model.ptr[i];
-		h *= UINT64_C(1099511628211);
-	}
-	return (size_t)(h ^ (h >> 32));
-}
-
 static struct sl_model_card **
 slot(struct sl_model_card **table, size_t size, struct sl_slice provider, struct sl_slice model)
 {
-	size_t at = hash(provider, model) & (size - 1);
+	size_t at = (size_t)sl_hash(sl_hash(0, provider), model) & (size - 1);
 
 	while (table[at] && !(sl_slice_eq(table[at]->model, model) &&
 	                      sl_slice_eq(table[at]->provider, provider)))

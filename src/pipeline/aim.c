@@ -215,19 +215,25 @@ default_stack(const struct sl_aim *aim)
 	return slug;
 }
 
+/* Which one holds; *book has it, and is the caller's to unref where it is not NULL. */
 static bool
-find_stack(const struct sl_aim *aim, const struct sl_stack_book *book,
+find_stack(const struct sl_aim *aim, const struct sl_stack_book **book,
            const struct sl_config_stack **out, struct sl_fault *fault)
 {
 	struct sl_slice slug = aim->selection->wish.stack;
 	bool chosen = slug.len > 0;
 
+	*book = NULL;
+	*out = NULL;
 	if (!chosen)
 		slug = assigned_stack(aim);
 	if (slug.len == 0)
 		slug = default_stack(aim);
-	*out = slug.len > 0 ? sl_stack_find(book, aim->world->config, slug) : NULL;
-	if (slug.len == 0 || *out)
+	if (slug.len == 0)
+		return true;
+	*book = sl_stacks_ref(aim->stacks);
+	*out = sl_stack_find(*book, aim->world->config, slug);
+	if (*out)
 		return true;
 	sl_fault_set(fault, SL_FAULT_NO_ROUTE, sl_arena_printf(aim->arena, chosen
 	             ? "There is no stack '%.*s' here, or none of its versions is active."
@@ -283,11 +289,11 @@ bool
 sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault)
 {
 	struct sl_aim copy = *aim;
-	const struct sl_stack_book *book = sl_stacks_ref(aim->stacks);
+	const struct sl_stack_book *book;
 	const struct sl_config_stack *stack;
 	bool made = false;
 
-	if (find_stack(aim, book, &stack, fault))
+	if (find_stack(aim, &book, &stack, fault))
 		made = make_plan(&copy, stack, plan, fault);
 	else
 		*plan = (struct sl_plan){ .requested = aim->model };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/rand.h"
 
@@ -75,14 +76,7 @@ sl_board_free(struct sl_board *board)
 static uint64_t
 hash_of(struct sl_slice provider, struct sl_slice model)
 {
-	uint64_t hash = 0xcbf29ce484222325u;
-
-	for (size_t i = 0; i < provider.len; i++)
-		hash = (hash ^ (unsigned char)provider.ptr[i]) * 0x100000001b3u;
-	hash = (hash ^ 0xff) * 0x100000001b3u;
-	for (size_t i = 0; i < model.len; i++)
-		hash = (hash ^ (unsigned char)model.ptr[i]) * 0x100000001b3u;
-	return hash ^ hash >> 29;
+	return sl_hash(sl_hash(0, provider), model);
 }
 
 /* The target, or NULL; *slot is where it stands or would stand. */
