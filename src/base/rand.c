@@ -107,19 +107,19 @@ fill(unsigned char pool[POOL_SIZE])
 static _Thread_local struct {
 	unsigned char bytes[POOL_SIZE];
 	size_t        left; /* at the end of them */
-} pool;
+} drawn;
 
 /* No more than are left. Spent bytes may have become a key: they are not kept. */
 static inline __attribute__((always_inline)) void
 draw(void *out, size_t size)
 {
-	unsigned char *at = pool.bytes + POOL_SIZE - pool.left;
+	unsigned char *at = drawn.bytes + POOL_SIZE - drawn.left;
 
 	memcpy(out, at, size);
 	memset(at, 0, size);
 	/* As in explicit_bzero(3): the zeros are written, whatever is read later. */
 	__asm__ volatile("" : : "r"(at) : "memory");
-	pool.left -= size;
+	drawn.left -= size;
 }
 
 void
@@ -130,11 +130,11 @@ sl_rand_bytes(void *out, size_t size)
 	while (size > 0) {
 		size_t take;
 
-		if (pool.left == 0) {
-			fill(pool.bytes);
-			pool.left = POOL_SIZE;
+		if (drawn.left == 0) {
+			fill(drawn.bytes);
+			drawn.left = POOL_SIZE;
 		}
-		take = size < pool.left ? size : pool.left;
+		take = size < drawn.left ? size : drawn.left;
 		draw(at, take);
 		at += take;
 		size -= take;
@@ -146,7 +146,7 @@ sl_rand_u64(void)
 {
 	uint64_t value;
 
-	if (pool.left >= sizeof(value))
+	if (drawn.left >= sizeof(value))
 		draw(&value, sizeof(value));
 	else
 		sl_rand_bytes(&value, sizeof(value));
@@ -180,7 +180,7 @@ enum { TIME_SIZE = 6 };
 void
 sl_ulid_mint(unsigned char out[SL_ULID_SIZE], int64_t wall_ms)
 {
-	if (pool.left >= SL_ULID_SIZE - TIME_SIZE)
+	if (drawn.left >= SL_ULID_SIZE - TIME_SIZE)
 		draw(out + TIME_SIZE, SL_ULID_SIZE - TIME_SIZE);
 	else
 		sl_rand_bytes(out + TIME_SIZE, SL_ULID_SIZE - TIME_SIZE);

@@ -113,19 +113,22 @@ search_64(struct sl_slice a, struct sl_slice needle, size_t *from)
 	const __m256i first = _mm256_set1_epi8(needle.ptr[0]);
 	const __m256i last = _mm256_set1_epi8(needle.ptr[to_last]);
 
-	for (; *from + needle.len + 63 <= a.len; *from += 64) {
+	/* The last block ends with the slice: some of it may have been looked at before. */
+	for (const size_t end = a.len - needle.len - 63;;
+	     *from = *from + 64 < end ? *from + 64 : end) {
 		__m256i low = likely_32(a.ptr + *from, to_last, first, last);
 		__m256i high = likely_32(a.ptr + *from + 32, to_last, first, last);
 		uint64_t places;
 
-		if (_mm256_testz_si256(_mm256_or_si256(low, high), _mm256_or_si256(low, high)))
-			continue;
-		places = (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 |
-		         (uint32_t)_mm256_movemask_epi8(low);
-		if (is_at_any(a, needle, places, from))
-			return true;
+		if (!_mm256_testz_si256(_mm256_or_si256(low, high), _mm256_or_si256(low, high))) {
+			places = (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 |
+			         (uint32_t)_mm256_movemask_epi8(low);
+			if (is_at_any(a, needle, places, from))
+				return true;
+		}
+		if (*from == end)
+			return false;
 	}
-	return false;
 }
 #endif
 
@@ -158,8 +161,8 @@ sl_slice_search(struct sl_slice a, struct sl_slice needle)
 	if (needle.len == 0)
 		return 0;
 #ifdef SL_AVX2
-	if (a.len >= 256 && sl_has_avx2() && search_64(a, needle, &from))
-		return (ptrdiff_t)from;
+	if (a.len >= 256 && needle.len <= a.len - 63 && sl_has_avx2())
+		return search_64(a, needle, &from) ? (ptrdiff_t)from : -1;
 #endif
 #ifdef __SSE2__
 	if (search_16(a, needle, &from))
