@@ -7,14 +7,14 @@
  * corrupt a WAL that two connections reset at once. flock on the file keeps a
  * second Sluice out; people may still read it with the sqlite3 shell.
  *
- * Tables (sqlite_schema.c): meta (named values), keys, record_rows (one row per ask; the rowid
+ * Tables (sqlite_schema.c): meta (named values), keys, record_asks (one row per ask; the rowid
  * is the end time in milliseconds shifted left by 20 bits plus a counter, so time needs
  * no index of its own and inserts go to the right edge), record_owners and record_kinds (what
- * many of them have in common; the view records shows all together), records_before (of
- * versions that kept everything in each row), hours (sums per hour and
- * key, team, workspace, model, provider, tag, kept by the same transaction that inserts
- * the records: spend reads hours, and records only where a range begins or ends
- * within an hour), migrations. Records have an index by request id, which grows at its
+ * many of them have in common; the view records shows all together), record_rows and
+ * records_before (of versions that had a column for each thing, and everything in each row),
+ * hours (sums per hour and key, team, workspace, model, provider, tag, kept by the same
+ * transaction that inserts the records: spend reads hours, and records only where a range
+ * begins or ends within an hour), migrations. Records have an index by request id, which grows at its
  * right edge too (7.4 us a record instead of 6.8), and none by key: it more than doubled
  * the cost of a record (12 us instead of 5 with 200 keys, bench/store_bench.c);
  * hours says in which hours a key was used, and an hour is a range of rowids.
@@ -78,7 +78,8 @@ static const char find_record_sql[] = "SELECT 0"
 	               " DESC LIMIT 1 OFFSET ?2), 0))")                                      \
 	X(KEY_EACH, "SELECT id, digest, hint, policy_json, created_wall_ms,"            \
 	            " revoked_wall_ms FROM keys ORDER BY id")                           \
-	X(LAST_RECORD, "SELECT max(ifnull((SELECT max(id) FROM record_rows), -1),"      \
+	X(LAST_RECORD, "SELECT max(ifnull((SELECT max(id) FROM record_asks), -1),"      \
+	               " ifnull((SELECT max(id) FROM record_rows), -1),"                \
 	               " ifnull((SELECT max(id) FROM records_before), -1))")            \
 	X(SPEND_KEY, SPEND_SQL("key_id", "key_id"))                                     \
 	X(SPEND_TEAM, SPEND_SQL("team", "team"))                                        \

@@ -1,7 +1,7 @@
 /* sqlite_records.c - a batch of records in one statement.
  *
  * The rows of a batch are read by SQLite as a virtual table, `incoming`, with the columns
- * of record_rows: INSERT ... SELECT takes them all with one execution, whose cursors stay at
+ * of record_asks: INSERT ... SELECT takes them all with one execution, whose cursors stay at
  * the right edge of table and index, and nothing is bound. A row whose id may be the one
  * behind the last gets it from SQLite, which need not look for its place then. Row by row
  * it was twice as much
@@ -10,7 +10,7 @@
  * name it. What this process wrote there last it remembers; it reads none of it, so terms
  * may stand there more than once.
  *
- *   source --advance--> row --owner and kind known--> record_rows
+ *   source --advance--> row --owner and kind known--> record_asks
  *                        |   '--not: the statement ends, they get theirs, the next goes on
  *                        '--> sums --when all are in, or there is no room--> hours
  *
@@ -19,38 +19,31 @@
  */
 #include "store/sqlite_records.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/list.h"
 #include "base/compiler.h"
 #include "base/rand.h"
-#include "base/text.h"
+#include "store/sqlite_facts.h"
 
 #define WALL_MAX_MS ((int64_t)1 << 42) /* the year 2109 */
 
-#define IN_ROW(text)   text
-#define IN_LABEL(text) text
-#define IN_OWNER(text)
-#define IN_KIND(text)
-#define SL_COLUMN(place, type, name) IN_##place(", " #name)
 static const char insert_sql[] =
-    "INSERT INTO record_rows(id, owner, kind, more, input_tokens, output_tokens"
-#include "store/sqlite_columns.def"
-    ") SELECT id, owner, kind, more, input_tokens, output_tokens"
-#include "store/sqlite_columns.def"
-    " FROM incoming";
+    "INSERT INTO record_asks(id, owner, kind, request_id, trace_id, end_user, facts)"
+    " SELECT id, owner, kind, request_id, trace_id, end_user, facts FROM incoming";
 static const char incoming_sql[] =
-    "CREATE TABLE incoming(id, owner, kind, more, input_tokens, output_tokens"
-#include "store/sqlite_columns.def"
-    ")";
-#undef IN_ROW
-#undef IN_LABEL
-#undef IN_OWNER
+    "CREATE TABLE incoming(id, owner, kind, request_id, trace_id, end_user, facts)";
+
 #define IN_ROW(text)
+#define IN_HEX(text)
+#define IN_BEGIN(text)
+#define IN_FACT(text)
+#define IN_RARE(text)
 #define IN_LABEL(text)
 #define IN_OWNER(text) text
+#define IN_KIND(text)
+#define SL_COLUMN(place, type, name) IN_##place(", " #name)
 static const char owner_sql[] = "INSERT INTO record_owners(id"
 #include "store/sqlite_columns.def"
     ") VALUES (NULL"
@@ -72,8 +65,6 @@ static const char kind_sql[] = "INSERT INTO record_kinds(id"
 #include "store/sqlite_columns.def"
     ")";
 #undef SL_COLUMN
-#undef IN_ROW
-#undef IN_LABEL
 #undef IN_OWNER
 #undef IN_KIND
 
@@ -89,7 +80,7 @@ static const char sum_sql[] =
 
 #define STATEMENTS(X)                                                                  \
 	X(INSERT, insert_sql)                                                          \
-	X(LAST, "SELECT id FROM record_rows ORDER BY id DESC LIMIT 1")                   \
+	X(LAST, "SELECT id FROM record_asks ORDER BY id DESC LIMIT 1")                   \
 	X(OWNER, owner_sql)                                                            \
 	X(KIND, kind_sql)                                                              \
 	X(SUM, sum_sql)
@@ -106,23 +97,8 @@ static const char *const statement_sql[] = {
 #undef STATEMENT_SQL
 };
 
-/* Columns of incoming. Those from ROW_FIRST on are found in a row by `columns`. */
-enum { AT_ID, AT_OWNER, AT_KIND, AT_MORE, AT_INPUT, AT_OUTPUT, ROW_FIRST };
-
-#define AS_TEXT    true
-#define AS_INTEGER false
-#define IN_ROW(type, name)   { offsetof(struct sl_record_row, name), AS_##type },
-#define IN_LABEL(type, name) IN_ROW(type, name)
-#define IN_OWNER(type, name)
-#define IN_KIND(type, name)
-#define SL_COLUMN(place, type, name) IN_##place(type, name)
-static const struct {
-	uint16_t offset;
-	bool     text;
-} columns[] = {
-#include "store/sqlite_columns.def"
-};
-#undef SL_COLUMN
+/* Columns of incoming. */
+enum { AT_ID, AT_OWNER, AT_KIND, AT_REQUEST, AT_TRACE, AT_USER, AT_FACTS };
 
 /* All of records.def but end_wall_ms have a place. */
 #define SL_COLUMN(place, type, name)   +1
@@ -136,10 +112,6 @@ _Static_assert(1
 #undef SL_COLUMN
 #undef SL_RECORD_TEXT
 #undef SL_RECORD_INT
-#undef IN_ROW
-#undef IN_LABEL
-#undef IN_OWNER
-#undef IN_KIND
 
 /* --- sums --------------------------------------------------------------------------- */
 
@@ -319,8 +291,6 @@ bind_INTEGER(sqlite3_stmt *stmt, int at, int64_t number)
 		sqlite3_bind_null(stmt, at);
 }
 
-#define IN_ROW(code)
-#define IN_LABEL(code)
 #define IN_OWNER(code) code
 #define IN_KIND(code)
 static void
@@ -363,6 +333,10 @@ bind_kind(sqlite3_stmt *stmt, const struct sl_record_row *row)
 #undef SL_COLUMN
 }
 #undef IN_ROW
+#undef IN_HEX
+#undef IN_BEGIN
+#undef IN_FACT
+#undef IN_RARE
 #undef IN_LABEL
 #undef IN_OWNER
 #undef IN_KIND
@@ -474,31 +448,6 @@ make_known(struct sl_sqlite_records *records)
 	return err;
 }
 
-/* The classes of usage that are no columns: " name=number name=number". */
-static void
-write_more(struct sl_sqlite_records *records)
-{
-	static const struct sl_slice member[SL_USAGE_COUNT] = {
-#define USAGE_MEMBER(id, name) [SL_USAGE_##id] = SL_SLICE_INIT(" " name "="),
-		SL_USAGE_CLASSES(USAGE_MEMBER)
-#undef USAGE_MEMBER
-	};
-	char *at = records->more;
-
-	for (int i = 0; i < SL_USAGE_COUNT; i++) {
-		int64_t count = records->row.usage[i];
-
-		if (i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT || count == SL_RECORD_NULL)
-			continue;
-		memcpy(at, member[i].ptr, member[i].len);
-		at += member[i].len;
-		if (count < 0)
-			*at++ = '-';
-		at = sl_put_u64(at, count < 0 ? 0 - (uint64_t)count : (uint64_t)count);
-	}
-	records->more_len = (size_t)(at - records->more);
-}
-
 /* --- the virtual table ---------------------------------------------------------------- */
 
 struct incoming {
@@ -534,9 +483,10 @@ advance(struct sl_sqlite_records *records)
 	records->row_id = sl_sqlite_clamp_wall_ms(records->row.end_wall_ms) << SL_SQLITE_ID_SHIFT |
 	                  (int64_t)seq;
 	choose_id(records);
-	if (sl_slice_eq(records->row.client_request_id, records->row.request_id))
-		records->row.client_request_id = SL_SLICE_NONE;
-	write_more(records);
+	records->facts_size = sl_sqlite_facts(&records->row, records->row_id >> SL_SQLITE_ID_SHIFT,
+	                                      records->facts);
+	records->trace_is_hex = sl_sqlite_pack_hex(records->row.trace_id, records->trace,
+	                                           sizeof(records->trace));
 	look_up(records);
 }
 
@@ -634,54 +584,50 @@ incoming_eof(sqlite3_vtab_cursor *cursor)
 	return !records->has_row || !records->known || !has_room(records);
 }
 
-/* A column of which nothing is said is NULL. */
+/* What is empty is NULL, as all of which nothing is said. */
 static void
-say_number(sqlite3_context *context, int64_t number)
+say_text(sqlite3_context *context, const char *text, size_t size)
 {
-	if (number != SL_RECORD_NULL)
-		sqlite3_result_int64(context, number);
+	/* It stays as it is until the row is in. */
+	if (size > 0)
+		sqlite3_result_text(context, text, (int)size, SQLITE_STATIC);
 }
 
 static int
 incoming_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int at)
 {
 	const struct sl_sqlite_records *records = records_of(cursor);
-	const char *member;
+	const struct sl_record_row *row = &records->row;
 
 	switch (at) {
 	case AT_ID:
 		if (!records->id_is_next)
 			sqlite3_result_int64(context, records->row_id);
-		return SQLITE_OK;
+		break;
 	case AT_OWNER:
 		sqlite3_result_int64(context, records->owner);
-		return SQLITE_OK;
+		break;
 	case AT_KIND:
 		sqlite3_result_int64(context, records->kind);
-		return SQLITE_OK;
-	case AT_MORE:
-		/* It stays as it is until the row is in. */
-		if (records->more_len)
-			sqlite3_result_text(context, records->more, (int)records->more_len,
+		break;
+	case AT_REQUEST:
+		say_text(context, row->request_id.ptr, row->request_id.len);
+		break;
+	case AT_TRACE:
+		if (records->trace_is_hex)
+			sqlite3_result_blob(context, records->trace, sizeof(records->trace),
 			                    SQLITE_STATIC);
-		return SQLITE_OK;
-	case AT_INPUT:
-		say_number(context, records->row.usage[SL_USAGE_INPUT]);
-		return SQLITE_OK;
-	case AT_OUTPUT:
-		say_number(context, records->row.usage[SL_USAGE_OUTPUT]);
-		return SQLITE_OK;
+		else
+			say_text(context, row->trace_id.ptr, row->trace_id.len);
+		break;
+	case AT_USER:
+		say_text(context, row->end_user.ptr, row->end_user.len);
+		break;
+	case AT_FACTS:
+		say_text(context, records->facts, records->facts_size);
+		break;
 	default:
 		break;
-	}
-	member = (const char *)&records->row + columns[at - ROW_FIRST].offset;
-	if (columns[at - ROW_FIRST].text) {
-		const struct sl_slice *text = (const void *)member;
-
-		if (text->len)
-			sqlite3_result_text(context, text->ptr, (int)text->len, SQLITE_STATIC);
-	} else {
-		say_number(context, *(const int64_t *)(const void *)member);
 	}
 	return SQLITE_OK;
 }
@@ -725,6 +671,7 @@ sl_sqlite_records_release(struct sl_sqlite_records *records)
 	free(records->owners);
 	free(records->kinds);
 	free(records->sums);
+	free(records->facts);
 }
 
 /* At the first batch: a gateway that serves nobody yet needs none of it. */
@@ -737,7 +684,9 @@ get_memory(struct sl_sqlite_records *records)
 		records->owners = calloc(SL_SQLITE_TERMS, sizeof(*records->owners));
 	if (!records->kinds)
 		records->kinds = calloc(SL_SQLITE_TERMS, sizeof(*records->kinds));
-	return records->sums && records->owners && records->kinds;
+	if (!records->facts)
+		records->facts = malloc(SL_FACTS_MAX_SIZE);
+	return records->sums && records->owners && records->kinds && records->facts;
 }
 
 static enum sl_err

@@ -44,8 +44,10 @@ struct sl_sqlite_records {
 	const char              *known_common; /* of the row for which these were looked up */
 	int64_t                  owner, kind;
 	struct sl_sqlite_term   *owners, *kinds; /* SL_SQLITE_TERMS each, or NULL */
-	char                     more[SL_USAGE_COUNT * 48]; /* of the row */
-	size_t                   more_len;
+	char                    *facts; /* of the row; SL_FACTS_MAX_SIZE, or NULL */
+	size_t                   facts_size;
+	unsigned char            trace[16];    /* of the row, when these are all of it */
+	bool                     trace_is_hex;
 	struct sl_sqlite_sum    *sums;    /* SL_SQLITE_SUMS of them, NULL before the first record */
 	size_t                   sum_count;
 	struct sl_sqlite_sum    *sum;     /* of the last row, or NULL, and where what it has in

@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "model/usage.h"
+#include "store/sqlite_facts.h"
 
 enum {
 	APPLICATION_ID = 0x534c5543, /* "SLUC" */
@@ -115,6 +116,10 @@ static const char *const migrations[] = {
 	" expires_wall_ms INTEGER NOT NULL, charged INTEGER NOT NULL) WITHOUT ROWID, STRICT;"),
 	"ALTER TABLE answers ADD COLUMN told TEXT NOT NULL DEFAULT '';",
 #define IN_ROW(text)   text
+#define IN_HEX(text)   text
+#define IN_BEGIN(text) text
+#define IN_FACT(text)  text
+#define IN_RARE(text)  text
 #define IN_LABEL(text) text
 #define IN_OWNER(text)
 #define IN_KIND(text)
@@ -125,9 +130,17 @@ static const char *const migrations[] = {
 #include "store/sqlite_columns.def"
 	") STRICT;"
 #undef IN_ROW
+#undef IN_HEX
+#undef IN_BEGIN
+#undef IN_FACT
+#undef IN_RARE
 #undef IN_LABEL
 #undef IN_OWNER
 #define IN_ROW(text)
+#define IN_HEX(text)
+#define IN_BEGIN(text)
+#define IN_FACT(text)
+#define IN_RARE(text)
 #define IN_LABEL(text)
 #define IN_OWNER(text) text
 	"CREATE TABLE record_owners(id INTEGER PRIMARY KEY"
@@ -142,14 +155,24 @@ static const char *const migrations[] = {
 	") STRICT;",
 #undef SL_COLUMN
 #undef IN_ROW
+#undef IN_HEX
+#undef IN_BEGIN
+#undef IN_FACT
+#undef IN_RARE
 #undef IN_LABEL
 #undef IN_OWNER
 #undef IN_KIND
 	"ALTER TABLE money_attempts ADD COLUMN target INTEGER NOT NULL DEFAULT 0;",
+	"CREATE TABLE record_asks(id INTEGER PRIMARY KEY, owner INTEGER, kind INTEGER,"
+	" request_id TEXT, trace_id ANY, end_user TEXT, facts TEXT) STRICT;",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 
 #define TABLE_ROW   "record_rows"
+#define TABLE_HEX   "record_rows"
+#define TABLE_BEGIN "record_rows"
+#define TABLE_FACT  "record_rows"
+#define TABLE_RARE  "record_rows"
 #define TABLE_LABEL "record_rows"
 #define TABLE_OWNER "record_owners"
 #define TABLE_KIND  "record_kinds"
@@ -329,27 +352,64 @@ add_missing_columns(sqlite3 *db)
 	return rc == SQLITE_DONE;
 }
 
-/* Records as they were asked for, whoever keeps what of them. SQLite flattens it, so that
- * indexes are used, because both halves have the same affinities. */
-static void
-put_view(struct sl_buf *sql)
-{
-	static const char *const classes[SL_USAGE_COUNT] = {
+static const char *const classes[SL_USAGE_COUNT] = {
 #define CLASS_NAME(id, name) [SL_USAGE_##id] = name,
-		SL_USAGE_CLASSES(CLASS_NAME)
+	SL_USAGE_CLASSES(CLASS_NAME)
 #undef CLASS_NAME
-	};
+};
 
-#define VIEW_ROW(type, name)   ", r." #name " AS " #name
-#define VIEW_LABEL(type, name) ", CAST(ifnull(r." #name ", r.request_id) AS " #type ") AS " #name
-#define VIEW_OWNER(type, name) ", o." #name " AS " #name
-#define VIEW_KIND(type, name)  ", k." #name " AS " #name
-#define SL_COLUMN(place, type, name) VIEW_##place(type, name)
-	sl_buf_append_str(sql, "CREATE VIEW records AS SELECT r.id AS id,"
-	                       " CAST(r.id >> 20 AS INTEGER) AS end_wall_ms"
+/* The columns of the view are in the same order in all of its parts. */
+#define SL_COLUMN(place, type, name) IN_##place(type, name)
+#define IN_OWNER(type, name) sl_buf_append_str(sql, ", o." #name " AS " #name);
+#define IN_KIND(type, name)  sl_buf_append_str(sql, ", k." #name " AS " #name);
+
+#define IN_ROW(type, name)   sl_buf_append_str(sql, ", r." #name " AS " #name);
+#define IN_HEX(type, name)                                                             \
+	sl_buf_append_str(sql, ", CAST(CASE typeof(r." #name ") WHEN 'blob' THEN"       \
+	                       " lower(hex(r." #name ")) ELSE r." #name " END AS "      \
+	                       #type ") AS " #name);
+#define IN_BEGIN(type, name)                                                           \
+	sl_buf_printf(sql, ", CAST((r.id >> 20) - json_extract(r.facts, '$[%d]') AS "   \
+	                   #type ") AS " #name, SL_FACT_##name);
+#define IN_FACT(type, name)                                                            \
+	sl_buf_printf(sql, ", CAST(json_extract(r.facts, '$[%d]') AS " #type ") AS " #name, \
+	              SL_FACT_##name);
+#define IN_RARE(type, name)                                                            \
+	sl_buf_printf(sql, ", CAST(json_extract(r.facts, '$[%d]." #name "') AS " #type  \
+	                   ") AS " #name, SL_FACT_RARE);
+#define IN_LABEL(type, name)                                                           \
+	sl_buf_printf(sql, ", CAST(ifnull(json_extract(r.facts, '$[%d]." #name "'),"    \
+	                   " r.request_id) AS " #type ") AS " #name, SL_FACT_RARE);
+static void
+put_asks(struct sl_buf *sql)
+{
 #include "store/sqlite_columns.def"
-	                 );
-#undef SL_COLUMN
+	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+		if (i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT)
+			sl_buf_printf(sql, ", CAST(json_extract(r.facts, '$[%d]') AS INTEGER) AS %s",
+			              i == SL_USAGE_INPUT ? SL_FACT_INPUT : SL_FACT_OUTPUT, classes[i]);
+		else
+			sl_buf_printf(sql, ", CAST(json_extract(r.facts, '$[%d].%s') AS INTEGER) AS %s",
+			              SL_FACT_RARE, classes[i], classes[i]);
+	}
+}
+#undef IN_HEX
+#undef IN_BEGIN
+#undef IN_FACT
+#undef IN_RARE
+#undef IN_LABEL
+
+#define IN_HEX(type, name)   IN_ROW(type, name)
+#define IN_BEGIN(type, name) IN_ROW(type, name)
+#define IN_FACT(type, name)  IN_ROW(type, name)
+#define IN_RARE(type, name)  IN_ROW(type, name)
+#define IN_LABEL(type, name)                                                           \
+	sl_buf_append_str(sql, ", CAST(ifnull(r." #name ", r.request_id) AS " #type ")" \
+	                       " AS " #name);
+static void
+put_rows(struct sl_buf *sql)
+{
+#include "store/sqlite_columns.def"
 	for (int i = 0; i < SL_USAGE_COUNT; i++) {
 		if (i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT)
 			sl_buf_printf(sql, ", r.%s AS %s", classes[i], classes[i]);
@@ -359,10 +419,29 @@ put_view(struct sl_buf *sql)
 			              " + %zu) AS INTEGER) AS %s",
 			              classes[i], strlen(classes[i]) + 2, classes[i]);
 	}
+}
+#undef SL_COLUMN
+
+/* Records as they were asked for, whoever keeps what of them. SQLite flattens it, so that
+ * indexes are used, because all parts have the same affinities. */
+static void
+put_view(struct sl_buf *sql, const char *create)
+{
+	static const struct {
+		const char *table;
+		void      (*put)(struct sl_buf *sql);
+	} parts[] = { { "record_asks", put_asks }, { "record_rows", put_rows } };
+
+	sl_buf_append_str(sql, create);
+	sl_buf_append_str(sql, " records AS ");
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		sl_buf_append_str(sql, "SELECT r.id AS id, CAST(r.id >> 20 AS INTEGER) AS end_wall_ms");
+		parts[i].put(sql);
+		sl_buf_printf(sql, " FROM %s r CROSS JOIN record_owners o CROSS JOIN record_kinds k"
+		              " WHERE o.id = r.owner AND k.id = r.kind UNION ALL ", parts[i].table);
+	}
 #define SL_COLUMN(place, type, name) ", " #name
-	sl_buf_append_str(sql, " FROM record_rows r CROSS JOIN record_owners o"
-	                       " CROSS JOIN record_kinds k WHERE o.id = r.owner AND k.id = r.kind"
-	                       " UNION ALL SELECT id, end_wall_ms"
+	sl_buf_append_str(sql, "SELECT id, end_wall_ms"
 #include "store/sqlite_columns.def"
 	                 );
 #undef SL_COLUMN
@@ -379,12 +458,28 @@ make_view(sqlite3 *db)
 	bool made = false;
 
 	sl_buf_init(&sql, VIEW_MAX_SIZE);
-	put_view(&sql);
+	put_view(&sql, "CREATE VIEW");
 	sl_buf_append_char(&sql, '\0');
 	if (!sql.failed)
 		made = query_says(db, "SELECT sql FROM sqlite_schema WHERE name = 'records'",
 		                  sql.ptr) ||
 		       (execute(db, "DROP VIEW IF EXISTS records") && execute(db, sql.ptr));
+	sl_buf_release(&sql);
+	return made;
+}
+
+/* The view in the file is for people. We do not trust a file so far that its views may
+ * call what they like, which json_extract falls under; this one is our own. */
+static bool
+make_own_view(sqlite3 *db)
+{
+	struct sl_buf sql;
+	bool made;
+
+	sl_buf_init(&sql, VIEW_MAX_SIZE);
+	put_view(&sql, "CREATE TEMP VIEW");
+	sl_buf_append_char(&sql, '\0');
+	made = !sql.failed && execute(db, sql.ptr);
 	sl_buf_release(&sql);
 	return made;
 }
@@ -409,7 +504,9 @@ run_migrations(sqlite3 *db, int64_t version)
 	}
 	/* Request ids begin with their time: new ones go to the right edge. */
 	return add_missing_columns(db) && make_view(db) &&
-	       execute(db, "CREATE INDEX IF NOT EXISTS record_rows_by_request"
+	       execute(db, "CREATE INDEX IF NOT EXISTS record_asks_by_request"
+	                   " ON record_asks(request_id);"
+	                   "CREATE INDEX IF NOT EXISTS record_rows_by_request"
 	                   " ON record_rows(request_id);"
 	                   "CREATE INDEX IF NOT EXISTS records_by_request"
 	                   " ON records_before(request_id)");
@@ -439,7 +536,7 @@ migrate(sqlite3 *db, struct sl_slice path, const char **reason)
 		execute(db, "ROLLBACK");
 		return err;
 	}
-	return SL_OK;
+	return make_own_view(db) ? SL_OK : refuse_db(reason, path, db, "cannot be shown");
 }
 
 static enum sl_err
@@ -545,9 +642,10 @@ sl_sqlite_open_reader(struct sl_slice path, sqlite3 **db, int *lock_fd, const ch
 	name[path.len] = '\0';
 	if (sqlite3_open_v2(name, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
 	        SQLITE_OK ||
-	    !execute(*db, "PRAGMA query_only = ON; PRAGMA wal_autocheckpoint = 0;"
+	    !execute(*db, "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0;"
 	                  "PRAGMA trusted_schema = OFF") ||
-	    !query_int(*db, "PRAGMA application_id", &id) || id != APPLICATION_ID) {
+	    !query_int(*db, "PRAGMA application_id", &id) || id != APPLICATION_ID ||
+	    !make_own_view(*db) || !execute(*db, "PRAGMA query_only = ON")) {
 		enum sl_err err = refuse_db(reason, path, *db, "cannot be read as a ledger");
 
 		sqlite3_close(*db);

@@ -61,6 +61,10 @@ _Static_assert(2 * ROW_MAX + 1 < 1 << 14, "the length of what is in common");
 #define IN_OWNER(type, name) COMMON(type, name)
 #define IN_KIND(type, name)  COMMON(type, name)
 #define IN_ROW(type, name)   OTHER(type, name)
+#define IN_HEX(type, name)   OTHER(type, name)
+#define IN_BEGIN(type, name) OTHER(type, name)
+#define IN_FACT(type, name)  OTHER(type, name)
+#define IN_RARE(type, name)  OTHER(type, name)
 #define IN_LABEL(type, name) OTHER(type, name)
 #define SL_COLUMN(place, type, name) IN_##place(type, name)
 
@@ -103,7 +107,7 @@ put_int(unsigned char *out, int64_t value)
 	return put_varint(out, (((uint64_t)value << 1) ^ sign) + 1);
 }
 
-static const unsigned char *
+static inline const unsigned char *
 get_int(const unsigned char *in, int64_t *value)
 {
 	uint64_t raw;
@@ -246,8 +250,15 @@ decode(const unsigned char *in, struct sl_record_row *row)
 	in += 4 + common.len;
 	GET_INTEGER(end_wall_ms)
 #include "store/sqlite_columns.def"
-	for (int i = 0; i < SL_USAGE_COUNT; i++)
-		in = get_int(in, &row->usage[i]);
+	/* Most are null. */
+	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+		if (*in != 0) {
+			in = get_int(in, &row->usage[i]);
+			continue;
+		}
+		row->usage[i] = SL_RECORD_NULL;
+		in++;
+	}
 }
 #undef COMMON
 #undef OTHER

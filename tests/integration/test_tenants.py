@@ -615,8 +615,11 @@ def test_a_record_that_says_another_cost_is_noticed(fleet, tmp_path):
     gateway.stop()
     books.verify(gateway)
     store = sqlite3.connect(tmp_path / "sluice.db")
-    store.execute("UPDATE record_rows SET cost_nanousd = cost_nanousd + 1 WHERE request_id = ?",
-                  (ids[1],))
+    cost, = store.execute("SELECT cost_nanousd FROM records WHERE request_id = ?",
+                          (ids[1],)).fetchone()
+    changed = store.execute("UPDATE record_asks SET facts = replace(facts, ?, ?)"
+                            " WHERE request_id = ?", (f",{cost},", f",{cost + 1},", ids[1]))
+    assert changed.rowcount == 1
     store.commit()
     store.close()
     done = subprocess.run([str(BINARY), "ledger", "verify", "--config", str(gateway.config)],

@@ -239,7 +239,7 @@ what_is_alike_is_kept_once(void **state)
 	assert_int_equal(append(store, rows, 100, false), SL_OK);
 	assert_int_equal(append(store, rows, 100, false), SL_OK);
 	sl_store_free(store);
-	assert_string_equal(query("SELECT count(*) FROM record_rows UNION ALL"
+	assert_string_equal(query("SELECT count(*) FROM record_asks UNION ALL"
 	                          " SELECT count(*) FROM record_owners UNION ALL"
 	                          " SELECT count(*) FROM record_kinds"), "200|2|2|");
 	assert_string_equal(query("SELECT key_id, provider, count(*) FROM records"
@@ -411,9 +411,9 @@ records_of_the_version_before_stay(void **state)
 	sl_store_free(open_store());
 	run_sql("DROP VIEW records; DROP TABLE record_rows; DROP TABLE record_owners;"
 	        "DROP TABLE record_kinds; ALTER TABLE records_before RENAME TO records;"
-	        /* The next version's: a column of another table. */
-	        "ALTER TABLE money_attempts DROP COLUMN target;"
-	        "DELETE FROM migrations WHERE version > (SELECT max(version) - 2 FROM migrations);"
+	        /* The next versions': a column of another table, and a table of records. */
+	        "ALTER TABLE money_attempts DROP COLUMN target; DROP TABLE record_asks;"
+	        "DELETE FROM migrations WHERE version > (SELECT max(version) - 3 FROM migrations);"
 	        "INSERT INTO records(id, request_id, client_request_id, end_wall_ms, key_id, status,"
 	        " attempts, cost_nanousd, input_tokens, reasoning_tokens)"
 	        " VALUES (1700000000100 << 20, 'req_before', 'mine', 1700000000100, 'vk_1', 200, 1,"
@@ -438,6 +438,128 @@ records_of_the_version_before_stay(void **state)
 	                    "req_before|vk_1|req_later|vk_1|req_far|NULL|");
 }
 
+/* Its table of records had a column for each thing that is a request's own. */
+static void
+records_with_a_column_for_each_thing_stay(void **state)
+{
+	struct sl_record_row before = empty_row("req_before", 1700000000100);
+	struct sl_record_row bare = empty_row("req_bare", 1700000000150);
+	struct sl_record_row later = empty_row("req_later", 1700000000200);
+	struct work spend = { .job.run = run_spend };
+	int64_t requests = 0;
+	struct sl_store *store;
+
+	(void)state;
+	before.begin_wall_ms = 1700000000050;
+	before.trace_id = SL_SLICE("0af7651916cd43dd8448eb211c80319c");
+	before.client_request_id = SL_SLICE("mine");
+	before.tag = SL_SLICE("a \"tag\"");
+	before.end_user = SL_SLICE("somebody");
+	before.bytes_in = 17;
+	before.score_permille = 500;
+	before.cost_nanousd = 55;
+	before.usage[SL_USAGE_INPUT] = 9;
+	before.usage[SL_USAGE_OUTPUT] = 0;
+	before.usage[SL_USAGE_CACHE_WRITE] = 2;
+	before.usage[SL_USAGE_REASONING] = 3;
+	before.key_id = later.key_id = bare.key_id = SL_SLICE("vk_1");
+	before.provider = bare.provider = SL_SLICE("openai");
+	before.attempts = bare.attempts = later.attempts = 1;
+	sl_store_free(open_store());
+	run_sql("DROP VIEW records; DROP TABLE record_asks;"
+	        "DELETE FROM migrations WHERE version = (SELECT max(version) FROM migrations);"
+	        "INSERT INTO record_owners(id, key_id) VALUES (1, 'vk_1');"
+	        "INSERT INTO record_kinds(id, provider, attempts) VALUES (4, 'openai', 1);"
+	        "INSERT INTO record_rows(id, owner, kind, request_id, begin_wall_ms, trace_id,"
+	        " client_request_id, tag, end_user, bytes_in, score_permille, cost_nanousd,"
+	        " input_tokens, output_tokens, more) VALUES (1700000000100 << 20, 1, 4,"
+	        " 'req_before', 1700000000050, '0af7651916cd43dd8448eb211c80319c', 'mine',"
+	        " 'a \"tag\"', 'somebody', 17, 500, 55, 9, 0,"
+	        " ' cache_write_tokens=2 reasoning_tokens=3');"
+	        "INSERT INTO record_rows(id, owner, kind, request_id)"
+	        " VALUES (1700000000150 << 20, 1, 4, 'req_bare')");
+	store = open_store();
+	assert_int_equal(append(store, &later, 1, false), SL_OK);
+	assert_int_equal(find(store, "req_before", same_row, &before), SL_OK);
+	assert_int_equal(find(store, "req_bare", same_row, &bare), SL_OK);
+	assert_int_equal(find(store, "req_later", same_row, &later), SL_OK);
+	spend.context = &requests;
+	assert_int_equal(sl_store_run(store, &spend.job), SL_OK);
+	assert_int_equal(requests, 3);
+	sl_store_free(store);
+	assert_string_equal(query("SELECT request_id, key_id FROM records ORDER BY id"),
+	                    "req_before|vk_1|req_bare|vk_1|req_later|vk_1|");
+}
+
+/* Where facts stand in their array is for ever. */
+static void
+facts_of_stored_rows_keep_their_places(void **state)
+{
+	struct sl_record_row row = empty_row("req_1", 1700000000100);
+	struct sl_store *store;
+
+	(void)state;
+	row.begin_wall_ms = 1700000000058;
+	row.bytes_in = 1;
+	row.bytes_out = 2;
+	row.total_us = 3;
+	row.first_content_us = 4;
+	row.upstream_us = 5;
+	row.added_us = 6;
+	row.cost_nanousd = 7;
+	row.usage[SL_USAGE_INPUT] = 8;
+	row.usage[SL_USAGE_OUTPUT] = 9;
+	row.usage[SL_USAGE_IMAGES] = 10;
+	row.client_request_id = SL_SLICE("mine");
+	row.tag = SL_SLICE("tag");
+	row.translation = SL_SLICE("all");
+	row.bids = SL_SLICE("none");
+	row.score_permille = 11;
+	row.trace_id = SL_SLICE("0af7651916cd43dd8448eb211c80319c");
+	store = open_store();
+	assert_int_equal(append(store, &row, 1, false), SL_OK);
+	sl_store_free(store);
+	assert_string_equal(query("SELECT facts, hex(trace_id), typeof(trace_id) FROM record_asks"),
+	                    "[42,1,2,3,4,5,6,7,8,9,{\"client_request_id\":\"mine\",\"tag\":\"tag\","
+	                    "\"translation\":\"all\",\"bids\":\"none\",\"score_permille\":11,"
+	                    "\"images\":10}]|0AF7651916CD43DD8448EB211C80319C|blob|");
+}
+
+/* What is told short, or escaped, comes back as it was. */
+static void
+odd_values_come_back(void **state)
+{
+	static const char *const traces[] = {
+		"0123456789abcdeffedcba9876543210", "0123456789ABCDEFFEDCBA9876543210",
+		"0123456789abcdeffedcba987654321g", "0123456789abcdeffedcba987654321", "`/:@[", "\"\\\x01",
+	};
+	static const int64_t numbers[] = { 0, 9, 10, 99, 12345678, 99999999, 100000000, 123456789012,
+		                           -1, INT64_MAX, INT64_MIN + 1, SL_RECORD_NULL };
+	enum { TRACES = sizeof(traces) / sizeof(traces[0]),
+	       NUMBERS = sizeof(numbers) / sizeof(numbers[0]), ROWS = TRACES * NUMBERS };
+	static struct sl_record_row rows[ROWS];
+	static char names[ROWS][16], tags[ROWS][8];
+	struct sl_store *store = open_store();
+
+	(void)state;
+	for (int i = 0; i < ROWS; i++) {
+		snprintf(names[i], sizeof(names[i]), "req_%d", i);
+		rows[i] = empty_row(names[i], 1700000000000 + i);
+		rows[i].trace_id = sl_slice_str(traces[i % TRACES]);
+		rows[i].cost_nanousd = rows[i].total_us = numbers[i / TRACES];
+		rows[i].usage[SL_USAGE_OUTPUT] = rows[i].usage[SL_USAGE_REASONING] =
+		    numbers[i / TRACES];
+		rows[i].begin_wall_ms = i % 3 ? rows[i].end_wall_ms - i : SL_RECORD_NULL;
+		/* Each control character, what JSON escapes, and bytes that are no UTF-8. */
+		snprintf(tags[i], sizeof(tags[i]), "%c\"\\%c\xff", i % 31 + 1, i + 0x20);
+		rows[i].tag = sl_slice_str(tags[i]);
+	}
+	assert_int_equal(append(store, rows, ROWS, false), SL_OK);
+	for (int i = 0; i < ROWS; i++)
+		assert_int_equal(find(store, names[i], same_row, &rows[i]), SL_OK);
+	sl_store_free(store);
+}
+
 int
 main(void)
 {
@@ -452,6 +574,9 @@ main(void)
 		TEST(questions_use_indexes),
 		TEST(columns_that_are_missing_are_added),
 		TEST(records_of_the_version_before_stay),
+		TEST(records_with_a_column_for_each_thing_stay),
+		TEST(facts_of_stored_rows_keep_their_places),
+		TEST(odd_values_come_back),
 	};
 
 	sl_log_init(SL_LOG_OFF, STDERR_FILENO);
