@@ -698,8 +698,8 @@ find_last(struct sl_sqlite_records *records)
 	if (!stmt)
 		return sl_sqlite_unprepared(records->part);
 	rc = sqlite3_step(stmt);
-	if (rc == SQLITE_ROW)
-		records->last_id = sqlite3_column_int64(stmt, 0);
+	/* Without a row, the first one's id would be 1. */
+	records->last_id = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
 	sqlite3_reset(stmt);
 	return sl_sqlite_error(rc);
 }

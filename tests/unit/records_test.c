@@ -525,6 +525,20 @@ facts_of_stored_rows_keep_their_places(void **state)
 	                    "\"images\":10}]|0AF7651916CD43DD8448EB211C80319C|blob|");
 }
 
+/* A batch that was taken back left nothing behind that the next could be counted from. */
+static void
+first_rows_that_were_taken_back_keep_their_times(void **state)
+{
+	struct sl_record_row row = empty_row("req_1", 1700000000100);
+	struct sl_store *store = open_store();
+
+	(void)state;
+	assert_int_equal(append(store, &row, 1, true), SL_EINVAL);
+	assert_int_equal(append(store, &row, 1, false), SL_OK);
+	assert_int_equal(find(store, "req_1", same_row, &row), SL_OK);
+	sl_store_free(store);
+}
+
 /* What is told short, or escaped, comes back as it was. */
 static void
 odd_values_come_back(void **state)
@@ -576,6 +590,7 @@ main(void)
 		TEST(records_of_the_version_before_stay),
 		TEST(records_with_a_column_for_each_thing_stay),
 		TEST(facts_of_stored_rows_keep_their_places),
+		TEST(first_rows_that_were_taken_back_keep_their_times),
 		TEST(odd_values_come_back),
 	};
 
