@@ -1,19 +1,28 @@
 """How good models by name are at a prompt: by what kind of prompt it is.
 
-    rows of the table --linear, softmax--> how likely each of sixteen kinds
+    rows of the table --linear--> likeness to each of sixteen kinds --softmax--> how likely each
     counts of the text --linear in each kind, within bounds--> quality of each model there
-                                                    sum over kinds --> quality
+                                                    sum over kinds --> by kind
+    likenesses, counts --linear, within bounds--> overall
+    the greatest likeness --> how much of each --> quality
 
 Models differ by task far more than from one prompt of a task to the next, where one answer,
-right or wrong, tells little: words only say which kind it is. A row's kind is its `task`, else its
-category; rows without either are put where like prompts are. src/routing/model_heads.c computes the same.
+right or wrong, tells little: words only say which kind it is. What is like no kind well is
+judged by what a likeness to each is worth, which does not take the least unlike kind for its own.
+A row's kind is its `task`, else its category; rows without either are put where like prompts are.
+src/routing/model_heads.c computes the same.
 """
 import numpy as np
 
 # Must equal src/routing/model_heads.c: two rows of the classifier's table share one here.
-KIND_SHIFT, KINDS_MAX, MODELS_MAX, SHAPE_BOUND = 1, 16, 16, 3.0
+KIND_SHIFT, KINDS_MAX, MODELS_MAX, SPREADS_BOUND, LIKENESS_SLOPE = 1, 16, 16, 3.0, 2.0
 KIND_PROMPTS_MIN = 50
-KIND_EPOCHS, KIND_DECAY, KIND_RATE = 12, 3e-5, 0.05
+KIND_EPOCHS, KIND_DECAY, KIND_RATE = 12, 1e-5, 0.2
+# Likenesses to learn from are those that a table trained on the other parts sees.
+LIKENESS_PARTS = 4
+# A prompt that is as little like any kind as this share of what was learnt from is half judged
+# overall.
+UNLIKE_SHARE = 0.05
 # So many prompts of a mean kind are added to a kind's; and what a slope costs, in prompts.
 KIND_DOUBT, SLOPE_DOUBT = 10, 300
 DIRECTIONS, ROUNDS = 128, 20
@@ -76,45 +85,66 @@ def kinds_of(rows, matrix, picked, table_rows):
     return kinds
 
 
+class Scale:
+    """Numbers as they stand among those of like prompts, within bounds."""
+
+    def __init__(self, points, counts):
+        self.middle = np.average(points, 0, counts).astype(np.float32)
+        self.spread = (points.std(0) + 0.02).astype(np.float32)
+
+    def __call__(self, points):
+        return np.clip((points - self.middle) / self.spread, -SPREADS_BOUND, SPREADS_BOUND)
+
+
 class Kinds:
-    """linear: a model of train_router.py with KINDS_MAX heads, of which `count` are in use."""
+    """linear: a model of train_router.py with KINDS_MAX heads, of which `count` are in use.
+    likenesses: what such a model says of prompts that it was not trained on."""
 
-    def __init__(self, linear, softmax, kinds, shapes, scores, known):
-        self.linear, self.softmax = linear, softmax
+    def __init__(self, linear, kinds, shapes, likenesses, scores, known):
+        self.linear = linear
         self.count = int(kinds.max()) + 1
-        self.middle = np.zeros((self.count, shapes.shape[1]), np.float32)
-        self.spread = np.ones_like(self.middle)
-        self.weights = np.zeros((self.count, 1 + shapes.shape[1], scores.shape[1]), np.float32)
+        likenesses = likenesses[:, :self.count]
+        often = np.bincount(kinds, minlength=self.count)
         usual = (scores * known).sum(0) / np.maximum(known.sum(0), 1)
-        for k in range(self.count):
-            at = kinds == k
-            if at.any():
-                self.middle[k] = shapes[at].mean(0)
-                self.spread[k] = shapes[at].std(0) + 0.02
-            counts = self.scaled(shapes[at])[:, k]
-            for m in range(scores.shape[1]):
-                self.weights[k, :, m] = fit(counts[known[at, m] > 0],
-                                            scores[at, m][known[at, m] > 0], usual[m])
-
-    def scaled(self, shapes):
-        """Each count of the text as it stands in each kind."""
-        return np.clip((shapes[:, None] - self.middle) / self.spread, -SHAPE_BOUND, SHAPE_BOUND)
+        empty = Scale(np.zeros((1, shapes.shape[1])), np.ones(1))
+        self.scales = [Scale(shapes[kinds == k], np.ones(often[k])) if often[k] else empty
+                       for k in range(self.count)]
+        self.weights = np.array([fits(scale(shapes[kinds == k]), scores[kinds == k],
+                                      known[kinds == k], usual, np.ones(often[k]))
+                                 for k, scale in enumerate(self.scales)], np.float32)
+        # Every kind counts the same: what comes of no kind is not of the most frequent one.
+        alike = (len(kinds) / self.count / np.maximum(often, 1))[kinds]
+        points = np.hstack([likenesses, shapes])
+        self.overall = Scale(points, alike)
+        self.overall_weights = fits(self.overall(points), scores, known, usual, alike)
+        self.unlike = float(np.quantile(likenesses.max(1), UNLIKE_SHARE))
 
     def quality(self, matrix, picked):
-        likely = self.softmax(self.linear.logits(matrix, picked)[:, :self.count])
-        counts = self.scaled(matrix.shape[picked])
-        sums = likely @ self.weights[:, 0]
-        for k in range(self.count):
-            sums += likely[:, k:k + 1] * (counts[:, k] @ self.weights[k, 1:])
+        likenesses, shapes = self.linear.logits(matrix, picked)[:, :self.count], matrix.shape[picked]
+        greatest = likenesses.max(1, keepdims=True)
+        likely = np.exp(likenesses - greatest)
+        likely /= likely.sum(1, keepdims=True)
+        of_kind = 1 / (1 + np.exp(-LIKENESS_SLOPE * (greatest - self.unlike)))
+        points = self.overall(np.hstack([likenesses, shapes]))
+        sums = (1 - of_kind) * (self.overall_weights[0] + points @ self.overall_weights[1:])
+        for k, (scale, weights) in enumerate(zip(self.scales, self.weights)):
+            sums += of_kind * likely[:, k:k + 1] * (weights[0] + scale(shapes) @ weights[1:])
         return np.clip(sums, 0, 1)
 
 
-def fit(counts, scores, usual):
-    """A mean, and the slopes of a ridge regression around it."""
-    mean = (scores.sum() + KIND_DOUBT * usual) / (len(scores) + KIND_DOUBT)
-    slopes = np.linalg.solve(counts.T @ counts + SLOPE_DOUBT * np.eye(counts.shape[1]),
-                             counts.T @ (scores - mean))
-    return np.concatenate([[mean], slopes])
+def fits(points, scores, known, usual, counts):
+    """Of each model: a mean, and the slopes of a ridge regression around it, of the rows that
+    know it. counts: what each row counts."""
+    out = np.zeros((1 + points.shape[1], scores.shape[1]), np.float32)
+    for m in range(scores.shape[1]):
+        at = known[:, m] > 0
+        told, count = scores[at, m], counts[at]
+        mean = (count @ told + KIND_DOUBT * usual[m]) / (count.sum() + KIND_DOUBT)
+        weighted = points[at].T * count
+        slopes = np.linalg.solve(weighted @ points[at] + SLOPE_DOUBT * np.eye(points.shape[1]),
+                                 weighted @ (told - mean))
+        out[:, m] = np.concatenate([[mean], slopes])
+    return out
 
 
 def write_kinds(folder, names, model, quantised, numbers, wrap):
@@ -136,10 +166,16 @@ def write_kinds(folder, names, model, quantised, numbers, wrap):
     lines += array("kind_scale[KINDS_MAX]", scale) + array("kind_bias[KINDS_MAX]", model.linear.bias)
     lines += ["static const float kind_shapes[SHAPES][KINDS_MAX] = {"]
     lines += rows(model.linear.shape) + ["};"]
-    for name, values in (("middle", model.middle), ("spread", model.spread)):
-        lines += ["static const float %s[KINDS][SHAPES] = {" % name] + rows(values) + ["};"]
+    for name in ("middle", "spread"):
+        lines += ["static const float %s[KINDS][SHAPES] = {" % name]
+        lines += rows([getattr(scale, name) for scale in model.scales]) + ["};"]
     lines.append("static const float quality_weights[KINDS][1 + SHAPES][SL_MODEL_HEADS_MAX] = {")
     for one in model.weights:
         lines += ["\t{"] + rows(one) + ["\t},"]
     lines.append("};")
+    lines += array("overall_middle[KINDS + SHAPES]", model.overall.middle)
+    lines += array("overall_spread[KINDS + SHAPES]", model.overall.spread)
+    lines += ["static const float overall_weights[1 + KINDS + SHAPES][SL_MODEL_HEADS_MAX] = {"]
+    lines += rows(model.overall_weights) + ["};"]
+    lines.append("static const float unlike_likeness = %s;" % numbers([model.unlike]))
     (folder / "model_heads.inc").write_text("\n".join(lines) + "\n")

@@ -33,8 +33,8 @@ import sys
 import numpy as np
 
 from router_data import CATEGORIES, TIERS, Row, read_llmrouter, read_log, read_routellm
-from router_kinds import (KIND_DECAY, KIND_EPOCHS, KIND_RATE, KIND_SHIFT, KINDS_MAX, MODELS_MAX,
-                          Kinds, kinds_of, write_kinds)
+from router_kinds import (KIND_DECAY, KIND_EPOCHS, KIND_RATE, KIND_SHIFT, KINDS_MAX,
+                          LIKENESS_PARTS, MODELS_MAX, Kinds, kinds_of, write_kinds)
 
 HEADS = CATEGORIES + ["gain"] + TIERS
 GAIN, TIER0 = 12, 13
@@ -490,17 +490,27 @@ def head_names(rows):
     return sorted(often[:MODELS_MAX])
 
 
+def train_kinds(matrix, kinds, picked):
+    """Whose heads say how like each kind a prompt is, as it is shipped: (model, its table)."""
+    targets = np.zeros((len(matrix.items), KINDS_MAX), np.float32)
+    targets[picked, kinds] = 1
+    linear = train(matrix, targets, np.ones_like(targets), picked, KIND_EPOCHS, KIND_DECAY,
+                   KIND_RATE, shift=KIND_SHIFT, link=softmax)
+    return linear, quantise(linear)
+
+
 def train_heads(rows, matrix, names, picked):
     """What the picked rows tell of the named models, as it is shipped: (kinds, their table)."""
     scores = np.array([[rows[i].models.get(name, 0) for name in names] for i in picked], np.float32)
     known = np.array([[name in rows[i].models for name in names] for i in picked], np.float32)
     kinds = kinds_of(rows, matrix, picked, TABLE)
-    targets = np.zeros((len(rows), KINDS_MAX), np.float32)
-    targets[picked, kinds] = 1
-    linear = train(matrix, targets, np.ones_like(targets), picked, KIND_EPOCHS, KIND_DECAY,
-                   KIND_RATE, shift=KIND_SHIFT, link=softmax)
-    table = quantise(linear)
-    return Kinds(linear, softmax, kinds, matrix.shape[picked], scores, known), table
+    part = np.random.default_rng(11).integers(0, LIKENESS_PARTS, len(picked))
+    likenesses = np.zeros((len(picked), KINDS_MAX), np.float32)
+    for k in range(LIKENESS_PARTS):
+        others, _ = train_kinds(matrix, kinds[part != k], picked[part != k])
+        likenesses[part == k] = others.logits(matrix, picked[part == k])
+    linear, table = train_kinds(matrix, kinds, picked)
+    return Kinds(linear, kinds, matrix.shape[picked], likenesses, scores, known), table
 
 
 def told_of(rows, names):
@@ -509,9 +519,8 @@ def told_of(rows, names):
                      and any(name in row.models for name in names)])
 
 
-# Shares of the best single model's costs: the goal, and what a weight may cost on the training
-# folds to be chosen, a tenth less.
-GOAL_COST, CHOSEN_COST = 0.35, 0.315
+# The goal is the best single model's quality at this share of its cost, judged by so many prompts.
+GOAL_COST, GOAL_PROMPTS = 0.35, 500
 # The weight of `balanced` in src/routing/judge.c, and its bar at quality `standard`.
 SHIPPED_WEIGHT, SHIPPED_BAR = 0.16, 0.85
 
@@ -581,6 +590,18 @@ def routed(order, scores, size, price, best):
             float((size * price[pick]).sum() / (size * price[best]).sum()))
 
 
+def reaching_goal(quality, scores, price, counts, weights):
+    """How many of 2000 samples reach the goal with each weight of money, prompts being drawn as
+    often as they count; the best single model is each sample's own."""
+    rng = np.random.default_rng(19)
+    at = rng.choice(len(scores), (2000, GOAL_PROMPTS), p=counts / counts.sum())
+    best = np.array([scores[one].mean(0).max() for one in at])
+    usual = price[(counts @ scores).argmax()]
+    picks = [chosen_models(quality, price, weight) for weight in weights]
+    return np.array([((scores[np.arange(len(scores)), pick][at].mean(1) >= best)
+                      & (price[pick][at].mean(1) <= GOAL_COST * usual)).mean() for pick in picks])
+
+
 def rounded(values):
     return [round(float(value), 3) for value in values]
 
@@ -591,8 +612,9 @@ def scores_of(rows, names):
 
 
 def judge_folds(rows, matrix, names, price):
-    """Figures of five folds, and the weight of money that does best on them, each task counted
-    alike, among those that stay a tenth below the goal for costs in that mix and as it is."""
+    """Figures of five folds, and the least weight of money with which as many samples of them
+    reach the goal as with any, but for three in a hundred, in the worse of two mixes: as it is, and
+    each task counted alike."""
     have = told_of(rows, names)
     have = have[[all(name in rows[i].models for name in names) for i in have]]
     scores, size = scores_of([rows[i] for i in have], names)
@@ -605,10 +627,13 @@ def judge_folds(rows, matrix, names, price):
     grid = np.linspace(0.02, 0.4, 20)
     found = {"as_it_is": [choices(inner, scores, size, price, w) for w in grid],
              "tasks_alike": [choices(inner, scores, size, price, w, counts) for w in grid]}
-    cheap = [k for k in range(len(grid)) if max(one[k][1] for one in found.values()) <= CHOSEN_COST]
-    cheap = cheap or [len(grid) - 1]
-    weight = float(grid[max(cheap, key=lambda k: found["tasks_alike"][k][0])])
-    report = {"prompts": len(have), "weight": round(weight, 2)}
+    reached = [reaching_goal(inner, scores, price, mix, grid) for mix in (np.ones(len(have)), counts)]
+    worse = np.min(reached, axis=0)
+    chosen = int(np.flatnonzero(worse >= worse.max() - 0.03)[0])
+    weight = float(grid[chosen])
+    report = {"prompts": len(have), "weight": round(weight, 2),
+              "samples_reaching_the_goal": {"%.2f" % w: rounded(one) for w, *one in
+                                            list(zip(grid, *reached))[5:13]}}
     for mix, of_prompt in (("as_it_is", np.ones(len(have))), ("tasks_alike", counts)):
         def at(weight, bar=0.0):
             return rounded(choices(inner, scores, size, price, weight, of_prompt, bar))

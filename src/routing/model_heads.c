@@ -1,10 +1,13 @@
 /* model_heads.c - how good models by name are at a prompt: by what kind of prompt it is.
  *
- *   rows --table, softmax--> how likely each kind
+ *   rows --table--> likeness to each kind --softmax--> how likely each
  *   counts of the text --as they stand in each kind--> quality of each model, if of that kind
- *                                                      sum over kinds --> quality
+ *                                                      sum over kinds --> by kind
+ *   likenesses, counts --linear--> overall
+ *   the greatest likeness --> how much of each --> quality
  *
- * Two of the classifier's rows share one row here: half the memory, and no figure is the worse
+ * What is like no kind well would be taken for the kind that it is least unlike: it is judged
+ * by what being like each kind is worth. Two of the classifier's rows share one row here: half the memory, and no figure is the worse
  * for it. tools/router_kinds.py computes the same; tests/vectors/classify holds the two
  * together. Read only where a plan has such a model among its targets.
  */
@@ -37,8 +40,10 @@ typedef int8_t  bytes16 __attribute__((vector_size(16)));
 typedef int16_t shorts16 __attribute__((vector_size(32)));
 typedef float   floats16 __attribute__((vector_size(64)));
 
-/* So far a count may be from the middle of a kind, in its own spreads. */
-static const float shape_bound = 3;
+/* So far a number may be from the middle of a kind, in its own spreads. */
+static const float spreads_bound = 3;
+/* How fast the greatest likeness tells kinds that were met from those that were not. */
+static const float likeness_slope = 2;
 
 static void
 sum_rows(const struct sl_features *features, int32_t totals[KINDS_MAX])
@@ -65,23 +70,32 @@ sum_rows(const struct sl_features *features, int32_t totals[KINDS_MAX])
 }
 
 static void
-read_kinds(const struct sl_features *features, float likely[KINDS])
+read_likenesses(const struct sl_features *features, float likenesses[KINDS])
 {
 	int32_t totals[KINDS_MAX] = { 0 };
-	float most = -INFINITY, total = 0;
 
 	sum_rows(features, totals);
 	for (size_t kind = 0; kind < KINDS; kind++) {
-		likely[kind] = kind_bias[kind] +
-		               (float)totals[kind] * kind_scale[kind] * features->scale;
+		likenesses[kind] = kind_bias[kind] +
+		                   (float)totals[kind] * kind_scale[kind] * features->scale;
 		for (size_t k = 0; k < SHAPES; k++)
-			likely[kind] += features->shapes[k] * kind_shapes[k][kind];
-		most = fmaxf(most, likely[kind]);
+			likenesses[kind] += features->shapes[k] * kind_shapes[k][kind];
 	}
+}
+
+/* How likely each kind is, and how likely it is any. */
+static float
+read_kinds(const float likenesses[KINDS], float likely[KINDS])
+{
+	float most = -INFINITY, total = 0;
+
 	for (size_t kind = 0; kind < KINDS; kind++)
-		total += likely[kind] = expf(likely[kind] - most);
+		most = fmaxf(most, likenesses[kind]);
+	for (size_t kind = 0; kind < KINDS; kind++)
+		total += likely[kind] = expf(likenesses[kind] - most);
 	for (size_t kind = 0; kind < KINDS; kind++)
 		likely[kind] /= total;
+	return 1 / (1 + expf(-likeness_slope * (most - unlike_likeness)));
 }
 
 static void
@@ -93,15 +107,17 @@ add_row(floats16 *sums, float times, const float row[SL_MODEL_HEADS_MAX])
 	*sums += times * weights;
 }
 
+/* Numbers where they stand between others; the first row is of where all are in the middle. */
 static void
-add_kind(floats16 *sums, size_t kind, float likely, const float *shapes)
+add_rows(floats16 *sums, float times, const float *values, const float *middles,
+         const float *spreads, size_t count, const float rows[][SL_MODEL_HEADS_MAX])
 {
-	add_row(sums, likely, quality_weights[kind][0]);
-	for (size_t k = 0; k < SHAPES; k++) {
-		float at = (shapes[k] - middle[kind][k]) / spread[kind][k];
+	add_row(sums, times, rows[0]);
+	for (size_t k = 0; k < count; k++) {
+		float at = (values[k] - middles[k]) / spreads[k];
 
-		at = fminf(fmaxf(at, -shape_bound), shape_bound);
-		add_row(sums, likely * at, quality_weights[kind][1 + k]);
+		at = fminf(fmaxf(at, -spreads_bound), spreads_bound);
+		add_row(sums, times * at, rows[1 + k]);
 	}
 }
 
@@ -110,12 +126,17 @@ sl_model_heads(const struct sl_prompt *prompt, double quality[SL_MODEL_HEADS_MAX
 {
 	struct sl_features features;
 	floats16 sums = { 0 };
-	float likely[KINDS];
+	float numbers[KINDS + SHAPES], likely[KINDS], of_kind;
 
 	sl_classify_features(prompt, &features);
-	read_kinds(&features, likely);
+	read_likenesses(&features, numbers);
+	memcpy(numbers + KINDS, features.shapes, sizeof(features.shapes));
+	of_kind = read_kinds(numbers, likely);
 	for (size_t kind = 0; kind < KINDS; kind++)
-		add_kind(&sums, kind, likely[kind], features.shapes);
+		add_rows(&sums, of_kind * likely[kind], features.shapes, middle[kind], spread[kind],
+		         SHAPES, quality_weights[kind]);
+	add_rows(&sums, 1 - of_kind, numbers, overall_middle, overall_spread, KINDS + SHAPES,
+	         overall_weights);
 	for (size_t i = 0; i < SL_MODEL_HEADS_MAX; i++)
 		quality[i] = fmin(fmax((double)sums[i], 0), 1);
 }
