@@ -154,7 +154,7 @@ end_request(struct h1 *h1)
 		return;
 	}
 	h1->state = H1_WAIT;
-	h1->exchange->base.body_end_ns = sl_loop_now_ns(server->loop);
+	h1->exchange->base.body_end_ns = sl_loop_event_ns(server->loop);
 	if (!h1->started)
 		server->handler.on_request(server->handler.context, &h1->exchange->base);
 }
@@ -374,7 +374,7 @@ begin_head(struct h1 *h1)
 		sl_conn_close(h1->conn, SL_GONE_ABORTED, true);
 		return;
 	}
-	h1->begin_ns = sl_loop_now_ns(h1->conn->server->loop);
+	h1->begin_ns = sl_loop_event_ns(h1->conn->server->loop);
 	h1->state = H1_HEAD;
 	h1->http10 = false;
 	h1->timer = H1_TIMER_NONE;

@@ -69,7 +69,7 @@ on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *use
 	h2->field_count = 0;
 	h2->head_size = 0;
 	h2->head_too_large = false;
-	h2->head_begin_ns = sl_loop_now_ns(h2->conn->server->loop);
+	h2->head_begin_ns = sl_loop_event_ns(h2->conn->server->loop);
 	return 0;
 }
 
@@ -194,7 +194,7 @@ end_request(struct h2_stream *stream)
 	if (stream->started || stream->refused)
 		return;
 	sl_timer_clear(&stream->timer);
-	stream->base.body_end_ns = sl_loop_now_ns(server->loop);
+	stream->base.body_end_ns = sl_loop_event_ns(server->loop);
 	server->handler.on_request(server->handler.context, &stream->base);
 }
 

@@ -30,6 +30,7 @@ struct sl_loop {
 	int                epoll_fd;
 	unsigned           index;
 	uint64_t           now_ns, now_ms;
+	uint64_t           event_ns; /* 0: not read yet */
 	int64_t            wall_ms;
 	uint64_t           tick;         /* last tick that was swept */
 	struct sl_list     wheel[WHEEL_SLOTS];
@@ -143,10 +144,16 @@ sl_loop_turn_ns(const struct sl_loop *loop)
 }
 
 uint64_t
-sl_loop_now_ns(const struct sl_loop *loop)
+sl_loop_now_ns(struct sl_loop *loop)
 {
-	(void)loop;
-	return sl_clock_mono_ns();
+	loop->event_ns = sl_clock_mono_ns();
+	return loop->event_ns;
+}
+
+uint64_t
+sl_loop_event_ns(struct sl_loop *loop)
+{
+	return loop->event_ns ? loop->event_ns : sl_loop_now_ns(loop);
 }
 
 int64_t
@@ -390,10 +397,13 @@ sl_loop_run(struct sl_loop *loop)
 			struct epoll_event *event = &loop->events[loop->event_index++];
 			struct sl_io *io = event->data.ptr;
 
+			loop->event_ns = 0;
 			if (io)
 				io->on_ready(io, event->events);
 		}
+		loop->event_ns = 0;
 		run_timers(loop);
+		loop->event_ns = 0;
 		run_deferred(loop);
 	}
 	atomic_store(&loop->stopping, false);

@@ -53,7 +53,11 @@ uint64_t sl_loop_now_ms(const struct sl_loop *loop);
 /* The same in nanoseconds: for what decides by time. What measures needs it exactly. */
 uint64_t sl_loop_turn_ns(const struct sl_loop *loop);
 /* Monotonic time now, exactly. */
-uint64_t sl_loop_now_ns(const struct sl_loop *loop);
+uint64_t sl_loop_now_ns(struct sl_loop *loop);
+/* When the loop began with the event it is at, as far as anybody asked: the clock is read for
+ * the first who does, and not again before sl_loop_now_ns or another event. Deferred tasks
+ * of a turn are one event, and so are timers. Never before what sl_loop_now_ns told. */
+uint64_t sl_loop_event_ns(struct sl_loop *loop);
 /* Wall time, milliseconds since the epoch, of the current turn. */
 int64_t sl_loop_wall_ms(const struct sl_loop *loop);
 

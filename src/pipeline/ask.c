@@ -387,7 +387,7 @@ write_record(struct sl_ask *ask)
 	struct sl_gateway *gateway = ask->gateway;
 	const struct sl_ask_record *begun = &ask->record;
 	const struct sl_exchange *exchange = ask->exchange;
-	uint64_t now_ns = sl_loop_now_ns(gateway->loop);
+	uint64_t now_ns = sl_loop_event_ns(gateway->loop);
 	SL_UNINIT struct sl_record record; /* written whole below */
 
 	sl_ask_settle(ask);

@@ -187,7 +187,7 @@ struct sl_ask {
 	uint64_t                         first_out_ns;
 	uint64_t                         bytes_out;
 	uint64_t                         attempt_ns;
-	uint64_t                         entered_ns;   /* the running reply callback began */
+	uint64_t                         entered_ns;   /* what is read of the reply came */
 	enum sl_framing                  framing;
 	bool                             stream;
 	bool                             maybe_bought; /* a provider may have the request */

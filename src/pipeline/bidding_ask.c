@@ -79,8 +79,9 @@ choose(struct sl_ask *ask, const struct sl_bidding *bidding)
 	return true;
 }
 
-bool
-sl_bidding_apply(struct sl_ask *ask)
+/* False: it is answered. */
+static bool
+hold_auction(struct sl_ask *ask)
 {
 	const struct sl_bidding_view view = {
 		.world = ask->world,
@@ -96,8 +97,6 @@ sl_bidding_apply(struct sl_ask *ask)
 	struct sl_bidding *bidding;
 	struct sl_fault fault;
 
-	if (!sl_bidding_is_asked(&ask->head->selection))
-		return true;
 	bidding = sl_bidding_hold(&view, &fault);
 	if (bidding)
 		ask->record.bids = sl_bidding_print(bidding, &ask->exchange->arena);
@@ -121,6 +120,12 @@ sl_bidding_apply(struct sl_ask *ask)
 		return true;
 	sl_ask_refuse_memory(ask);
 	return false;
+}
+
+bool
+sl_bidding_apply(struct sl_ask *ask)
+{
+	return !sl_bidding_is_asked(&ask->head->selection) || hold_auction(ask);
 }
 
 /* --- when it fails ----------------------------------------------------------------------- */

@@ -12,13 +12,14 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/latch.h"
 #include "base/log.h"
 #include "base/rand.h"
 
 enum { SLOTS = 2 * SL_BOARD_TARGETS_MAX };
 
 struct sl_board_target {
-	pthread_mutex_t  lock; /* guards health */
+	struct sl_latch  lock; /* guards health */
 	struct sl_health health;
 	uint64_t         hash;
 	atomic_uint      deployed;         /* the registration that named it last */
@@ -33,7 +34,7 @@ struct sl_board {
 	size_t                 count;    /* targets */
 	char                  *disabled[SL_BOARD_SWITCHES_MAX];
 	atomic_size_t          disabled_count; /* written under the lock */
-	pthread_mutex_t        retry_lock; /* guards what follows */
+	struct sl_latch        retry_lock; /* guards what follows */
 	struct sl_retry_budget retries;
 	uint64_t               retries_refused;
 	struct sl_hedge_budget hedges;
@@ -48,7 +49,6 @@ sl_board_new(void)
 	if (!board)
 		return NULL;
 	pthread_mutex_init(&board->lock, NULL);
-	pthread_mutex_init(&board->retry_lock, NULL);
 	return board;
 }
 
@@ -57,17 +57,11 @@ sl_board_free(struct sl_board *board)
 {
 	if (!board)
 		return;
-	for (size_t i = 0; i < SLOTS; i++) {
-		struct sl_board_target *target = atomic_load(&board->slots[i]);
-
-		if (target)
-			pthread_mutex_destroy(&target->lock);
-		free(target);
-	}
+	for (size_t i = 0; i < SLOTS; i++)
+		free(atomic_load(&board->slots[i]));
 	for (size_t i = 0; i < atomic_load(&board->disabled_count); i++)
 		free(board->disabled[i]);
 	pthread_mutex_destroy(&board->lock);
-	pthread_mutex_destroy(&board->retry_lock);
 	free(board);
 }
 
@@ -103,7 +97,6 @@ new_target(uint64_t hash, struct sl_slice provider, struct sl_slice model)
 
 	if (!target)
 		return NULL;
-	pthread_mutex_init(&target->lock, NULL);
 	target->hash = hash;
 	memcpy(target->text, provider.ptr, provider.len);
 	memcpy(target->text + provider.len, model.ptr, model.len);
@@ -142,11 +135,11 @@ limit_target(struct sl_board_target *target, uint64_t concurrency, bool first)
 {
 	uint32_t limit = (uint32_t)concurrency;
 
-	pthread_mutex_lock(&target->lock);
+	sl_latch_lock(&target->lock);
 	if (first || target->health.max_in_flight == 0 ||
 	    (limit > 0 && limit < target->health.max_in_flight))
 		target->health.max_in_flight = limit;
-	pthread_mutex_unlock(&target->lock);
+	sl_latch_unlock(&target->lock);
 }
 
 /* What no configuration names any more has no limit. */
@@ -196,9 +189,9 @@ sl_board_figures(struct sl_board *board, struct sl_slice provider, struct sl_sli
 	*out = (struct sl_health_figures){ .breaker = SL_BREAKER_CLOSED };
 	if (!target)
 		return;
-	pthread_mutex_lock(&target->lock);
+	sl_latch_lock(&target->lock);
 	sl_health_figures(&target->health, stream, now_us, out);
-	pthread_mutex_unlock(&target->lock);
+	sl_latch_unlock(&target->lock);
 }
 
 const void *
@@ -221,9 +214,9 @@ sl_board_begin(struct sl_board *board, struct sl_slice provider, struct sl_slice
 		target = take(board, provider, SL_SLICE("*"), SL_BOARD_TARGETS_MAX);
 	if (!target)
 		return true;
-	pthread_mutex_lock(&target->lock);
+	sl_latch_lock(&target->lock);
 	begun = sl_health_begin(&target->health, stream, last, now_us, &ticket->health);
-	pthread_mutex_unlock(&target->lock);
+	sl_latch_unlock(&target->lock);
 	if (begun)
 		ticket->target = target;
 	return begun;
@@ -247,11 +240,11 @@ sl_board_content(struct sl_board_ticket *ticket, uint64_t now_us)
 
 	if (!target)
 		return;
-	pthread_mutex_lock(&target->lock);
+	sl_latch_lock(&target->lock);
 	before = target->health.breaker;
 	sl_health_content(&target->health, &ticket->health, now_us);
 	after = target->health.breaker;
-	pthread_mutex_unlock(&target->lock);
+	sl_latch_unlock(&target->lock);
 	tell_change(target, before, after);
 }
 
@@ -260,17 +253,17 @@ sl_board_end(struct sl_board_ticket *ticket, enum sl_verdict verdict, uint64_t r
              uint64_t now_us)
 {
 	struct sl_board_target *target = ticket->target;
+	uint64_t chance = verdict == SL_VERDICT_FAILED ? sl_rand_u64() : 0;
 	enum sl_breaker before, after;
 
 	if (!target)
 		return;
 	ticket->target = NULL;
-	pthread_mutex_lock(&target->lock);
+	sl_latch_lock(&target->lock);
 	before = target->health.breaker;
-	sl_health_end(&target->health, &ticket->health, verdict, retry_after_ms, now_us,
-	              verdict == SL_VERDICT_FAILED ? sl_rand_u64() : 0);
+	sl_health_end(&target->health, &ticket->health, verdict, retry_after_ms, now_us, chance);
 	after = target->health.breaker;
-	pthread_mutex_unlock(&target->lock);
+	sl_latch_unlock(&target->lock);
 	tell_change(target, before, after);
 }
 
@@ -285,9 +278,9 @@ sl_board_is_open(struct sl_board *board, struct sl_slice provider)
 
 		if (!target || !sl_slice_eq(target->provider, provider))
 			continue;
-		pthread_mutex_lock(&target->lock);
+		sl_latch_lock(&target->lock);
 		open = target->health.breaker == SL_BREAKER_OPEN;
-		pthread_mutex_unlock(&target->lock);
+		sl_latch_unlock(&target->lock);
 	}
 	return open;
 }
@@ -302,18 +295,18 @@ sl_board_hint(struct sl_board *board, struct sl_slice provider, bool alive, uint
 
 		if (!target || !sl_slice_eq(target->provider, provider))
 			continue;
-		pthread_mutex_lock(&target->lock);
+		sl_latch_lock(&target->lock);
 		sl_health_hint(&target->health, alive, now_us, until_us);
-		pthread_mutex_unlock(&target->lock);
+		sl_latch_unlock(&target->lock);
 	}
 }
 
 void
 sl_board_request(struct sl_board *board, uint64_t now_us)
 {
-	pthread_mutex_lock(&board->retry_lock);
+	sl_latch_lock(&board->retry_lock);
 	sl_retry_request(&board->retries, now_us);
-	pthread_mutex_unlock(&board->retry_lock);
+	sl_latch_unlock(&board->retry_lock);
 }
 
 bool
@@ -321,10 +314,10 @@ sl_board_retry(struct sl_board *board, uint64_t now_us)
 {
 	bool taken;
 
-	pthread_mutex_lock(&board->retry_lock);
+	sl_latch_lock(&board->retry_lock);
 	taken = sl_retry_take(&board->retries, now_us);
 	board->retries_refused += !taken;
-	pthread_mutex_unlock(&board->retry_lock);
+	sl_latch_unlock(&board->retry_lock);
 	return taken;
 }
 
@@ -333,9 +326,9 @@ sl_board_retries_refused(struct sl_board *board)
 {
 	uint64_t refused;
 
-	pthread_mutex_lock(&board->retry_lock);
+	sl_latch_lock(&board->retry_lock);
 	refused = board->retries_refused;
-	pthread_mutex_unlock(&board->retry_lock);
+	sl_latch_unlock(&board->retry_lock);
 	return refused;
 }
 
@@ -344,9 +337,9 @@ sl_board_retries_refused(struct sl_board *board)
 void
 sl_board_hedge_earn(struct sl_board *board, uint32_t percent)
 {
-	pthread_mutex_lock(&board->retry_lock);
+	sl_latch_lock(&board->retry_lock);
 	sl_hedge_earn(&board->hedges, percent);
-	pthread_mutex_unlock(&board->retry_lock);
+	sl_latch_unlock(&board->retry_lock);
 }
 
 bool
@@ -354,9 +347,9 @@ sl_board_hedge_take(struct sl_board *board, uint64_t now_us)
 {
 	bool taken;
 
-	pthread_mutex_lock(&board->retry_lock);
+	sl_latch_lock(&board->retry_lock);
 	taken = sl_hedge_take(&board->hedges) && sl_retry_take(&board->retries, now_us);
-	pthread_mutex_unlock(&board->retry_lock);
+	sl_latch_unlock(&board->retry_lock);
 	if (!taken)
 		sl_board_hedge_count(board, SL_HEDGE_NO_BUDGET);
 	return taken;
@@ -385,9 +378,9 @@ sl_board_percentile_us(struct sl_board *board, struct sl_slice provider, struct 
 
 	if (!target)
 		return 0;
-	pthread_mutex_lock(&target->lock);
+	sl_latch_lock(&target->lock);
 	us = sl_spread_percentile(&target->health.spread[stream], percent);
-	pthread_mutex_unlock(&target->lock);
+	sl_latch_unlock(&target->lock);
 	return us;
 }
 
@@ -483,7 +476,7 @@ view_of(struct sl_board *board, struct sl_board_target *target, uint64_t now_us,
 	out->provider = target->provider;
 	out->model = target->model;
 	out->deployed = atomic_load(&target->deployed) == atomic_load(&board->registration);
-	pthread_mutex_lock(&target->lock);
+	sl_latch_lock(&target->lock);
 	sl_health_figures(health, true, now_us, &out->live);
 	if (out->live.latency_us == 0)
 		sl_health_figures(health, false, now_us, &out->live);
@@ -491,7 +484,7 @@ view_of(struct sl_board *board, struct sl_board_target *target, uint64_t now_us,
 	out->failures = health->failures;
 	out->limited = health->limited;
 	out->opened = health->opened;
-	pthread_mutex_unlock(&target->lock);
+	sl_latch_unlock(&target->lock);
 }
 
 bool

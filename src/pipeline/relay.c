@@ -32,7 +32,7 @@ ask_of(struct sl_fetch *fetch)
 {
 	struct sl_ask *ask = SL_CONTAINER(fetch, struct sl_ask, fetch);
 
-	ask->entered_ns = sl_loop_now_ns(ask->gateway->loop);
+	ask->entered_ns = sl_loop_event_ns(ask->gateway->loop);
 	return ask;
 }
 

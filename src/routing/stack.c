@@ -1,10 +1,10 @@
 /* stack.c - the managed stacks, the book of the others, and stacks as JSON. */
 #include "routing/stack.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "base/latch.h"
 #include "model/catalog.h"
 #include "model/wish.h"
 
@@ -359,7 +359,7 @@ struct book {
 };
 
 struct sl_stacks {
-	pthread_mutex_t lock; /* guards which book it is */
+	struct sl_latch lock; /* guards which book it is */
 	struct book    *book;
 };
 
@@ -398,7 +398,6 @@ sl_stacks_new(void)
 		free(stacks);
 		return NULL;
 	}
-	pthread_mutex_init(&stacks->lock, NULL);
 	return stacks;
 }
 
@@ -408,7 +407,6 @@ sl_stacks_free(struct sl_stacks *stacks)
 	if (!stacks)
 		return;
 	sl_stack_book_unref(&stacks->book->book);
-	pthread_mutex_destroy(&stacks->lock);
 	free(stacks);
 }
 
@@ -463,10 +461,10 @@ sl_stacks_replace(struct sl_stacks *stacks, struct sl_slice text)
 		sl_stack_book_unref(&fresh->book);
 		return err;
 	}
-	pthread_mutex_lock(&stacks->lock);
+	sl_latch_lock(&stacks->lock);
 	old = stacks->book;
 	stacks->book = fresh;
-	pthread_mutex_unlock(&stacks->lock);
+	sl_latch_unlock(&stacks->lock);
 	sl_stack_book_unref(&old->book);
 	return SL_OK;
 }
@@ -476,10 +474,10 @@ sl_stacks_ref(struct sl_stacks *stacks)
 {
 	struct book *book;
 
-	pthread_mutex_lock(&stacks->lock);
+	sl_latch_lock(&stacks->lock);
 	book = stacks->book;
 	atomic_fetch_add(&book->refs, 1);
-	pthread_mutex_unlock(&stacks->lock);
+	sl_latch_unlock(&stacks->lock);
 	return &book->book;
 }
 
