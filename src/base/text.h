@@ -9,18 +9,31 @@
 
 enum { SL_U64_DIGITS = 20, SL_HEX64_DIGITS = 16 };
 
+extern const char sl_digit_pairs[]; /* "000102...99" */
+
+/* So many of the last digits of a value, with zeros in front. */
+static inline char *
+sl_put_digits(char *at, uint64_t value, unsigned count)
+{
+	unsigned left = count;
+
+	for (; left > 1; left -= 2, value /= 100)
+		memcpy(at + left - 2, &sl_digit_pairs[value % 100 * 2], 2);
+	if (left > 0)
+		*at = (char)('0' + value % 10);
+	return at + count;
+}
+
 /* At most SL_U64_DIGITS bytes. */
 static inline char *
 sl_put_u64(char *at, uint64_t value)
 {
-	char digits[SL_U64_DIGITS];
-	size_t start = sizeof(digits);
+	unsigned count = 1;
+	uint64_t left;
 
-	do
-		digits[--start] = (char)('0' + value % 10);
-	while (value /= 10);
-	memcpy(at, digits + start, sizeof(digits) - start);
-	return at + (sizeof(digits) - start);
+	for (left = value; left >= 100; left /= 100)
+		count += 2;
+	return sl_put_digits(at, value, count + (left >= 10));
 }
 
 /* The eight decimal digits of a value below 100000000, one in each byte, the first in the

@@ -52,6 +52,7 @@ static struct sl_slice
 trace_id(struct sl_ask *ask)
 {
 	struct sl_slice given = sl_headers_get(&ask->exchange->request.headers, "traceparent");
+	uint64_t bits[2];
 	char *made;
 
 	/* 00-<32 hex>-<16 hex>-<2 hex>; longer for future versions. */
@@ -61,7 +62,8 @@ trace_id(struct sl_ask *ask)
 	made = sl_arena_alloc(&ask->exchange->arena, 2 * SL_HEX64_DIGITS);
 	if (!made)
 		return SL_SLICE_NONE;
-	sl_put_hex64(sl_put_hex64(made, sl_rand_u64() | 1), sl_rand_u64());
+	sl_rand_bytes(bits, sizeof(bits));
+	sl_put_hex64(sl_put_hex64(made, bits[0] | 1), bits[1]);
 	return sl_slice_make(made, 2 * SL_HEX64_DIGITS);
 }
 

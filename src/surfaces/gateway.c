@@ -117,7 +117,7 @@ headers(const struct sl_decision *decision, struct sl_arena *arena,
 		sl_surface_put(out, SL_SLICE("x-gateway-decision"),
 		    sl_arena_join(arena, (struct sl_slice[]){ decision->provider, SL_SLICE("/"),
 		                                              decision->model }, 3));
-		sl_surface_put(out, SL_SLICE("x-gateway-route-bucket"), decision->bucket);
+		sl_surface_put_own(out, SL_SLICE("x-gateway-route-bucket"), decision->bucket);
 		sl_surface_put_own(out, SL_SLICE("x-gateway-route-score"),
 		    decision->score > 0 ? sl_arena_printf(arena, "%.2f", decision->score)
 		                        : SL_SLICE("0.00"));

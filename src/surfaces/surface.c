@@ -196,7 +196,7 @@ sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_arena *arena)
 	static const uint64_t tens[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000,
 		                         100000000, 1000000000 };
 	const uint64_t step = tens[9 - decimals], unit = tens[decimals];
-	uint64_t value = nanousd > 0 ? (uint64_t)nanousd : 0, part;
+	uint64_t value = nanousd > 0 ? (uint64_t)nanousd : 0;
 	char *text = sl_arena_alloc(arena, SL_U64_DIGITS + 1 + 9), *at = text;
 
 	if (!text)
@@ -206,12 +206,8 @@ sl_surface_usd(int64_t nanousd, unsigned decimals, struct sl_arena *arena)
 	if (decimals == 0)
 		return sl_slice_make(text, (size_t)(at - text));
 	*at++ = '.';
-	part = value % unit;
-	for (unsigned i = decimals; i > 0; i--) {
-		at[i - 1] = (char)('0' + part % 10);
-		part /= 10;
-	}
-	return sl_slice_make(text, (size_t)(at - text) + decimals);
+	at = sl_put_digits(at, value, decimals);
+	return sl_slice_make(text, (size_t)(at - text));
 }
 
 struct sl_slice

@@ -83,7 +83,7 @@ tell(struct told *told, struct sl_slice text)
 	told->decision = (struct sl_decision){
 		.request_id = SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"),
 		.key_id = text, .provider = text, .model = text,
-		.bucket = text, .category = text, .stack = text, .stack_version = 1,
+		.bucket = SL_SLICE("direct"), .category = text, .stack = text, .stack_version = 1,
 		.verification = text, .reason = text, .auction = &told->auction,
 		.warnings = text, .attempts = 2, .recall = SL_RECALL_MISS, .hedged = true,
 		.explain = true, .has_estimate = true, .has_baseline = true, .bought = true,
