@@ -52,7 +52,7 @@ extern const struct sl_json_limits sl_json_limits_default;
  * member, and every object on the way to one, may occur only once: a duplicate
  * is refused, because two parsers would disagree about it. */
 struct sl_json_want {
-	const char *path;
+	char path[48]; /* in place, with its NUL: a name's length is compared before its bytes */
 };
 
 /* At most SL_JSON_WANTS_MAX wants of at most SL_JSON_PATH_DEPTH_MAX components
@@ -63,22 +63,15 @@ enum { SL_JSON_WANTS_MAX = 64, SL_JSON_PATH_DEPTH_MAX = 8 };
  * Valid when type != SL_JSON_NONE. */
 struct sl_json_found {
 	enum sl_json_type type;
-	size_t key_start;   /* at the opening quote of the key */
-	size_t value_start; /* first byte of the value */
-	size_t value_end;   /* one past its last byte */
-	/* What removing this member alone must take so that commas stay right:
-	 * [cut_start, cut_end). Several removals are merged by the splice. */
-	size_t cut_start;
-	size_t cut_end;
-	/* For an object: offset just behind its '{', and whether it has members. */
-	size_t   inside;
-	bool     empty;
-	uint32_t member_count;
+	uint32_t member_count; /* of an object; 0 for all else */
+	size_t   key_start;    /* at the opening quote of the key */
+	size_t   value_start;  /* first byte of the value */
+	size_t   value_end;    /* one past its last byte */
 	/* For the splice: where the member stands among its neighbours. */
-	size_t parent_inside; /* `inside` of the object that holds it */
-	size_t comma_before;  /* 0: it is the first member */
-	size_t comma_after;   /* 0: it is the last member */
-	size_t next_key;      /* opening quote of the next member, 0: the last */
+	size_t   parent_inside; /* behind the '{' of the object that holds it */
+	size_t   comma_before;  /* 0: it is the first member */
+	size_t   comma_after;   /* 0: it is the last member */
+	size_t   next_key;      /* opening quote of the next member, 0: the last */
 };
 
 struct sl_json_error {
@@ -180,6 +173,12 @@ struct sl_json {
 
 /* The value that a validated document is. SL_JSON_NONE for empty input. */
 struct sl_json sl_json_parse(struct sl_slice validated);
+/* A located value. */
+static inline struct sl_json
+sl_json_found_value(struct sl_slice doc, const struct sl_json_found *found)
+{
+	return (struct sl_json){ found->type, sl_json_found_raw(doc, found) };
+}
 
 /* Iteration over an object or an array:
  *   struct sl_json_iter it = sl_json_iter(value);
@@ -214,6 +213,8 @@ struct sl_json_walk sl_json_walk(struct sl_slice validated);
 enum sl_json_type sl_json_walk_type(const struct sl_json_walk *walk);
 /* Leaves the value behind and returns its bytes. */
 struct sl_slice sl_json_walk_skip(struct sl_json_walk *walk);
+/* The same of a count: whether it is an integer, not negative, as sl_json_i64 takes it. */
+bool sl_json_walk_count(struct sl_json_walk *walk, int64_t *out);
 /* Into the object or array that the value is. */
 void sl_json_walk_enter(struct sl_json_walk *walk);
 /* To the next element. False: the container has ended and is left behind. */

@@ -34,7 +34,8 @@ sl_json_is_digit(uint8_t c)
 static inline const uint8_t *
 sl_json_skip_space(const uint8_t *p, const uint8_t *end)
 {
-	while (p < end && sl_json_is_space(*p))
+	/* Mostly there is none. */
+	while (p < end && *p <= ' ' && sl_json_is_space(*p))
 		p++;
 	return p;
 }

@@ -38,6 +38,8 @@ sl_json_type_name(enum sl_json_type type)
 static enum sl_json_type
 type_of(uint8_t first)
 {
+	if (sl_json_is_digit(first))
+		return SL_JSON_NUMBER;
 	switch (first) {
 	case '{':
 		return SL_JSON_OBJECT;
@@ -52,7 +54,7 @@ type_of(uint8_t first)
 	case 'n':
 		return SL_JSON_NULL;
 	default:
-		return first == '-' || sl_json_is_digit(first) ? SL_JSON_NUMBER : SL_JSON_NONE;
+		return first == '-' ? SL_JSON_NUMBER : SL_JSON_NONE;
 	}
 }
 
@@ -120,7 +122,8 @@ skip_value(const uint8_t *p, const uint8_t *end)
 	}
 	if (*p == '{' || *p == '[')
 		return skip_container(p, end);
-	while (p < end && *p != ',' && *p != '}' && *p != ']' && !sl_json_is_space(*p))
+	while (p < end && (sl_json_is_digit(*p) ||
+	                   (*p != ',' && *p != '}' && *p != ']' && !sl_json_is_space(*p))))
 		p++;
 	return p;
 }
@@ -213,7 +216,7 @@ sl_json_walk_next(struct sl_json_walk *walk)
 {
 	const uint8_t *p = walk->at, *end = walk->end;
 
-	while (p < end && (sl_json_is_space(*p) || *p == ','))
+	while (p < end && *p <= ',' && (*p == ',' || sl_json_is_space(*p)))
 		p++;
 	/* A bracket that closes is passed. */
 	walk->at = p < end && (*p == ']' || *p == '}') ? p + 1 : p;
@@ -230,6 +233,11 @@ sl_json_walk_member(struct sl_json_walk *walk, struct sl_slice *key)
 	start = walk->at + 1;
 	p = find_quote(start, end);
 	*key = sl_slice_make(start, (size_t)(p - start));
+	/* Mostly written without space. */
+	if (end - p > 2 && p[1] == ':' && p[2] > ' ') {
+		walk->at = p + 2;
+		return true;
+	}
 	p += p < end;
 	p = sl_json_skip_space(p, end);
 	p += p < end && *p == ':';
@@ -242,6 +250,24 @@ sl_json_key_is(struct sl_slice raw, struct sl_slice name)
 {
 	return sl_slice_eq(raw, name) ||
 	       (raw.len > name.len && memchr(raw.ptr, '\\', raw.len) && sl_json_text_is(raw, name));
+}
+
+bool
+sl_json_walk_count(struct sl_json_walk *walk, int64_t *out)
+{
+	enum { SHORT = 18 }; /* digits that fit whatever they are */
+	const uint8_t *start = walk->at, *p = start, *end = walk->end;
+	int64_t value = 0;
+
+	/* Nearly all are a few digits alone. */
+	while (p < end && p - start < SHORT && sl_json_is_digit(*p))
+		value = value * 10 + (*p++ - '0');
+	if (p > start && p < end && (*p == ',' || *p == '}')) {
+		walk->at = p;
+		*out = value;
+		return true;
+	}
+	return sl_json_i64(sl_json_parse(sl_json_walk_skip(walk)), out) && *out >= 0;
 }
 
 static struct sl_json

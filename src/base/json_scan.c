@@ -21,7 +21,7 @@
 #include "base/json.h"
 #include "base/json_lex.h"
 
-enum { DEPTH_MAX = 1024, LETTERS = 32 };
+enum { DEPTH_MAX = 1024, CHAINS = 32 };
 
 const struct sl_json_limits sl_json_limits_default = { .max_depth = 64, .max_members = 4096 };
 
@@ -29,18 +29,19 @@ const struct sl_json_limits sl_json_limits_default = { .max_depth = 64, .max_mem
 struct level {
 	uint64_t wants;    /* those whose member may stand in this object */
 	uint64_t seen;     /* those whose component here has occurred */
-	uint64_t current;  /* those that the current member is */
-	uint64_t onward;   /* those that the current member may hold */
+	uint64_t matched;  /* those whose component names the current member */
+	uint64_t onward;   /* of these, those that it may hold */
 	uint64_t ended;    /* those that the previous member was */
-	/* Wants by the first byte of their component, modulo LETTERS: most names begin like
-	 * none of them, and the others like few. */
-	uint64_t by_letter[LETTERS];
 	size_t   path_at;  /* offset of this level's component in the paths */
 	size_t   next_path_at;
 	size_t   inside;
 	size_t   comma;    /* before the current member, 0 for the first */
 	size_t   key_start;
 	size_t   value_start;
+	/* Wants by how their component begins: most names begin like none of them, and the
+	 * others like few. Chains of indices counted from 1; 0: the end. */
+	uint8_t  chains[CHAINS];
+	uint8_t  next[SL_JSON_WANTS_MAX];
 };
 
 struct scan {
@@ -53,12 +54,12 @@ struct scan {
 	uint32_t                   max_depth;
 	uint32_t                   max_members;
 	uint32_t                   tracked; /* length of the tracked chain */
+	uint32_t                   top_count; /* members of the top-level object */
 	unsigned                   beyond_ascii; /* not 0: strings may hold such bytes */
 	struct level               levels[SL_JSON_PATH_DEPTH_MAX];
-	/* Open containers by depth from 1: members seen so far in an object,
-	 * IN_ARRAY for an array. A slot keeps its value after it was closed,
-	 * until the next container opens at its depth. */
-	uint32_t                   open[DEPTH_MAX + 2];
+	/* What the containers around the current one hold so far: members of an object,
+	 * IN_ARRAY for an array. */
+	uint32_t                   around[DEPTH_MAX];
 };
 
 #define IN_ARRAY UINT32_MAX
@@ -75,78 +76,118 @@ fail(struct scan *scan, enum sl_err err, const uint8_t *at, const char *reason)
 
 /* --- the tracked chain ---------------------------------------------------- */
 
-static void
-track_object(struct scan *scan, uint64_t wants, size_t path_at, const uint8_t *inside)
+/* The chain of a name of two bytes or more; a shorter one is in any. */
+static inline size_t
+chain_of(const char *name)
 {
-	struct level *level = &scan->levels[scan->tracked++];
+	return ((uint8_t)name[0] + 3u * (uint8_t)name[1]) % CHAINS;
+}
 
-	*level = (struct level){ .wants = wants, .path_at = path_at };
+static void
+track_object(struct scan *scan, struct level *level, uint64_t wants, size_t path_at,
+             const uint8_t *inside)
+{
+	level->wants = wants;
+	level->seen = level->matched = level->onward = level->ended = 0;
+	level->path_at = path_at;
 	level->inside = (size_t)(inside - scan->doc);
+	level->comma = 0;
+	memset(level->chains, 0, sizeof(level->chains));
 	for (uint64_t left = wants; left; left &= left - 1) {
-		const char *path = scan->wants[__builtin_ctzll(left)].path;
+		size_t i = (size_t)__builtin_ctzll(left);
+		uint8_t *chain = &level->chains[chain_of(scan->wants[i].path + path_at)];
 
-		level->by_letter[(uint8_t)path[path_at] % LETTERS] |= left & -left;
+		level->next[i] = *chain;
+		*chain = (uint8_t)(i + 1);
 	}
 }
 
-/* Length of the path's first component when the key is it, else -1. */
-static inline ptrdiff_t
-match_component(const char *path, struct sl_slice key, bool escaped)
+/* Whether the path's first component is the key, which has no escapes and is shorter than
+ * the room of a path. */
+static inline bool
+begins_with(const char *path, struct sl_slice key)
 {
-	size_t len = 0;
-
-	if (escaped) {
-		len = strcspn(path, ".");
-		return sl_json_text_is(key, sl_slice_make(path, len)) ? (ptrdiff_t)len : -1;
-	}
+	if (path[key.len] != '\0' && path[key.len] != '.')
+		return false;
 	/* A raw key holds no NUL, so this stops at the path's end; a dot in it
 	 * is a letter like others, in the path it is none. */
-	while (len < key.len && path[len] == key.ptr[len] && path[len] != '.')
-		len++;
-	if (len < key.len || (path[len] != '\0' && path[len] != '.'))
-		return -1;
-	return (ptrdiff_t)len;
+	for (size_t i = 0; i < key.len; i++)
+		if (path[i] != key.ptr[i] || path[i] == '.')
+			return false;
+	return true;
 }
 
-static enum sl_err
-track_key(struct scan *scan, const uint8_t *quote, struct sl_slice key)
+/* The current member's name is the component of want i at this level, of `len` bytes. */
+static inline void
+note_match(struct level *level, const char *path, size_t i, size_t len)
 {
-	struct level *level = &scan->levels[scan->tracked - 1];
-	uint64_t matches = 0, likely = level->wants;
-	bool escaped;
+	level->matched |= UINT64_C(1) << i;
+	if (path[len] == '.')
+		level->onward |= UINT64_C(1) << i;
+	level->next_path_at = level->path_at + len + 1;
+}
 
-	level->key_start = (size_t)(quote - scan->doc);
+/* The wants that an unescaped name is. */
+static inline void
+match_plain(const struct scan *scan, struct level *level, struct sl_slice key)
+{
+	size_t path_at = level->path_at;
+
+	if (key.len >= sizeof(scan->wants->path) - path_at)
+		return;
+	for (size_t i = level->chains[chain_of(key.ptr)]; i > 0; i = level->next[i - 1]) {
+		const char *path = scan->wants[i - 1].path + path_at;
+
+		if (begins_with(path, key))
+			note_match(level, path, i - 1, key.len);
+	}
+}
+
+/* The same for a name with escapes, and for one that is too short for a chain. */
+static void
+match_any(const struct scan *scan, struct level *level, struct sl_slice key)
+{
+	for (uint64_t left = level->wants; left; left &= left - 1) {
+		size_t i = (size_t)__builtin_ctzll(left);
+		const char *path = scan->wants[i].path + level->path_at;
+		size_t len = strcspn(path, ".");
+
+		if (sl_json_text_is(key, sl_slice_make(path, len)))
+			note_match(level, path, i, len);
+	}
+}
+
+/* The wanted member before is not the last one. */
+static void
+note_next(struct scan *scan, struct level *level)
+{
 	for (uint64_t left = level->ended; left; left &= left - 1) {
 		struct sl_json_found *found = &scan->found[__builtin_ctzll(left)];
 
 		found->comma_after = level->comma;
 		found->next_key = level->key_start;
-		if (!found->comma_before)
-			found->cut_end = level->key_start;
 	}
 	level->ended = 0;
-	/* What begins with another letter is another name, whatever is escaped behind it. */
-	if (key.len && key.ptr[0] != '\\')
-		likely = level->by_letter[(uint8_t)key.ptr[0] % LETTERS];
-	if (!likely)
-		return SL_OK;
-	escaped = memchr(key.ptr, '\\', key.len) != NULL;
-	for (uint64_t left = likely; left; left &= left - 1) {
-		const char *path = scan->wants[__builtin_ctzll(left)].path + level->path_at;
-		ptrdiff_t len = match_component(path, key, escaped);
+}
 
-		if (len < 0)
-			continue;
-		matches |= left & -left;
-		if (path[len] == '.')
-			level->onward |= left & -left;
-		level->next_path_at = level->path_at + (size_t)len + 1;
-	}
-	if (matches & level->seen)
-		return fail(scan, SL_EDUPLICATE, quote,
-		            "this member occurs twice; send it once");
-	level->seen |= matches;
-	level->current = matches & ~level->onward;
+/* A name from its opening quote to the closing one. `plain`: it is known to have no
+ * escapes. */
+static inline enum sl_err
+track_key(struct scan *scan, struct level *level, const uint8_t *quote, const uint8_t *closing,
+          bool plain)
+{
+	struct sl_slice key = sl_slice_make(quote + 1, (size_t)(closing - quote - 1));
+
+	level->key_start = (size_t)(quote - scan->doc);
+	if (level->ended)
+		note_next(scan, level);
+	if (key.len > 1 && (plain || !memchr(key.ptr, '\\', key.len)))
+		match_plain(scan, level, key);
+	else
+		match_any(scan, level, key);
+	if (level->matched & level->seen)
+		return fail(scan, SL_EDUPLICATE, quote, "this member occurs twice; send it once");
+	level->seen |= level->matched;
 	return SL_OK;
 }
 
@@ -171,40 +212,33 @@ type_of(uint8_t first)
 	}
 }
 
+/* `members`: of the object that the value was, if it was one. */
 static void
 fill_value(const struct scan *scan, struct sl_json_found *found, size_t start, size_t end,
            uint32_t members)
 {
 	found->type = type_of(scan->doc[start]);
+	found->member_count = found->type == SL_JSON_OBJECT ? members : 0;
 	found->value_start = start;
 	found->value_end = end;
-	if (found->type == SL_JSON_OBJECT) {
-		found->inside = start + 1;
-		found->member_count = members;
-		found->empty = members == 0;
-	}
+	found->comma_after = 0;
+	found->next_key = 0;
 }
 
-/* `members`: of the object that the value was, if it was one. */
+/* The value of a member that is wanted, or that may hold one that is, has ended. */
 static void
-track_value_end(struct scan *scan, const uint8_t *at, uint32_t members)
+track_value_end(struct scan *scan, struct level *level, const uint8_t *at, uint32_t members)
 {
-	struct level *level = &scan->levels[scan->tracked - 1];
-	size_t end = (size_t)(at - scan->doc);
-
-	for (uint64_t left = level->current; left; left &= left - 1) {
+	level->ended = level->matched & ~level->onward;
+	level->matched = level->onward = 0;
+	for (uint64_t left = level->ended; left; left &= left - 1) {
 		struct sl_json_found *found = &scan->found[__builtin_ctzll(left)];
 
-		fill_value(scan, found, level->value_start, end, members);
+		fill_value(scan, found, level->value_start, (size_t)(at - scan->doc), members);
 		found->key_start = level->key_start;
 		found->parent_inside = level->inside;
 		found->comma_before = level->comma;
-		found->cut_start = level->comma ? level->comma : level->key_start;
-		found->cut_end = end;
 	}
-	level->ended = level->current;
-	level->current = 0;
-	level->onward = 0;
 }
 
 /* --- lexemes: each returns the byte behind, or NULL ------------------------ */
@@ -348,30 +382,26 @@ skip_escapes(const uint8_t *p, const uint8_t *end, uint64_t mask, size_t width, 
 	return p + width;
 }
 
-/* The same as skip_string, as long as whole vectors can be read; *stopped: at
- * the closing quote or a bad byte. */
-static const uint8_t *
-skip_string_vectors(struct scan *scan, const uint8_t *p, bool *stopped)
+/* The same as skip_string, where the document has room for a block; *stopped: at the closing
+ * quote or a bad byte, else at the end. */
+static inline const uint8_t *
+skip_blocks(struct scan *scan, const uint8_t *p, bool *stopped)
 {
 	const uint8_t *end = scan->end;
-	unsigned beyond_ascii = 0;
-	/* Most strings are names and short values: begin with a small block. */
-	size_t width = 16;
 
-	while (!*stopped && (size_t)(end - p) >= width) {
+	while (!*stopped && p < end) {
+		size_t room = (size_t)(end - p), width = room < 64 ? room : 64;
+		const uint8_t *at;
 		uint64_t mask;
 
-		if (width == 64)
-			p = FIND_SPECIAL(p, end, &mask, &beyond_ascii);
-		else
-			mask = special_16(p, &beyond_ascii);
+		/* The last block ends with the document: its first bytes are behind us. */
+		at = FIND_SPECIAL(p + width - 64, end, &mask, &scan->beyond_ascii);
+		mask >>= 64 - width;
 		if (mask)
-			p = skip_escapes(p, end, mask, width, stopped);
-		else if (width == 16)
-			p += 16;
-		width = end - p >= 64 ? 64 : 16;
+			p = skip_escapes(at + 64 - width, end, mask, width, stopped);
+		else
+			p = width < 64 ? end : at;
 	}
-	scan->beyond_ascii |= beyond_ascii;
 	return p;
 }
 #endif
@@ -385,7 +415,8 @@ skip_string(struct scan *scan, const uint8_t *p)
 #ifdef __SSE2__
 	bool stopped = false;
 
-	p = skip_string_vectors(scan, p, &stopped);
+	if (end - scan->doc >= 64)
+		p = skip_blocks(scan, p, &stopped);
 	if (stopped)
 		return *p == '"' ? p : bad_string(scan, p);
 #endif
@@ -400,17 +431,22 @@ skip_string(struct scan *scan, const uint8_t *p)
 	return p < end ? p : bad_string(scan, p);
 }
 
-/* The same; most strings end within sixteen bytes, before anything that needs a look. */
+/* The same; most strings end within sixteen bytes, before anything that needs a look.
+ * *plain: there is no escape; false: nobody looked. */
 static inline const uint8_t *
-pass_string(struct scan *scan, const uint8_t *p)
+pass_string(struct scan *scan, const uint8_t *p, bool *plain)
 {
+	*plain = false;
 #ifdef __SSE2__
-	unsigned beyond_ascii = 0;
-	uint64_t mask = scan->end - p >= 16 ? special_16(p, &beyond_ascii) : 0;
+	if (scan->end - p >= 16) {
+		uint64_t mask = special_16(p, &scan->beyond_ascii);
 
-	if (mask && p[__builtin_ctzll(mask)] == '"') {
-		scan->beyond_ascii |= beyond_ascii;
-		return p + __builtin_ctzll(mask);
+		if (mask == 0)
+			p += 16;
+		else if (p[__builtin_ctzll(mask)] == '"') {
+			*plain = true;
+			return p + __builtin_ctzll(mask);
+		}
 	}
 #endif
 	return skip_string(scan, p);
@@ -468,97 +504,81 @@ unexpected(struct scan *scan, const uint8_t *at, const char *reason)
 	return fail(scan, SL_ESYNTAX, at, at == scan->end ? "the document ends too early" : reason);
 }
 
-/* The comma before, or the start of the object, lies behind us: a key and its
- * colon. Returns the first byte of the value in *at. */
-static enum sl_err
-scan_key(struct scan *scan, const uint8_t **at, uint32_t depth)
+/* The next byte that is no space, 0 at the end, where no grammar has it either. */
+static inline uint8_t
+next_byte(const uint8_t **at, const uint8_t *end)
 {
-	const uint8_t *quote = *at, *p;
-	enum sl_err err;
-
-	if (quote == scan->end || *quote != '"')
-		return unexpected(scan, quote, "expected a member name in double quotes");
-	if (scan->open[depth]++ >= scan->max_members)
-		return fail(scan, SL_ELIMIT, quote, "too many members in one object");
-	p = pass_string(scan, quote + 1);
-	if (!p)
-		return SL_ESYNTAX;
-	if (depth == scan->tracked) {
-		err = track_key(scan, quote,
-		                sl_slice_make(quote + 1, (size_t)(p - quote - 1)));
-		if (err != SL_OK)
-			return err;
-	}
-	p = sl_json_skip_space(p + 1, scan->end);
-	if (p == scan->end || *p != ':')
-		return unexpected(scan, p, "expected ':' behind a member name");
-	p = sl_json_skip_space(p + 1, scan->end);
-	if (depth == scan->tracked)
-		scan->levels[depth - 1].value_start = (size_t)(p - scan->doc);
-	*at = p;
-	return SL_OK;
+	if (*at < end && **at > ' ')
+		return **at;
+	*at = sl_json_skip_space(*at, end);
+	return *at < end ? **at : 0;
 }
 
-static enum sl_err
-open_object(struct scan *scan, const uint8_t *inside, uint32_t depth)
+static inline uint64_t
+all_wants(const struct scan *scan)
 {
-	const struct level *level;
+	return scan->want_count ? UINT64_MAX >> (SL_JSON_WANTS_MAX - scan->want_count) : 0;
+}
 
-	scan->open[depth] = 0;
-	if (depth == 1) {
-		uint64_t all = scan->want_count == 64 ? UINT64_MAX
-		                                      : (UINT64_C(1) << scan->want_count) - 1;
+/* Into the object whose bracket stands before `inside`. `here`: the level of the container
+ * that we are in, NULL where nothing in it is wanted. */
+static inline enum sl_err
+open_object(struct scan *scan, const uint8_t *inside, uint32_t depth, struct level **here)
+{
+	const struct level *outer = *here;
+	uint64_t wants = depth == 1 ? all_wants(scan) : outer ? outer->onward : 0;
 
-		if (all)
-			track_object(scan, all, 0, inside);
-		return SL_OK;
-	}
-	if (depth != scan->tracked + 1 || scan->tracked == 0)
-		return SL_OK;
-	level = &scan->levels[scan->tracked - 1];
-	if (!level->onward)
+	*here = NULL;
+	if (wants == 0)
 		return SL_OK;
 	if (scan->tracked == SL_JSON_PATH_DEPTH_MAX)
 		return fail(scan, SL_EINVAL, inside, "a wanted path is too long");
-	track_object(scan, level->onward, level->next_path_at, inside);
+	*here = &scan->levels[scan->tracked++];
+	track_object(scan, *here, wants, depth == 1 ? 0 : outer->next_path_at, inside);
 	return SL_OK;
 }
 
-/* From the first byte of the top-level value to the byte behind it. */
+/* From the first byte of the top-level value to the byte behind it. What stands at the top
+ * is one element, with nothing behind it. */
 static enum sl_err
 scan_value(struct scan *scan, const uint8_t **at)
 {
-	const uint8_t *p = *at, *end = scan->end;
-	uint32_t depth = 0;
+	const uint8_t *p = *at, *end = scan->end, *quote;
+	struct level *here = NULL;
+	uint32_t depth = 0, count = IN_ARRAY, closed = 0;
 	enum sl_err err;
+	uint8_t c = *p;
+	bool plain;
 
 value:
-	if (p == end)
-		return unexpected(scan, p, NULL);
-	switch (*p) {
-	case '"':
-		p = pass_string(scan, p + 1);
+	if (c == '"') {
+		p = pass_string(scan, p + 1, &plain);
 		if (!p)
 			return SL_ESYNTAX;
 		p++;
-		break;
+		goto behind_value;
+	}
+	switch (c) {
 	case '{':
 	case '[':
 		if (depth == scan->max_depth)
 			return fail(scan, SL_ELIMIT, p, "nested too deeply");
-		depth++;
-		if (*p++ == '[') {
-			scan->open[depth] = IN_ARRAY;
-			p = sl_json_skip_space(p, end);
-			if (p < end && *p == ']')
+		scan->around[depth++] = count;
+		p++;
+		if (c == '[') {
+			here = NULL;
+			count = IN_ARRAY;
+			c = next_byte(&p, end);
+			if (c == ']')
 				goto close;
 			goto value;
 		}
-		err = open_object(scan, p, depth);
+		count = 0;
+		err = open_object(scan, p, depth, &here);
 		if (err != SL_OK)
 			return err;
-		p = sl_json_skip_space(p, end);
-		if (p < end && *p == '}')
+		c = next_byte(&p, end);
+		if (c == '}')
 			goto close;
 		goto key;
 	case 't':
@@ -575,50 +595,71 @@ value:
 		p = skip_number(scan, p);
 		break;
 	default:
-		return fail(scan, SL_ESYNTAX, p, "expected a value");
+		return unexpected(scan, p, "expected a value");
 	}
 	if (!p)
 		return SL_ESYNTAX;
 
 behind_value:
-	if (depth == 0) {
-		*at = p;
-		return SL_OK;
-	}
-	if (scan->open[depth] == IN_ARRAY) {
-		p = sl_json_skip_space(p, end);
-		if (p < end && *p == ',') {
-			p = sl_json_skip_space(p + 1, end);
-			goto value;
+	if (count == IN_ARRAY) {
+		if (depth == 0) {
+			scan->top_count = closed;
+			*at = p;
+			return SL_OK;
 		}
-		if (p < end && *p == ']')
+		c = next_byte(&p, end);
+		if (c == ']')
 			goto close;
-		return unexpected(scan, p, "expected ',' or ']' in an array");
+		if (c != ',')
+			return unexpected(scan, p, "expected ',' or ']' in an array");
+		p++;
+		c = next_byte(&p, end);
+		goto value;
 	}
-	if (depth == scan->tracked)
-		track_value_end(scan, p, scan->open[depth + 1]);
-	p = sl_json_skip_space(p, end);
-	if (p < end && *p == ',') {
-		if (depth == scan->tracked)
-			scan->levels[depth - 1].comma = (size_t)(p - scan->doc);
-		p = sl_json_skip_space(p + 1, end);
-		goto key;
-	}
-	if (p < end && *p == '}')
+	if (here && here->matched)
+		track_value_end(scan, here, p, closed);
+	c = next_byte(&p, end);
+	if (c == '}')
 		goto close;
-	return unexpected(scan, p, "expected ',' or '}' in an object");
+	if (c != ',')
+		return unexpected(scan, p, "expected ',' or '}' in an object");
+	if (here)
+		here->comma = (size_t)(p - scan->doc);
+	p++;
+	c = next_byte(&p, end);
 
 key:
-	err = scan_key(scan, &p, depth);
-	if (err != SL_OK)
-		return err;
+	if (c != '"')
+		return unexpected(scan, p, "expected a member name in double quotes");
+	if (count == scan->max_members)
+		return fail(scan, SL_ELIMIT, p, "too many members in one object");
+	count++;
+	quote = p;
+	p = pass_string(scan, p + 1, &plain);
+	if (!p)
+		return SL_ESYNTAX;
+	if (here) {
+		err = track_key(scan, here, quote, p, plain);
+		if (err != SL_OK)
+			return err;
+	}
+	p++;
+	c = next_byte(&p, end);
+	if (c != ':')
+		return unexpected(scan, p, "expected ':' behind a member name");
+	p++;
+	c = next_byte(&p, end);
+	if (here)
+		here->value_start = (size_t)(p - scan->doc);
 	goto value;
 
 close:
-	if (depth == scan->tracked)
-		scan->tracked--;
-	depth--;
 	p++;
+	closed = count;
+	count = scan->around[--depth];
+	if (here)
+		scan->tracked--;
+	here = depth == scan->tracked && depth > 0 ? &scan->levels[depth - 1] : NULL;
 	goto behind_value;
 }
 
@@ -646,7 +687,7 @@ scan_document(struct scan *scan, const struct sl_json_limits *limits, bool need_
 	if (top) {
 		*top = (struct sl_json_found){ 0 };
 		fill_value(scan, top, (size_t)(start - scan->doc), (size_t)(p - scan->doc),
-		           scan->open[1]);
+		           scan->top_count);
 	}
 	p = sl_json_skip_space(p, scan->end);
 	if (p != scan->end)
@@ -673,15 +714,15 @@ sl_json_scan(struct sl_slice doc, const struct sl_json_limits *limits,
 	scan.doc = (const uint8_t *)bytes;
 	scan.end = scan.doc + doc.len;
 	scan.wants = wants;
-	scan.want_count = want_count;
 	scan.found = found;
 	scan.error = error;
 	scan.tracked = 0;
 	scan.beyond_ascii = 0;
 	if (want_count > SL_JSON_WANTS_MAX)
 		return fail(&scan, SL_EINVAL, scan.doc, "too many members are asked for");
+	scan.want_count = want_count;
 	for (size_t i = 0; i < want_count; i++)
-		found[i] = (struct sl_json_found){ 0 };
+		found[i].type = SL_JSON_NONE;
 	return scan_document(&scan, limits, true, top);
 }
 

@@ -98,9 +98,9 @@ sl_json_splice_insert(struct sl_json_splice *splice, const struct sl_json_found 
 		return SL_ETYPE;
 	return add_edit(splice, &(struct sl_json_edit){
 	                            .kind = SL_JSON_INSERT,
-	                            .start = object->inside,
-	                            .end = object->inside,
-	                            .parent = object->inside,
+	                            .start = object->value_start + 1,
+	                            .end = object->value_start + 1,
+	                            .parent = object->value_start + 1,
 	                            .member_count = object->member_count,
 	                            .key = key,
 	                            .value = raw_value,

@@ -66,39 +66,24 @@ include_reasoning(struct sl_json usage, struct sl_usage *out)
 		sl_usage_set(out, SL_USAGE_OUTPUT, output + reasoning);
 }
 
-/* Counts are nearly always a few digits. */
-static bool
-read_count(struct sl_slice raw, int64_t *count)
-{
-	int64_t value = 0;
-	size_t at = 0;
-
-	while (at < raw.len && at < 18 && raw.ptr[at] >= '0' && raw.ptr[at] <= '9')
-		value = value * 10 + (raw.ptr[at++] - '0');
-	*count = value;
-	return at == raw.len ||
-	       (sl_json_i64((struct sl_json){ SL_JSON_NUMBER, raw }, count) && *count >= 0);
-}
-
 /* best[]: the row that each class was taken from, USAGE_ROWS for none. */
 static void
-take_count(struct sl_slice object, struct sl_slice key, struct sl_slice raw,
+take_count(struct sl_slice object, struct sl_slice key, int64_t count,
            size_t best[SL_USAGE_COUNT], struct sl_usage *out)
 {
-	int64_t count;
-
+	/* Nearly all have it, and no row does. */
+	if (sl_slice_is(key, "total_tokens"))
+		return;
 	for (size_t i = 0; i < USAGE_ROWS; i++) {
 		const struct usage_row *row = &usage_rows[i];
 
 		/* A repeated member: the last one, as everywhere. */
-		if (row->object.len != object.len || row->name.len != key.len ||
+		if (row->name.len != key.len || row->object.len != object.len ||
 		    i > best[row->class_] || !sl_slice_eq(row->name, key) ||
 		    !sl_slice_eq(row->object, object))
 			continue;
-		if (read_count(raw, &count)) {
-			best[row->class_] = i;
-			sl_usage_set(out, row->class_, count);
-		}
+		best[row->class_] = i;
+		sl_usage_set(out, row->class_, count);
 		return;
 	}
 }
@@ -109,18 +94,13 @@ take_counts(struct sl_json_walk *walk, struct sl_slice name, size_t best[SL_USAG
             struct sl_usage *out)
 {
 	struct sl_slice key;
+	int64_t count;
 
 	for (sl_json_walk_enter(walk); sl_json_walk_member(walk, &key);) {
-		enum sl_json_type type = sl_json_walk_type(walk);
-
-		if (type == SL_JSON_OBJECT && name.len == 0 && key.len > 0) {
+		if (name.len == 0 && key.len > 0 && sl_json_walk_type(walk) == SL_JSON_OBJECT)
 			take_counts(walk, key, best, out);
-		} else {
-			struct sl_slice raw = sl_json_walk_skip(walk);
-
-			if (type == SL_JSON_NUMBER)
-				take_count(name, key, raw, best, out);
-		}
+		else if (sl_json_walk_count(walk, &count))
+			take_count(name, key, count, best, out);
 	}
 }
 

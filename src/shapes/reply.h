@@ -15,7 +15,7 @@ bool sl_reply_scan(struct sl_slice doc, const struct sl_json_want *wants, size_t
 static inline struct sl_json
 sl_reply_value(struct sl_slice doc, const struct sl_json_found *found)
 {
-	return sl_json_parse(sl_json_found_raw(doc, found));
+	return sl_json_found_value(doc, found);
 }
 
 /* The first name that is not empty stays. */

@@ -84,8 +84,7 @@ sl_steer_scan(struct sl_reading *reading)
 static struct sl_json
 value_of(const struct sl_reading *reading, size_t want)
 {
-	return sl_json_parse(sl_json_found_raw(reading->steer->input.body,
-	                                       &reading->steer->found[want]));
+	return sl_json_found_value(reading->steer->input.body, &reading->steer->found[want]);
 }
 
 static bool
@@ -195,10 +194,9 @@ sl_shape_members(const struct sl_steer *steer, struct sl_json *astrolabe, struct
 {
 	struct sl_slice body = steer->input.body;
 
-	*astrolabe = sl_json_parse(
-	    sl_json_found_raw(body, &steer->found[SL_WANT_METADATA_ASTROLABE]));
-	*nexus = sl_json_parse(sl_json_found_raw(body, &steer->found[SL_WANT_NEXUS]));
-	*sto_payload = sl_json_parse(sl_json_found_raw(body, &steer->found[SL_WANT_STO_PAYLOAD]));
+	*astrolabe = sl_json_found_value(body, &steer->found[SL_WANT_METADATA_ASTROLABE]);
+	*nexus = sl_json_found_value(body, &steer->found[SL_WANT_NEXUS]);
+	*sto_payload = sl_json_found_value(body, &steer->found[SL_WANT_STO_PAYLOAD]);
 }
 
 /* --- forward ---------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* json_fuzz.c - scan, edit, scan again; then read everything.
+/* json_fuzz.c - scan, compare with the reference, edit, scan again; then read everything.
  *
  * The first byte of the input chooses the edits, the rest is the document.
  */
@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "json_reference.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -117,6 +118,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (err == SL_OK)
 		edit(doc, data[0], found, &top);
 	else if (error.offset > doc.len || !error.reason)
+		abort();
+	if (!reference_agrees(doc, &sl_json_limits_default, wants, WANTS))
 		abort();
 	/* What scans, validates. */
 	if (err == SL_OK && sl_json_validate(doc, NULL, NULL) != SL_OK)
