@@ -129,7 +129,7 @@ is_own_field(struct sl_slice name)
 	const uint64_t marks = sl_header_hop_marks() | SL_HEADER_MARK("host") |
 	                       SL_HEADER_MARK("content-length") | SL_HEADER_MARK("expect");
 
-	return (sl_header_mark(name.ptr, name.len) & marks) &&
+	return name.len && name.ptr[0] != 'x' && (sl_header_mark(name.ptr, name.len) & marks) &&
 	       (sl_slice_is(name, "host") || sl_slice_is(name, "content-length") ||
 	        sl_slice_is(name, "expect") || sl_header_is_hop_by_hop(name));
 }

@@ -13,6 +13,7 @@
 #include <openssl/ssl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -28,13 +29,27 @@ fail(struct sl_sock *sock, int err)
 
 /* --- TCP --------------------------------------------------------------------- */
 
+/* recv and send of the C library are points of cancellation, which costs each call two locked
+ * exchanges. No thread is cancelled here: these are the bare calls. */
+static ssize_t
+bare_recv(int fd, void *out, size_t size)
+{
+	return syscall(SYS_recvfrom, fd, out, size, 0, NULL, NULL);
+}
+
+static ssize_t
+bare_send(int fd, const void *bytes, size_t size)
+{
+	return syscall(SYS_sendto, fd, bytes, size, MSG_NOSIGNAL, NULL, 0);
+}
+
 static ssize_t
 tcp_read(struct sl_sock *sock, void *out, size_t size)
 {
 	ssize_t got;
 
 	do
-		got = recv(sock->fd, out, size, 0);
+		got = bare_recv(sock->fd, out, size);
 	while (got < 0 && errno == EINTR);
 	if (got >= 0)
 		return got;
@@ -51,7 +66,7 @@ tcp_write(struct sl_sock *sock, const struct iovec *parts, int count)
 
 	/* One part costs the kernel less without a vector. */
 	do
-		put = count == 1 ? send(sock->fd, parts->iov_base, parts->iov_len, MSG_NOSIGNAL)
+		put = count == 1 ? bare_send(sock->fd, parts->iov_base, parts->iov_len)
 		                 : sendmsg(sock->fd, &message, MSG_NOSIGNAL);
 	while (put < 0 && errno == EINTR);
 	if (put > 0)
