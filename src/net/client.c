@@ -175,6 +175,10 @@ sl_upstream_watch(struct sl_upstream *up, uint32_t events)
 {
 	struct sl_loop *loop = up->client->loop;
 
+	/* Only HTTP/1 over TCP says when it has read all. An end behind a reply is to be seen
+	 * before the next request, but not while nothing is read. */
+	if (events && !up->sock.ssl && up->pool->origin.http2 != SL_HTTP2_ONLY)
+		events |= EPOLLET | (events & EPOLLIN ? EPOLLRDHUP : 0);
 	if (events == 0) {
 		if (up->registered)
 			sl_loop_remove(loop, &up->io);

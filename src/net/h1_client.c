@@ -516,6 +516,8 @@ receive(struct sl_upstream *up)
 
 	do {
 		got = sl_sock_read(&up->sock, scratch, SL_LOOP_SCRATCH);
+		if (!up->sock.ssl && (got == SL_AGAIN || (got > 0 && got < SL_LOOP_SCRATCH)))
+			sl_loop_drained(up->client->loop, &up->io);
 		if (got == SL_AGAIN)
 			return;
 		if (got == 0) {

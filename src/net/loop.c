@@ -45,6 +45,7 @@ struct sl_loop {
 	struct epoll_event events[EVENTS_PER_TURN];
 	int                event_count;
 	int                event_index;
+	struct sl_io      *drained;      /* needs no telling again for this turn's event */
 	char               scratch[SL_LOOP_SCRATCH];
 };
 
@@ -190,7 +191,30 @@ sl_loop_change(struct sl_loop *loop, struct sl_io *io, uint32_t events)
 {
 	if (io->events == events)
 		return SL_OK;
+	/* The kernel looks at the socket anew. */
+	loop->drained = io;
 	return control(loop, EPOLL_CTL_MOD, io, events);
+}
+
+void
+sl_loop_drained(struct sl_loop *loop, struct sl_io *io)
+{
+	loop->drained = io;
+}
+
+/* An edge that was told is forgotten by the kernel. Where the socket may hold more than was
+ * taken, it is asked to look again; it does so by itself for all that comes later. A read that
+ * came back short tells nothing of an end that had come behind the bytes. */
+static void
+tell(struct sl_loop *loop, struct sl_io *io, uint32_t events)
+{
+	const bool edge = io->events & EPOLLET;
+
+	loop->drained = NULL;
+	io->on_ready(io, events);
+	if (edge && (io->events & EPOLLET) &&
+	    (loop->drained != io || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))))
+		control(loop, EPOLL_CTL_MOD, io, io->events);
 }
 
 void
@@ -399,7 +423,7 @@ sl_loop_run(struct sl_loop *loop)
 
 			loop->event_ns = 0;
 			if (io)
-				io->on_ready(io, event->events);
+				tell(loop, io, event->events);
 		}
 		loop->event_ns = 0;
 		run_timers(loop);

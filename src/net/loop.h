@@ -2,8 +2,7 @@
  *
  * One loop per thread; a socket never leaves its loop. Every function except
  * sl_loop_post and sl_loop_stop is called on the loop's own thread.
- * Descriptors are registered once, level-triggered; the hot path makes no
- * epoll_ctl call.
+ * Descriptors are registered once; the hot path makes no epoll_ctl call.
  */
 #ifndef SL_NET_LOOP_H
 #define SL_NET_LOOP_H
@@ -61,7 +60,12 @@ uint64_t sl_loop_event_ns(struct sl_loop *loop);
 /* Wall time, milliseconds since the epoch, of the current turn. */
 int64_t sl_loop_wall_ms(const struct sl_loop *loop);
 
+/* With EPOLLET among the events the kernel does not look at the socket once more after each
+ * of them. Nothing gets lost by it: what on_ready leaves is told again, as without it, unless
+ * it called sl_loop_drained. Such an io stays in memory until the end of the turn. */
 enum sl_err sl_loop_add(struct sl_loop *loop, struct sl_io *io, uint32_t events);
+/* From inside on_ready: a read found nothing, or less than it had room for. */
+void sl_loop_drained(struct sl_loop *loop, struct sl_io *io);
 enum sl_err sl_loop_change(struct sl_loop *loop, struct sl_io *io, uint32_t events);
 /* Also drops events of this turn that were not delivered yet. Does not close
  * the descriptor. */

@@ -50,11 +50,18 @@ static atomic_size_t open_connections;
 
 /* --- connections --------------------------------------------------------------- */
 
+/* What TLS reads of the socket is not what its owner reads of it. */
+static uint32_t
+edge_of(const struct sl_conn *conn)
+{
+	return conn->sock.ssl ? 0 : EPOLLET;
+}
+
 /* TLS may need the other direction to make progress in this one. */
 static void
 update_events(struct sl_conn *conn)
 {
-	uint32_t events = EPOLLRDHUP;
+	uint32_t events = EPOLLRDHUP | edge_of(conn);
 
 	if (!conn->paused || (conn->blocked && conn->sock.wants_read))
 		events |= EPOLLIN;
@@ -158,6 +165,8 @@ sl_conn_read(struct sl_conn *conn, char *into, size_t size, bool *ended)
 	ssize_t got = sl_sock_read(&conn->sock, into, size);
 
 	*ended = got == 0;
+	if (!conn->sock.ssl && (got == SL_AGAIN || (got > 0 && (size_t)got < size)))
+		sl_loop_drained(conn->server->loop, &conn->io);
 	if (wanted_write != conn->sock.wants_write)
 		update_events(conn);
 	if (got > 0)
@@ -504,8 +513,8 @@ add_conn(struct sl_server *server, struct sl_tls_context *tls, int fd,
 	name_peer(conn, address);
 	sl_list_push_back(&server->conns, &conn->node);
 	server->conn_count++;
-	if (sl_loop_add(server->loop, &conn->io, EPOLLIN | EPOLLRDHUP) != SL_OK ||
-	    (tls && sl_tls_start(tls, &conn->sock, SL_SLICE_NONE, SL_SLICE_NONE) != SL_OK)) {
+	if ((tls && sl_tls_start(tls, &conn->sock, SL_SLICE_NONE, SL_SLICE_NONE) != SL_OK) ||
+	    sl_loop_add(server->loop, &conn->io, EPOLLIN | EPOLLRDHUP | edge_of(conn)) != SL_OK) {
 		sl_conn_close(conn, SL_GONE_ABORTED, true);
 		return;
 	}

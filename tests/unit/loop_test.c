@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -280,6 +281,98 @@ a_removed_descriptor_gets_no_event(void **state)
 	sl_loop_free(loop);
 }
 
+/* Reads from its descriptor as told, and notes what came. */
+struct reader {
+	struct sl_io    io;
+	struct sl_loop *loop;
+	size_t          step;   /* bytes asked for at once */
+	bool            silent; /* never says that all was read */
+	char            got[16];
+	size_t          len;
+	unsigned        pauses; /* events that it leaves alone first */
+	bool            ended;
+};
+
+static void
+on_reader(struct sl_io *io, uint32_t events)
+{
+	struct reader *reader = SL_CONTAINER(io, struct reader, io);
+	ssize_t got;
+
+	(void)events;
+	if (reader->pauses > 0) {
+		reader->pauses--;
+		return;
+	}
+	got = recv(io->fd, reader->got + reader->len, reader->step, MSG_DONTWAIT);
+	if (!reader->silent && (got < 0 || (got > 0 && (size_t)got < reader->step)))
+		sl_loop_drained(reader->loop, io);
+	if (got > 0)
+		reader->len += (size_t)got;
+	reader->ended = got == 0;
+	if (reader->ended) {
+		sl_loop_remove(reader->loop, io);
+		sl_loop_stop(reader->loop);
+	}
+}
+
+struct writer {
+	struct sl_timer timer;
+	struct sl_loop *loop;
+	int             fd;
+	unsigned        left; /* bytes to write, each in a turn of its own, before the end */
+};
+
+static void
+on_writer(struct sl_timer *timer)
+{
+	struct writer *writer = SL_CONTAINER(timer, struct writer, timer);
+
+	if (writer->left == 0) {
+		shutdown(writer->fd, SHUT_WR);
+		return;
+	}
+	writer->left--;
+	assert_int_equal(write(writer->fd, "x", 1), 1);
+	sl_timer_set(writer->loop, timer, 1);
+}
+
+/* By edge, whatever a reader leaves, says and is told late: all bytes and the end arrive. */
+static void
+nothing_is_lost_by_edge(void **state)
+{
+	static const size_t steps[] = { 1, 2, 3, 8 };
+
+	(void)state;
+	for (unsigned way = 0; way < 32; way++) {
+		struct sl_loop *loop = sl_loop_new(0);
+		struct alarm late = { .last = true };
+		struct reader reader = { .loop = loop, .step = steps[way & 3],
+			                 .silent = way & 4, .pauses = way & 8 ? 3 : 0 };
+		struct writer writer = { .timer.on_due = on_writer, .loop = loop, .left = 3 };
+		int ends[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+		reader.io = (struct sl_io){ .fd = ends[0], .on_ready = on_reader };
+		writer.fd = ends[1];
+		assert_int_equal(sl_loop_add(loop, &reader.io, EPOLLIN | EPOLLRDHUP | EPOLLET), SL_OK);
+		assert_int_equal(write(ends[1], "abc", 3), 3);
+		/* The end behind the bytes at once, or after some more of them. */
+		if (way & 16)
+			sl_timer_set(loop, &writer.timer, 1);
+		else
+			assert_int_equal(shutdown(ends[1], SHUT_WR), 0);
+		set_alarm(loop, &late, LATE_MAX_MS);
+		sl_loop_run(loop);
+		assert_int_equal(late.count, 0);
+		assert_true(reader.ended);
+		assert_int_equal(reader.len, way & 16 ? 6 : 3);
+		assert_memory_equal(reader.got, way & 16 ? "abcxxx" : "abc", reader.len);
+		close(ends[0]), close(ends[1]);
+		sl_loop_free(loop);
+	}
+}
+
 int
 main(void)
 {
@@ -290,6 +383,7 @@ main(void)
 		cmocka_unit_test(deferred_tasks_run_in_order_and_can_be_taken_back),
 		cmocka_unit_test(posts_of_many_threads_all_arrive),
 		cmocka_unit_test(a_removed_descriptor_gets_no_event),
+		cmocka_unit_test(nothing_is_lost_by_edge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
