@@ -73,16 +73,16 @@ main(int argc, char **argv)
 	const int64_t first = 1700000000000;
 	char url[256], path[240], keys[KEYS][32], models[MODELS][32];
 	struct sl_record record = {
-		.request_id = SL_SLICE("req_01HZX3J9Q3N8Y5T2W7V4K6M1P0"),
-		.trace_id = SL_SLICE("0af7651916cd43dd8448eb211c80319c"),
-		.team = SL_SLICE("search"), .surface = SL_SLICE("gateway"),
-		.shape = SL_SLICE("openai_chat"), .operation = SL_SLICE("chat"),
-		.model_requested = SL_SLICE("openai/gpt-4o-mini"), .provider = SL_SLICE("openai"),
-		.model_reported = SL_SLICE("gpt-4o-mini-2024-07-18"), .status = 200,
-		.upstream_status = 200, .priced = true, .cost_nanousd = 123456,
-		.price_date = SL_SLICE("2025-01-01"), .attempts = 1, .bytes_in = 512,
-		.bytes_out = 2048, .total_us = 350000, .first_content_us = 120000,
-		.upstream_us = 349000, .added_us = 42,
+		.row.request_id = SL_SLICE("req_01HZX3J9Q3N8Y5T2W7V4K6M1P0"),
+		.row.trace_id = SL_SLICE("0af7651916cd43dd8448eb211c80319c"),
+		.row.team = SL_SLICE("search"), .row.surface = SL_SLICE("gateway"),
+		.row.shape = SL_SLICE("openai_chat"), .row.operation = SL_SLICE("chat"),
+		.row.model_requested = SL_SLICE("openai/gpt-4o-mini"), .row.provider = SL_SLICE("openai"),
+		.row.model_reported = SL_SLICE("gpt-4o-mini-2024-07-18"), .row.status = 200,
+		.row.upstream_status = 200, .priced = true, .row.cost_nanousd = 123456,
+		.row.price_date = SL_SLICE("2025-01-01"), .row.attempts = 1, .row.bytes_in = 512,
+		.row.bytes_out = 2048, .row.total_us = 350000, .row.first_content_us = 120000,
+		.row.upstream_us = 349000, .row.added_us = 42,
 	};
 	double began, loop_s = 0, thread_s, all_s;
 	const char *reason = "";
@@ -116,9 +116,9 @@ main(int argc, char **argv)
 
 		/* Bursts of 1000, never more than the queue holds. */
 		for (long k = 0; k < 1000 && i < rows; k++, i++) {
-			record.key_id = sl_slice_str(keys[i * 7 % used_keys]);
-			record.model_served = sl_slice_str(models[i / 3 % (used_keys < MODELS ? used_keys : MODELS)]);
-			record.begin_wall_ms = first + i / 30; /* a million a day */
+			record.row.key_id = sl_slice_str(keys[i * 7 % used_keys]);
+			record.row.model_served = sl_slice_str(models[i / 3 % (used_keys < MODELS ? used_keys : MODELS)]);
+			record.row.begin_wall_ms = first + i / 30; /* a million a day */
 			sl_telemetry_begin(telemetry, 0);
 			sl_telemetry_finish(telemetry, 0, &record);
 		}
