@@ -36,20 +36,7 @@ sl_put_u64(char *at, uint64_t value)
 	return sl_put_digits(at, value, count + (left >= 10));
 }
 
-/* The eight decimal digits of a value below 100000000, one in each byte, the first in the
- * lowest: halves, then quarters, then digits, all at once. */
-static inline uint64_t
-sl_decimal_digits(uint32_t value)
-{
-	uint64_t digits = value / 10000 | (uint64_t)(value % 10000) << 32, tens;
-
-	tens = (digits * 10486) >> 20 & 0x0000007f0000007f;
-	digits = tens | (digits - 100 * tens) << 16;
-	tens = (digits * 103) >> 10 & 0x000f000f000f000f;
-	return tens | (digits - 10 * tens) << 8;
-}
-
-/* The eight hexadecimal digits of a value, one in each byte, the first in the lowest. */
+/* The eight digits of a value, one in each byte, the first in the lowest. */
 static inline uint64_t
 sl_hex_digits(uint32_t value)
 {

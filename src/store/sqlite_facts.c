@@ -22,28 +22,15 @@ put_literal(char *at, const char *text)
 	return at + len;
 }
 
-/* Most numbers are below SHORT: all of their digits at once, and what is written behind
- * them is written over. */
 static char *
 put_number(char *at, int64_t number)
 {
-	enum { SHORT = 100000000 };
-	uint64_t digits;
-	int zeros;
-
-	if (number >= 0 && number < SHORT) {
-		digits = sl_decimal_digits((uint32_t)number);
-		/* Of 0 one is left. */
-		zeros = __builtin_ctzll(digits | (uint64_t)1 << 56) / 8;
-		digits = (digits | 0x3030303030303030) >> 8 * zeros;
-		memcpy(at, &digits, sizeof(digits));
-		return at + (int)sizeof(digits) - zeros;
-	}
+	if (number >= 0)
+		return sl_put_u64(at, (uint64_t)number);
 	if (number == SL_RECORD_NULL)
 		return put_literal(at, "null");
-	if (number < 0)
-		*at++ = '-';
-	return sl_put_u64(at, number < 0 ? 0 - (uint64_t)number : (uint64_t)number);
+	*at++ = '-';
+	return sl_put_u64(at, 0 - (uint64_t)number);
 }
 
 /* In one pass without a branch, as nearly no text needs it. */
@@ -137,8 +124,13 @@ put_rare(const struct sl_record_row *row, char *at)
 #undef USAGE_MEMBER
 	};
 
+	int64_t used = 0;
+
 #include "store/sqlite_columns.def"
-	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+	/* Most rows are done with this. */
+	for (int i = 0; i < SL_USAGE_COUNT; i++)
+		used |= i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT ? 0 : row->usage[i] ^ SL_RECORD_NULL;
+	for (int i = 0; used != 0 && i < SL_USAGE_COUNT; i++) {
 		if (i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT || row->usage[i] == SL_RECORD_NULL)
 			continue;
 		memcpy(at, member[i].ptr, member[i].len);

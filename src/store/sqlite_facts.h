@@ -38,9 +38,9 @@ enum {
 	SL_FACT_RARE,
 };
 
-/* All texts escaped, and numbers with their names; some bytes are only written over. */
+/* All texts escaped, and numbers with their names. */
 enum {
-	SL_FACTS_MAX_SIZE = 64 * SL_USAGE_COUNT + 16
+	SL_FACTS_MAX_SIZE = 64 * SL_USAGE_COUNT
 #define SL_RECORD_TEXT(name, max_size) + 6 * (max_size) + 32
 #define SL_RECORD_INT(name)            + 64
 #include "store/records.def"
