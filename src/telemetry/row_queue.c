@@ -95,16 +95,25 @@ get_varint(const unsigned char *in, uint64_t *value)
 	return in;
 }
 
-static unsigned char *
-put_int(unsigned char *out, int64_t value)
+static __attribute__((noinline)) unsigned char *
+put_large(unsigned char *out, int64_t value)
 {
 	uint64_t sign = value < 0 ? UINT64_MAX : 0;
 
-	if (value == SL_RECORD_NULL) {
-		*out = 0;
-		return out + 1;
-	}
 	return put_varint(out, (((uint64_t)value << 1) ^ sign) + 1);
+}
+
+/* Most are absent or small. */
+static inline unsigned char *
+put_int(unsigned char *out, int64_t value)
+{
+	if ((uint64_t)value < 0x40)
+		*out = (unsigned char)(2 * value + 1);
+	else if (value == SL_RECORD_NULL)
+		*out = 0;
+	else
+		return put_large(out, value);
+	return out + 1;
 }
 
 static inline const unsigned char *
@@ -116,43 +125,6 @@ get_int(const unsigned char *in, int64_t *value)
 	raw -= 1;
 	*value = (int64_t)((raw >> 1) ^ (raw & 1 ? UINT64_MAX : 0));
 	return in;
-}
-
-/* Most texts are short: no call for those. */
-static inline unsigned char *
-put_text(unsigned char *out, struct sl_slice text)
-{
-	const char *from = text.ptr;
-	size_t len = text.len;
-
-	out = put_varint(out, len);
-	if (len > 32) {
-		memcpy(out, from, len);
-	} else if (len >= 16) {
-		memcpy(out, from, 16);
-		memcpy(out + len - 16, from + len - 16, 16);
-	} else if (len >= 8) {
-		memcpy(out, from, 8);
-		memcpy(out + len - 8, from + len - 8, 8);
-	} else if (len >= 4) {
-		memcpy(out, from, 4);
-		memcpy(out + len - 4, from + len - 4, 4);
-	} else if (len > 0) {
-		out[0] = (unsigned char)from[0];
-		out[len / 2] = (unsigned char)from[len / 2];
-		out[len - 1] = (unsigned char)from[len - 1];
-	}
-	return out + len;
-}
-
-static const unsigned char *
-get_text(const unsigned char *in, struct sl_slice *text)
-{
-	uint64_t len;
-
-	in = get_varint(in, &len);
-	*text = sl_slice_make(in, (size_t)len);
-	return in + len;
 }
 
 /* Never in the middle of a character. */
@@ -168,7 +140,56 @@ cut(struct sl_slice text, size_t max_size)
 	return sl_slice_upto(text, len);
 }
 
-#define PUT_TEXT(name)    out = put_text(out, cut(row->name, MAX_##name));
+/* Most are short: no further call for those. */
+static __attribute__((noinline)) unsigned char *
+put_bytes(unsigned char *out, struct sl_slice text, size_t max_size)
+{
+	const char *from = text.ptr;
+	size_t len;
+
+	if (text.len > max_size)
+		text = cut(text, max_size);
+	len = text.len;
+	out = put_varint(out, len);
+	if (len > 32) {
+		memcpy(out, from, len);
+	} else if (len >= 16) {
+		memcpy(out, from, 16);
+		memcpy(out + len - 16, from + len - 16, 16);
+	} else if (len >= 8) {
+		memcpy(out, from, 8);
+		memcpy(out + len - 8, from + len - 8, 8);
+	} else if (len >= 4) {
+		memcpy(out, from, 4);
+		memcpy(out + len - 4, from + len - 4, 4);
+	} else {
+		out[0] = (unsigned char)from[0];
+		out[len / 2] = (unsigned char)from[len / 2];
+		out[len - 1] = (unsigned char)from[len - 1];
+	}
+	return out + len;
+}
+
+static inline unsigned char *
+put_text(unsigned char *out, struct sl_slice text, size_t max_size)
+{
+	if (text.len > 0)
+		return put_bytes(out, text, max_size);
+	*out = 0;
+	return out + 1;
+}
+
+static const unsigned char *
+get_text(const unsigned char *in, struct sl_slice *text)
+{
+	uint64_t len;
+
+	in = get_varint(in, &len);
+	*text = sl_slice_make(in, (size_t)len);
+	return in + len;
+}
+
+#define PUT_TEXT(name)    out = put_text(out, row->name, MAX_##name);
 #define PUT_INTEGER(name) out = put_int(out, row->name);
 #define COMMON(type, name) PUT_##type(name)
 #define OTHER(type, name)
