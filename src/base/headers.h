@@ -25,13 +25,13 @@ struct sl_headers {
 };
 
 /* A bit by a name's length and last byte, which few other names have; the same in either
- * case. */
+ * case. Of all factors this one parts what SDKs send best from what is looked for. */
 static inline uint64_t
 sl_header_mark(const char *name, size_t len)
 {
 	unsigned last = len ? (unsigned char)name[len - 1] | 0x20 : 0;
 
-	return UINT64_C(1) << ((len * 5 + last) & 63);
+	return UINT64_C(1) << ((len * 44 + last) & 63);
 }
 
 /* NULL when there is none; looks at every field. */

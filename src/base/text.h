@@ -49,6 +49,15 @@ sl_hex_digits(uint32_t value)
 	return digits + 0x3030303030303030 + letters * ('a' - '0' - 10);
 }
 
+/* The lowest byte first. A loop over the bytes becomes eight stores. */
+static inline void
+sl_put_le64(char *at, uint64_t value)
+{
+	if (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+		value = __builtin_bswap64(value);
+	memcpy(at, &value, sizeof(value));
+}
+
 /* Exactly SL_HEX64_DIGITS bytes, lower case. */
 static inline char *
 sl_put_hex64(char *at, uint64_t value)
@@ -56,10 +65,8 @@ sl_put_hex64(char *at, uint64_t value)
 	const uint64_t high = sl_hex_digits((uint32_t)(value >> 32));
 	const uint64_t low = sl_hex_digits((uint32_t)value);
 
-	for (int i = 0; i < 8; i++) {
-		at[i] = (char)(high >> 8 * i);
-		at[8 + i] = (char)(low >> 8 * i);
-	}
+	sl_put_le64(at, high);
+	sl_put_le64(at + 8, low);
 	return at + SL_HEX64_DIGITS;
 }
 

@@ -438,10 +438,8 @@ sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret, struct sl_key *
 	if (account)
 		*key = key_ref(account->current);
 	pthread_rwlock_unlock(&shard->lock);
-	if (*key) {
-		*fault = (struct sl_fault){ .kind = SL_FAULT_NONE };
+	if (*key)
 		return SL_OK;
-	}
 	explain_unknown(secret, fault);
 	return SL_ENOTFOUND;
 }

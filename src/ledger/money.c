@@ -323,6 +323,16 @@ payer_of(const struct sl_money_request *request)
 	return 0;
 }
 
+/* Nearly always asked for the day that was asked for last. */
+static int32_t
+month_of(struct sl_money *money, int32_t day)
+{
+	if (money->last_day != day)
+		money->last_month = sl_month_of_day(day);
+	money->last_day = day;
+	return money->last_month;
+}
+
 /* Finds the accounts and sums, in the order of the request; SL_ENOMEM, SL_EBUSY. */
 static enum sl_err
 look_up(struct sl_money *money, const struct sl_money_request *request, struct sl_hold *plan)
@@ -330,7 +340,7 @@ look_up(struct sl_money *money, const struct sl_money_request *request, struct s
 	for (size_t i = 0; i < request->scope_count; i++) {
 		const struct sl_money_scope *scope = &request->scopes[i];
 		int32_t day = sl_zone_day(scope->limits->zone, request->now_wall_ms);
-		const int32_t period[] = { day, sl_week_of_day(day), sl_month_of_day(day) };
+		const int32_t period[] = { day, sl_week_of_day(day), month_of(money, day) };
 
 		plan->account[i] = money_account(money, scope->kind, scope->name);
 		if (!plan->account[i])

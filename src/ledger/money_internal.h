@@ -92,6 +92,7 @@ struct sl_money {
 	struct sl_journal      *journal;
 	enum sl_durability      durability;
 	pthread_mutex_t         lock; /* guards what follows */
+	int32_t                 last_day, last_month; /* a day (of 1970 at first), its month */
 	struct account        **buckets;
 	size_t                  bucket_count, account_count;
 	uint32_t                next_number;

@@ -295,7 +295,7 @@ tighten(struct sl_allowance *left, int64_t limit, const struct sl_rate_state *st
 static void
 look(const struct taking *taking, const struct sl_level *level, struct sl_allowances *left)
 {
-	struct sl_rate_state state;
+	SL_UNINIT struct sl_rate_state state; /* written before each look at it */
 
 	if (level->limits->rpm > 0) {
 		sl_rate_look(&level->meter->requests, level->limits->rpm, taking->now_ms, &state);
@@ -337,7 +337,7 @@ sl_tenancy_admit(struct sl_tenancy *tenancy, uint64_t now_mono_ms, int64_t now_w
 	const struct taking taking = { .count = tenancy->count, .requests = true,
 		                       .now_ms = now_mono_ms };
 	const struct sl_key_policy *policies[3];
-	struct refusal refusal;
+	SL_UNINIT struct refusal refusal; /* read where it was filled */
 
 	*left = (struct sl_allowances){ 0 };
 	policies_of(tenancy, policies);

@@ -4,6 +4,7 @@
  * then reports replaces the estimate. A request that is refused here before any attempt
  * was made gives back what it took.
  */
+#include "base/compiler.h"
 #include "pipeline/ask.h"
 #include "pipeline/estimate.h"
 #include "shapes/tally.h"
@@ -45,7 +46,7 @@ admit(struct sl_ask *ask, struct sl_fault *fault)
 bool
 sl_admission_head(struct sl_ask *ask)
 {
-	struct sl_fault fault;
+	SL_UNINIT struct sl_fault fault; /* read where it was filled */
 
 	if (!ask->key || admit(ask, &fault))
 		return true;
@@ -64,7 +65,7 @@ expected_tokens(const struct sl_ask *ask)
 {
 	const struct sl_token_family *family;
 	size_t len = ask->exchange->body.len;
-	struct sl_tally tally;
+	SL_UNINIT struct sl_tally tally; /* read once it was begun */
 
 	if (!sl_tenancy_limits_tokens(&ask->tenancy))
 		return 0;
@@ -111,7 +112,7 @@ bool
 sl_admission_body(struct sl_ask *ask)
 {
 	const struct sl_meter *full;
-	struct sl_fault fault;
+	SL_UNINIT struct sl_fault fault; /* read where it was filled */
 
 	if (!ask->key)
 		return true;

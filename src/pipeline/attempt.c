@@ -518,8 +518,10 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 {
 	struct sl_board *board = ask->gateway->services.board;
 	struct sl_ask_front *front = ask->front;
-	struct sl_fault fault, dear = { .kind = SL_FAULT_NONE };
+	/* Read where it was filled; of the other the kind, which says whether it was. */
+	SL_UNINIT struct sl_fault fault, dear;
 
+	dear.kind = SL_FAULT_NONE;
 	while (sl_attempt_may_go_on(ask)) {
 		const struct sl_plan_target *target = &front->plan.targets[front->next_target];
 		enum sl_err err;

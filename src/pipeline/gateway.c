@@ -71,7 +71,7 @@ listen_to(struct sl_ask *ask, const struct sl_surface_request *view, struct sl_f
 static bool
 authenticate(struct sl_ask *ask, const struct sl_surface_request *view)
 {
-	struct sl_fault fault;
+	SL_UNINIT struct sl_fault fault; /* read where it was filled */
 
 	ask->head->credential = ask->surface->credential(view, ask->exchange->head);
 	if (!ask->world->config->keys_required)
@@ -242,7 +242,7 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 static bool
 make_plan(struct sl_ask *ask)
 {
-	struct sl_fault fault;
+	SL_UNINIT struct sl_fault fault; /* read where it was filled */
 
 	if (!sl_aim_ask(ask, &fault)) {
 		sl_ask_refuse(ask, &fault);

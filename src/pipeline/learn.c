@@ -7,6 +7,7 @@
  */
 #include "pipeline/learn.h"
 
+#include "base/compiler.h"
 #include "pipeline/ask.h"
 #include "shapes/tally.h"
 
@@ -37,7 +38,7 @@ sl_learn_count(struct sl_ask *ask)
 {
 	const struct sl_ask_front *front = ask->front;
 	const struct sl_token_family *family;
-	struct sl_tally tally;
+	SL_UNINIT struct sl_tally tally; /* read once it was begun */
 
 	/* An answer made here has no front. */
 	if (!front || !front->target || !ask->shape->read_prompt ||

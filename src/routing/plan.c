@@ -17,6 +17,7 @@
 
 #include <string.h>
 
+#include "base/compiler.h"
 #include "routing/judge.h"
 #include "routing/policy.h"
 #include "routing/stack.h"
@@ -510,6 +511,8 @@ drop_ejected(struct sl_plan *plan)
 {
 	const char *why[SL_PLAN_TARGETS_MAX];
 
+	if (plan->count < 2)
+		return;
 	for (size_t i = 0; i < plan->count; i++)
 		why[i] = plan->targets[i].ejected ? "breaker open or cooling down" : NULL;
 	drop_while_others(plan, why);
@@ -581,7 +584,7 @@ static void
 prefer_sticky(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	struct sl_slice provider, model;
-	struct sl_plan_target moving;
+	SL_UNINIT struct sl_plan_target moving; /* set before it is read */
 	size_t at = 0;
 
 	if (plan->count < 2 || !query->sticky || !sl_judge_prompt(query, plan) ||
