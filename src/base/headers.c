@@ -6,14 +6,13 @@
 const struct sl_header *
 sl_headers_look(const struct sl_headers *headers, const char *name, size_t len)
 {
-	for (size_t i = 0; i < headers->count; i++) {
-		const struct sl_slice *at = &headers->items[i].name;
+	const struct sl_header *const end = headers->items + headers->count;
 
-		/* The last byte tells x-... apart sooner than the first. */
-		if (at->len == len && len > 0 && at->ptr[len - 1] == name[len - 1] &&
-		    memcmp(at->ptr, name, len) == 0)
-			return &headers->items[i];
-	}
+	/* The last byte tells x-... apart sooner than the first. */
+	for (const struct sl_header *at = headers->items; len > 0 && at < end; at++)
+		if (at->name.len == len && at->name.ptr[len - 1] == name[len - 1] &&
+		    memcmp(at->name.ptr, name, len) == 0)
+			return at;
 	return NULL;
 }
 

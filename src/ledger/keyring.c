@@ -438,8 +438,10 @@ sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret, struct sl_key *
 	if (account)
 		*key = key_ref(account->current);
 	pthread_rwlock_unlock(&shard->lock);
-	if (*key)
+	if (*key) {
+		fault->kind = SL_FAULT_NONE;
 		return SL_OK;
+	}
 	explain_unknown(secret, fault);
 	return SL_ENOTFOUND;
 }

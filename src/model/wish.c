@@ -158,12 +158,15 @@ bool
 sl_wish_read_headers(struct sl_wish *wish, const struct sl_headers *headers,
                      struct sl_slice prefix, struct sl_fault *fault)
 {
-	for (size_t i = 0; i < headers->count; i++) {
-		struct sl_slice rest = headers->items[i].name;
+	const struct sl_header *const end = headers->items + headers->count;
+	const size_t last = prefix.len - 1;
+
+	for (const struct sl_header *field = headers->items; field < end; field++) {
+		struct sl_slice rest = field->name;
 		SL_UNINIT char name[NAME_MAX_BYTES]; /* read as far as it is written */
 
 		/* The hyphen at its end tells nearly all others. */
-		if (rest.len < prefix.len || rest.ptr[prefix.len - 1] != prefix.ptr[prefix.len - 1] ||
+		if (rest.len <= last || rest.ptr[last] != prefix.ptr[last] ||
 		    !sl_slice_istarts(rest, prefix))
 			continue;
 		rest = sl_slice_from(rest, prefix.len);
@@ -171,9 +174,9 @@ sl_wish_read_headers(struct sl_wish *wish, const struct sl_headers *headers,
 			continue;
 		for (size_t k = 0; k < rest.len; k++)
 			name[k] = rest.ptr[k] == '-' ? '_' : rest.ptr[k];
-		if (!sl_wish_set(wish, sl_slice_make(name, rest.len),
-		                 sl_slice_trim(headers->items[i].value), fault)) {
-			fault->param = headers->items[i].name;
+		if (!sl_wish_set(wish, sl_slice_make(name, rest.len), sl_slice_trim(field->value),
+		                 fault)) {
+			fault->param = field->name;
 			return false;
 		}
 	}

@@ -113,7 +113,9 @@ of_a_group(struct sl_slice name)
 static inline bool
 stays_here(struct sl_slice nominated, struct sl_slice name)
 {
-	return of_a_group(name) || sl_header_is_hop_by_hop(name) ||
+	return of_a_group(name) ||
+	       ((sl_header_mark(name.ptr, name.len) & sl_header_hop_marks()) &&
+	        sl_header_is_hop_by_hop(name)) ||
 	       (nominated.len > 0 && is_nominated(nominated, name));
 }
 
@@ -214,18 +216,19 @@ sl_fields_callers_account(const struct sl_ask *ask, const struct sl_upstream *up
 	return false;
 }
 
-size_t
-sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
-                      struct sl_header *out, size_t max, bool *used_callers_credential)
+/* The caller's fields that go on. A loop of its own: it is what most of the time here goes
+ * to, and among what surrounds it there are not enough registers for it. */
+static __attribute__((noinline)) size_t
+pass_on(struct sl_ask *ask, const struct sl_upstream *upstream, struct sl_header *out,
+        size_t max, bool *used_callers_credential)
 {
 	const struct sl_headers *in = &ask->exchange->request.headers;
-	struct sl_slice nominated = nominations(in);
+	const struct sl_header *const end = in->items + in->count;
+	const struct sl_slice nominated = nominations(in);
 	const bool translated = ask->lane != NULL;
 	size_t count = 0;
 
-	*used_callers_credential = false;
-	for (size_t i = 0; i < in->count && count < max; i++) {
-		const struct sl_header *field = &in->items[i];
+	for (const struct sl_header *field = in->items; field < end && count < max; field++) {
 		const unsigned kind = kind_of(field->name);
 
 		if (translated && !(kind & CREDENTIAL) && !sl_lane_passes_field(field->name))
@@ -244,7 +247,18 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 		}
 		out[count++] = *field;
 	}
-	if (translated)
+	return count;
+}
+
+size_t
+sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
+                      struct sl_header *out, size_t max, bool *used_callers_credential)
+{
+	size_t count;
+
+	*used_callers_credential = false;
+	count = pass_on(ask, upstream, out, max, used_callers_credential);
+	if (ask->lane)
 		count = add(out, count, max, SL_SLICE("content-type"), SL_SLICE("application/json"));
 	if (ask->key_index < upstream->keys.count)
 		count = add(out, count, max, upstream->auth_header,

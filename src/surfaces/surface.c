@@ -98,7 +98,9 @@ bearer_of(const struct sl_headers *headers)
 {
 	struct sl_slice value = sl_headers_get(headers, "authorization");
 
-	if (!sl_slice_istarts(value, SL_SLICE("bearer ")))
+	/* As nearly everybody writes it, or in any case. */
+	if (!sl_slice_starts(value, SL_SLICE("Bearer ")) &&
+	    !sl_slice_istarts(value, SL_SLICE("bearer ")))
 		return SL_SLICE_NONE;
 	return sl_slice_trim(sl_slice_from(value, 7));
 }
