@@ -152,7 +152,9 @@ sl_money_bound(const struct sl_model_card *card, const struct sl_bound_request *
 	}
 	if (!priced)
 		return SL_BOUND_NO_PRICE;
-	sum = (sum + MILLION - 1) / MILLION;
+	sum += MILLION - 1;
+	/* Dividing 64 bits is much quicker. */
+	sum = sum <= INT64_MAX ? (int64_t)sum / MILLION : sum / MILLION;
 	if (sum > BOUND_MAX)
 		return SL_BOUND_TOO_LARGE;
 	*nanousd = (int64_t)sum;

@@ -186,9 +186,10 @@ sl_board_figures(struct sl_board *board, struct sl_slice provider, struct sl_sli
 	struct sl_board_target *target =
 	    find(board, hash_of(provider, model), provider, model, &slot);
 
-	*out = (struct sl_health_figures){ .breaker = SL_BREAKER_CLOSED };
-	if (!target)
+	if (!target) {
+		*out = (struct sl_health_figures){ .breaker = SL_BREAKER_CLOSED };
 		return;
+	}
 	sl_latch_lock(&target->lock);
 	sl_health_figures(&target->health, stream, now_us, out);
 	sl_latch_unlock(&target->lock);

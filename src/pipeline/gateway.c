@@ -324,7 +324,7 @@ sl_gateway_admit(struct sl_ask *ask)
 		return;
 	sl_ask_set_state(ask, SL_ASK_PLANNED);
 	sl_board_request(gateway->services.board, sl_loop_turn_ns(gateway->loop) / 1000);
-	sl_attempt_next(ask, NULL);
+	sl_attempt_again(ask, NULL);
 	sl_learn_count(ask);
 }
 

@@ -175,7 +175,7 @@ static void
 add_usable(const struct sl_plan_query *query, struct sl_plan *plan,
            struct sl_plan_target *target)
 {
-	struct sl_health_figures live;
+	SL_UNINIT struct sl_health_figures live; /* written before it is read */
 
 	if (!may_use(query, plan, target))
 		return;
