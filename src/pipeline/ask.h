@@ -317,7 +317,6 @@ sl_ask_framing(const struct sl_ask *ask)
 }
 
 /* answer fields.c: adds x-request-id and CORS to what goes to the caller. */
-enum { SL_ANSWER_FIELDS_MAX = 96 };
 size_t sl_fields_answer(const struct sl_ask *ask, struct sl_header *out, size_t count, size_t max);
 
 /* pages.c: paths that the surface answers itself. True: it was one and is answered.

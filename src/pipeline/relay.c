@@ -126,32 +126,31 @@ say_no_retry(struct sl_header *out, size_t count)
 }
 
 static bool
-says(const struct sl_surface_headers *own, struct sl_slice name)
+says(const struct sl_header *own, size_t count, struct sl_slice name)
 {
-	for (size_t i = 0; i < own->count; i++)
-		if (sl_slice_eq(own->items[i].name, name))
+	for (size_t i = 0; i < count; i++)
+		if (sl_slice_eq(own[i].name, name))
 			return true;
 	return false;
 }
 
-static size_t
-answer_fields(struct sl_ask *ask, struct sl_header *out)
+static void
+put_fields(struct sl_ask *ask, struct sl_surface_headers *fields)
 {
-	SL_UNINIT struct sl_surface_headers own;
+	struct sl_header *out = fields->items;
 	struct sl_slice warnings = sl_lane_warnings(ask);
-	size_t count = 0;
+	size_t count;
 
-	own.count = 0;
+	fields->count = 0;
 	ask->decision.gateway_us = ask->forward_ns / 1000;
 	ask->decision.upstream_us = ask->fetching ? 0 : ask->record.upstream_us;
 	ask->decision.warnings = warnings;
 	sl_quota_note(ask);
-	ask->surface->headers(&ask->decision, sl_ask_arena(ask), &own);
-	for (size_t i = 0; i < own.count; i++)
-		out[count++] = own.items[i];
+	ask->surface->headers(&ask->decision, sl_ask_arena(ask), fields);
+	count = fields->count;
 	/* What the contract says of the answer, a provider cannot say too. */
 	for (size_t i = 0; i < ask->reply_header_count; i++)
-		if (!says(&own, ask->reply_headers[i].name))
+		if (!says(out, fields->count, ask->reply_headers[i].name))
 			out[count++] = ask->reply_headers[i];
 	if (ask->reply_mode == SL_REPLY_STREAM)
 		out[count++] = (struct sl_header){ SL_SLICE("x-accel-buffering"), SL_SLICE("no") };
@@ -161,7 +160,7 @@ answer_fields(struct sl_ask *ask, struct sl_header *out)
 	/* The provider speaks of its own attempt; an earlier one may have been bought. */
 	if (ask->reply_mode == SL_REPLY_ERROR && ask->maybe_bought)
 		count = say_no_retry(out, count);
-	return sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
+	fields->count = sl_fields_answer(ask, out, count, SL_ANSWER_FIELDS_MAX);
 }
 
 /* The provider's status, unless its error was translated. */
@@ -174,16 +173,16 @@ answer_status(const struct sl_ask *ask)
 static void
 begin_answer(struct sl_ask *ask)
 {
-	SL_UNINIT struct sl_header out[SL_ANSWER_FIELDS_MAX];
-	size_t count = answer_fields(ask, out);
+	SL_UNINIT struct sl_surface_headers fields; /* up to its count, here and below */
 
+	put_fields(ask, &fields);
 	sl_attempt_content(ask);
 	ask->record.status = answer_status(ask);
 	ask->first_out_ns = sl_loop_now_ns(ask->gateway->loop);
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	sl_ask_set_state(ask, SL_ASK_ANSWERING);
-	sl_repeat_head(ask, answer_status(ask), out, count);
-	if (sl_exchange_start(ask->exchange, answer_status(ask), out, count, -1,
+	sl_repeat_head(ask, answer_status(ask), fields.items, fields.count);
+	if (sl_exchange_start(ask->exchange, answer_status(ask), fields.items, fields.count, -1,
 	                      ask->surface->trailer_names ? ask->surface->trailer_names()
 	                                                  : SL_SLICE_NONE) != SL_OK)
 		sl_exchange_abort(ask->exchange);
@@ -195,8 +194,9 @@ begin_answer(struct sl_ask *ask)
 static void
 finish_answer(struct sl_ask *ask)
 {
-	struct sl_surface_headers own = { .count = 0 };
+	SL_UNINIT struct sl_surface_headers own;
 
+	own.count = 0;
 	if (ask->held.len > 0) {
 		ask->finish_due = true;
 		return;
@@ -234,9 +234,9 @@ rewrite(struct sl_ask *ask)
 static void
 send_whole(struct sl_ask *ask)
 {
-	SL_UNINIT struct sl_header out[SL_ANSWER_FIELDS_MAX];
-	size_t count = answer_fields(ask, out);
+	SL_UNINIT struct sl_surface_headers fields;
 
+	put_fields(ask, &fields);
 	rewrite(ask);
 	if (ask->lane && ask->lane->caller.stores && !ask->stream && answer_status(ask) < 300)
 		sl_stored_keep(ask, sl_buf_slice(&ask->held));
@@ -246,10 +246,10 @@ send_whole(struct sl_ask *ask)
 	ask->forward_ns += ask->first_out_ns - ask->entered_ns;
 	ask->bytes_out = ask->held.len;
 	sl_ask_set_state(ask, SL_ASK_ANSWERED);
-	sl_repeat_head(ask, answer_status(ask), out, count);
+	sl_repeat_head(ask, answer_status(ask), fields.items, fields.count);
 	sl_repeat_body(ask, sl_buf_slice(&ask->held));
 	sl_repeat_end(ask); /* who has the answer may ask for it again at once */
-	sl_exchange_send(ask->exchange, answer_status(ask), out, count,
+	sl_exchange_send(ask->exchange, answer_status(ask), fields.items, fields.count,
 	                 sl_buf_slice(&ask->held));
 	sl_buf_release(&ask->held);
 	sl_ask_close_front(ask);

@@ -141,10 +141,11 @@ struct sl_decision {
 	uint64_t        upstream_us;      /* the provider's whole answer */
 };
 
-enum { SL_SURFACE_HEADERS_MAX = 40 };
+/* A surface's own, at most; behind them there is room for what an answer has besides. */
+enum { SL_SURFACE_HEADERS_MAX = 40, SL_ANSWER_FIELDS_MAX = 96 };
 struct sl_surface_headers {
-	struct sl_header items[SL_SURFACE_HEADERS_MAX];
 	size_t           count;
+	struct sl_header items[SL_ANSWER_FIELDS_MAX];
 };
 
 /* What a page of a surface may tell. Borrowed for the call. */
