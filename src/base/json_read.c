@@ -256,13 +256,14 @@ bool
 sl_json_walk_count(struct sl_json_walk *walk, int64_t *out)
 {
 	enum { SHORT = 18 }; /* digits that fit whatever they are */
-	const uint8_t *start = walk->at, *p = start, *end = walk->end;
+	const uint8_t *start = walk->at, *p = start;
+	const uint8_t *stop = walk->end - start > SHORT ? start + SHORT : walk->end;
 	int64_t value = 0;
 
 	/* Nearly all are a few digits alone. */
-	while (p < end && p - start < SHORT && sl_json_is_digit(*p))
+	while (p < stop && sl_json_is_digit(*p))
 		value = value * 10 + (*p++ - '0');
-	if (p > start && p < end && (*p == ',' || *p == '}')) {
+	if (p > start && p < stop && (*p == ',' || *p == '}')) {
 		walk->at = p;
 		*out = value;
 		return true;

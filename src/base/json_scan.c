@@ -415,6 +415,13 @@ skip_string(struct scan *scan, const uint8_t *p)
 #ifdef __SSE2__
 	bool stopped = false;
 
+	/* A sentence, or a long name. */
+	if (end - p >= 16) {
+		uint64_t mask = special_16(p, &scan->beyond_ascii);
+
+		if (mask && p[__builtin_ctzll(mask)] == '"')
+			return p + __builtin_ctzll(mask);
+	}
 	if (end - scan->doc >= 64)
 		p = skip_blocks(scan, p, &stopped);
 	if (stopped)
@@ -558,6 +565,12 @@ value:
 		p++;
 		goto behind_value;
 	}
+	if (sl_json_is_digit(c) || c == '-') {
+		p = skip_number(scan, p);
+		if (!p)
+			return SL_ESYNTAX;
+		goto behind_value;
+	}
 	switch (c) {
 	case '{':
 	case '[':
@@ -589,10 +602,6 @@ value:
 		break;
 	case 'n':
 		p = skip_word(scan, p, "null", 4);
-		break;
-	case '-': case '0': case '1': case '2': case '3': case '4':
-	case '5': case '6': case '7': case '8': case '9':
-		p = skip_number(scan, p);
 		break;
 	default:
 		return unexpected(scan, p, "expected a value");

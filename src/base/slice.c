@@ -106,29 +106,35 @@ likely_32(const char *at, size_t to_last, __m256i first, __m256i last)
 	return _mm256_and_si256(_mm256_cmpeq_epi8(begins, first), _mm256_cmpeq_epi8(ends, last));
 }
 
+/* Of 64 places. */
+static inline SL_AVX2 uint64_t
+likely_64(const char *at, size_t to_last, __m256i first, __m256i last)
+{
+	__m256i low = likely_32(at, to_last, first, last);
+	__m256i high = likely_32(at + 32, to_last, first, last);
+
+	return (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 |
+	       (uint32_t)_mm256_movemask_epi8(low);
+}
+
+/* Where there are 64 places at least. */
 static SL_AVX2 bool
 search_64(struct sl_slice a, struct sl_slice needle, size_t *from)
 {
-	const size_t to_last = needle.len - 1;
+	const size_t to_last = needle.len - 1, last_block = a.len - to_last - 64;
 	const __m256i first = _mm256_set1_epi8(needle.ptr[0]);
 	const __m256i last = _mm256_set1_epi8(needle.ptr[to_last]);
 
-	/* The last block ends with the slice: some of it may have been looked at before. */
-	for (const size_t end = a.len - needle.len - 63;;
-	     *from = *from + 64 < end ? *from + 64 : end) {
-		__m256i low = likely_32(a.ptr + *from, to_last, first, last);
-		__m256i high = likely_32(a.ptr + *from + 32, to_last, first, last);
-		uint64_t places;
+	for (size_t at = 0; at < last_block; at += 64) {
+		uint64_t places = likely_64(a.ptr + at, to_last, first, last);
 
-		if (!_mm256_testz_si256(_mm256_or_si256(low, high), _mm256_or_si256(low, high))) {
-			places = (uint64_t)(uint32_t)_mm256_movemask_epi8(high) << 32 |
-			         (uint32_t)_mm256_movemask_epi8(low);
-			if (is_at_any(a, needle, places, from))
-				return true;
-		}
-		if (*from == end)
-			return false;
+		*from = at;
+		if (places && is_at_any(a, needle, places, from))
+			return true;
 	}
+	/* The last block ends with the slice: some of it may have been looked at before. */
+	*from = last_block;
+	return is_at_any(a, needle, likely_64(a.ptr + last_block, to_last, first, last), from);
 }
 #endif
 
