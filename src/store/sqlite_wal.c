@@ -8,7 +8,7 @@
  * anybody is told of its pages, and a checkpoint with one of the database before anybody is
  * told to look there, so nothing that counts is ever only gathered. A write that fails fails
  * the sync: SQLite then takes the transaction back, or keeps what the log has, as when the
- * write itself had failed.
+ * write itself had failed. A checkpoint that a reader holds up ends without a sync: flush().
  *
  * Everything else is the system's: this is a VFS (https://www.sqlite.org/vfs.html) that
  * stands before the default one and only looks at how these two files are opened.
@@ -27,6 +27,7 @@ struct file {
 	unsigned char *bytes; /* GATHERED_SIZE of them, NULL before the first */
 	sqlite3_int64 offset; /* in the file, of those gathered */
 	int           size;
+	bool          keeps;  /* what could not be written */
 	sqlite3_file  real;   /* as much as the system's VFS wants; the last member */
 };
 
@@ -36,14 +37,19 @@ file_of(sqlite3_file *base)
 	return SL_CONTAINER(base, struct file, base);
 }
 
+/* What the log cannot take, SQLite takes back. The end of a checkpoint is told by an
+ * xFileControl of which it does not look at the result, and then counts the pages as written:
+ * they stay here, and all that is asked of the database fails until they are. */
 static int
 flush(struct file *file)
 {
-	int size = file->size;
+	int rc = SQLITE_OK;
 
-	file->size = 0;
-	return size == 0 ? SQLITE_OK
-	                 : file->real.pMethods->xWrite(&file->real, file->bytes, size, file->offset);
+	if (file->size > 0)
+		rc = file->real.pMethods->xWrite(&file->real, file->bytes, file->size, file->offset);
+	if (rc == SQLITE_OK || !file->keeps)
+		file->size = 0;
+	return rc;
 }
 
 static int
@@ -224,6 +230,7 @@ open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags, int
 	if (!(flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB)))
 		return system->xOpen(system, name, base, flags, out_flags);
 	memset(file, 0, sizeof(*file));
+	file->keeps = flags & SQLITE_OPEN_MAIN_DB;
 	rc = system->xOpen(system, name, &file->real, flags, out_flags);
 	/* Where it has no methods it is not closed. */
 	if (file->real.pMethods)
