@@ -303,7 +303,8 @@ on_due(struct sl_timer *timer)
 		sl_board_hedge_count(board, SL_HEDGE_NO_TARGET);
 		return;
 	}
-	if ((ask->repeat && ask->repeat->claim) || front->bidding || sl_fields_callers_account(ask, ask->upstream) ||
+	if ((ask->repeat && ask->repeat->claim) || front->bidding ||
+	    sl_fields_callers_account(ask, ask->upstream) ||
 	    !sl_hedge_may_double(ask->shape, &front->steer)) {
 		sl_board_hedge_count(board, SL_HEDGE_NOT_TWICE);
 		return;

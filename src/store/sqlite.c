@@ -14,10 +14,10 @@
  * records_before (of versions that had a column for each thing, and everything in each row),
  * hours (sums per hour and key, team, workspace, model, provider, tag, kept by the same
  * transaction that inserts the records: spend reads hours, and records only where a range
- * begins or ends within an hour), migrations. Records have an index by request id, which grows at its
- * right edge too (7.4 us a record instead of 6.8), and none by key: it more than doubled
- * the cost of a record (12 us instead of 5 with 200 keys, bench/store_bench.c);
- * hours says in which hours a key was used, and an hour is a range of rowids.
+ * begins or ends within an hour), migrations. Records have an index by request id, which
+ * grows at its right edge too (7.4 us a record instead of 6.8), and none by key: it more than
+ * doubled the cost of a record (12 us instead of 5 with 200 keys, bench/store_bench.c); hours
+ * says in which hours a key was used, and an hour is a range of rowids.
  */
 #include <sqlite3.h>
 #include <stdlib.h>

@@ -512,27 +512,37 @@ run_migrations(sqlite3 *db, int64_t version)
 	                   " ON records_before(request_id)");
 }
 
+/* The schema of the file, 0 where it has none yet; one of a newer Sluice is refused. */
+static enum sl_err
+find_version(sqlite3 *db, struct sl_slice path, int64_t *version, const char **reason)
+{
+	int64_t known;
+	char text[160];
+
+	*version = 0;
+	if (!query_int(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'",
+	               &known) ||
+	    (known && !query_int(db, "SELECT max(version) FROM migrations", version)))
+		return refuse_db(reason, path, db, "cannot be read");
+	if (*version <= SCHEMA_VERSION)
+		return SL_OK;
+	snprintf(text, sizeof(text),
+	         "has schema %lld, written by a newer Sluice; this one knows %d: run the "
+	         "newer one or restore a backup",
+	         (long long)*version, (int)SCHEMA_VERSION);
+	return refuse(reason, SL_EUNSUPPORTED, path, text);
+}
+
 static enum sl_err
 migrate(sqlite3 *db, struct sl_slice path, const char **reason)
 {
-	int64_t version = 0, known;
+	int64_t version;
+	enum sl_err err = find_version(db, path, &version, reason);
 
-	if (!query_int(db, "SELECT count(*) FROM sqlite_schema WHERE name = 'migrations'",
-	               &known) ||
-	    (known && !query_int(db, "SELECT max(version) FROM migrations", &version)))
-		return refuse_db(reason, path, db, "cannot be read");
-	if (version > SCHEMA_VERSION) {
-		char text[160];
-
-		snprintf(text, sizeof(text),
-		         "has schema %lld, written by a newer Sluice; this one knows %d: run the "
-		         "newer one or restore a backup",
-		         (long long)version, (int)SCHEMA_VERSION);
-		return refuse(reason, SL_EUNSUPPORTED, path, text);
-	}
+	if (err != SL_OK)
+		return err;
 	if (!execute(db, "BEGIN") || !run_migrations(db, version) || !execute(db, "COMMIT")) {
-		enum sl_err err = refuse_db(reason, path, db, "cannot take the current schema");
-
+		err = refuse_db(reason, path, db, "cannot take the current schema");
 		execute(db, "ROLLBACK");
 		return err;
 	}
@@ -628,11 +638,32 @@ sl_sqlite_open(struct sl_slice path, sqlite3 **db, int *lock_fd, const char **re
 	return err;
 }
 
+/* A file that was not brought to the current schema yet has a view that suits it. */
+static enum sl_err
+open_to_read(const char *path, sqlite3 **db, const char **reason)
+{
+	struct sl_slice name = sl_slice_str(path);
+	int64_t id = 0, version = 0;
+	enum sl_err err;
+
+	if (sqlite3_open_v2(path, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+	        SQLITE_OK ||
+	    !execute(*db, "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0;"
+	                  "PRAGMA trusted_schema = OFF") ||
+	    !query_int(*db, "PRAGMA application_id", &id) || id != APPLICATION_ID)
+		return refuse_db(reason, name, *db, "cannot be read as a ledger");
+	err = find_version(*db, name, &version, reason);
+	if (err == SL_OK && ((version == SCHEMA_VERSION && !make_own_view(*db)) ||
+	                     !execute(*db, "PRAGMA query_only = ON")))
+		err = refuse_db(reason, name, *db, "cannot be read as a ledger");
+	return err;
+}
+
 enum sl_err
 sl_sqlite_open_reader(struct sl_slice path, sqlite3 **db, int *lock_fd, const char **reason)
 {
 	char name[PATH_MAX_SIZE];
-	int64_t id = 0;
+	enum sl_err err;
 
 	*db = NULL;
 	*lock_fd = -1;
@@ -640,14 +671,8 @@ sl_sqlite_open_reader(struct sl_slice path, sqlite3 **db, int *lock_fd, const ch
 		return refuse(reason, SL_EINVAL, path, "is no usable name");
 	memcpy(name, path.ptr, path.len);
 	name[path.len] = '\0';
-	if (sqlite3_open_v2(name, db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
-	        SQLITE_OK ||
-	    !execute(*db, "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 0;"
-	                  "PRAGMA trusted_schema = OFF") ||
-	    !query_int(*db, "PRAGMA application_id", &id) || id != APPLICATION_ID ||
-	    !make_own_view(*db) || !execute(*db, "PRAGMA query_only = ON")) {
-		enum sl_err err = refuse_db(reason, path, *db, "cannot be read as a ledger");
-
+	err = open_to_read(name, db, reason);
+	if (err != SL_OK) {
 		sqlite3_close(*db);
 		*db = NULL;
 		return err;

@@ -402,15 +402,17 @@ static void
 headers(const struct sl_decision *decision, struct sl_arena *arena,
         struct sl_surface_headers *out)
 {
+	const struct sl_standing *standing = decision->standing;
+
 	sl_surface_put(out, SL_SLICE("x-astrolabe-cloud-request-id"), decision->request_id);
 	if (decision->key_id.len == 0)
 		return;
 	sl_surface_put(out, SL_SLICE("x-astrolabe-cloud-workspace"),
-	               decision->standing->workspace.len > 0 ? decision->standing->workspace : SL_SLICE("default"));
-	sl_surface_put(out, SL_SLICE("x-astrolabe-cloud-key"), decision->standing->key_hint);
+	               standing->workspace.len > 0 ? standing->workspace : SL_SLICE("default"));
+	sl_surface_put(out, SL_SLICE("x-astrolabe-cloud-key"), standing->key_hint);
 	put_limits(decision, arena, out);
-	if (decision->standing->model_requested.len > 0)
-		sl_surface_put(out, SL_SLICE("x-astrolabe-model"), decision->standing->model_requested);
+	if (standing->model_requested.len > 0)
+		sl_surface_put(out, SL_SLICE("x-astrolabe-model"), standing->model_requested);
 	if (decision->stack.len > 0) {
 		sl_surface_put(out, SL_SLICE("x-astrolabe-stack-id"),
 		               sl_arena_printf(arena, "%.*s:%" PRId64, SL_ARG(decision->stack),

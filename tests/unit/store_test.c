@@ -400,10 +400,17 @@ bad_places_are_refused_with_the_reason(void **state)
 static void
 a_newer_schema_is_refused(void **state)
 {
+	const struct sl_store_ops *ops;
+	const char *reason = "";
+	void *conn;
+
 	(void)state;
 	sl_store_free(open_store());
 	run_sql("INSERT INTO migrations VALUES (900, 0)");
 	expect_refusal(url, "written by a newer Sluice");
+	assert_int_equal(sl_store_open_reader(sl_slice_str(url), &ops, &conn, &reason),
+	                 SL_EUNSUPPORTED);
+	assert_non_null(strstr(reason, "written by a newer Sluice"));
 }
 
 static void
