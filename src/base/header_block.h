@@ -24,6 +24,15 @@ sl_block_within(__m128i block, char first, char span)
 	return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8(span)), above);
 }
 
+/* All bits of each byte that is more than `span` above `first`, or below it. */
+static inline __m128i
+sl_block_beyond(__m128i block, char first, unsigned char span)
+{
+	__m128i above = _mm_sub_epi8(block, _mm_set1_epi8(first));
+
+	return _mm_cmpeq_epi8(_mm_max_epu8(above, _mm_set1_epi8((char)(span + 1))), above);
+}
+
 /* All bits of each byte that is a-z or '-', which nearly all names are made of. */
 static inline __m128i
 sl_block_name(__m128i block)

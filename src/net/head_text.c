@@ -90,6 +90,9 @@ put_run(char *at, struct sl_slice run, struct seen *seen, see_fn *see)
 		block = _mm_unpacklo_epi32(_mm_cvtsi32_si128((int)low), _mm_cvtsi32_si128((int)high));
 		see(seen, _mm_unpacklo_epi64(block, block));
 	} else {
+		/* Only names are ever empty here, and may not be. */
+		if (len == 0)
+			see(seen, _mm_setzero_si128());
 		for (size_t i = 0; i < len; i++) {
 			at[i] = from[i];
 			see(seen, _mm_set1_epi8(from[i]));
@@ -102,13 +105,11 @@ char *
 sl_put_fields(char *at, const struct sl_header *fields, size_t count)
 {
 	struct seen seen = { _mm_set1_epi8(-1), _mm_setzero_si128() };
-	size_t shortest_name = 1;
 	unsigned char lowest_end = 0xff; /* of the bytes at the ends of values */
 
 	for (size_t i = 0; i < count; i++) {
 		const struct sl_slice name = fields[i].name, value = fields[i].value;
 
-		shortest_name = name.len < shortest_name ? name.len : shortest_name;
 		at = put_run(at, name, &seen, see_name);
 		memcpy(at, ": ", 2);
 		at += 2;
@@ -123,7 +124,7 @@ sl_put_fields(char *at, const struct sl_header *fields, size_t count)
 		memcpy(at, "\r\n", 2);
 		at += 2;
 	}
-	if (shortest_name == 0 || lowest_end <= ' ' || _mm_movemask_epi8(seen.names) != 0xffff ||
+	if (lowest_end <= ' ' || _mm_movemask_epi8(seen.names) != 0xffff ||
 	    _mm_movemask_epi8(seen.values) != 0)
 		return sl_fields_are_valid(fields, count) ? at : NULL;
 	return at;

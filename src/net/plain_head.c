@@ -21,8 +21,8 @@ skip_text(const char *at, const char *tail, const char *end, char lowest)
 {
 #ifdef __SSE2__
 	for (; at < tail; at += 16) {
-		__m128i good = sl_block_within(sl_block_load(at), lowest, (char)('~' - lowest));
-		unsigned mask = (unsigned)_mm_movemask_epi8(good) ^ 0xffff;
+		__m128i odd = sl_block_beyond(sl_block_load(at), lowest, (unsigned char)('~' - lowest));
+		unsigned mask = (unsigned)_mm_movemask_epi8(odd);
 
 		if (mask)
 			return at + __builtin_ctz(mask);
@@ -130,13 +130,14 @@ known_marks(void)
 /* Whether a field leaves the framing and the connection as they are, or is the one length or
  * the one host. */
 static __attribute__((noinline)) bool
-is_plain_field(struct sl_plain_head *head, struct sl_slice name, struct sl_slice value)
+is_plain_field(struct sl_plain_head *head, uint32_t index, struct sl_slice name,
+               struct sl_slice value)
 {
 	switch (name.len) {
 	case 4:
 		if (!KNOWN(name, "host"))
 			return true;
-		head->host = head->count;
+		head->host = index;
 		return head->hosts++ == 0;
 	case 6:
 		return !KNOWN(name, "expect");
@@ -161,11 +162,12 @@ sl_plain_fields(struct sl_plain_head *head, struct sl_slice text, size_t at)
 	const struct sl_slice read = sl_slice_upto(text, HEAD_MAX);
 	const char *start = text.ptr, *line = start + at;
 	const char *end = start + read.len, *tail = tail_of(read);
+	struct sl_field_at *field = head->fields, *const room = field + head->room;
 	uint64_t marks = 0;
 	unsigned upper = 0;
 	bool more_upper = false;
 
-	head->count = head->hosts = head->host = 0;
+	head->hosts = head->host = 0;
 	head->content_length = -1;
 	while (end - line >= 2 && *line != '\r') {
 		const char *colon = skip_name(line, tail, &upper), *value = colon + 2, *stop;
@@ -185,15 +187,16 @@ sl_plain_fields(struct sl_plain_head *head, struct sl_slice text, size_t at)
 		    (stop[-1] == ' ' && stop > value))
 			return 0;
 		name_len = (size_t)(colon - line);
-		if (name_len == 0 || head->count == head->room)
+		if (name_len == 0 || field == room)
 			return 0;
 		mark = sl_header_mark(line, name_len);
 		marks |= mark;
 		if ((mark & known_marks()) &&
-		    !is_plain_field(head, sl_slice_make(line, name_len),
+		    !is_plain_field(head, (uint32_t)(field - head->fields),
+		                    sl_slice_make(line, name_len),
 		                    sl_slice_make(value, (size_t)(stop - value))))
 			return 0;
-		head->fields[head->count++] = (struct sl_field_at){
+		*field++ = (struct sl_field_at){
 			.name_at = (uint32_t)(line - start),
 			.name_len = (uint32_t)name_len,
 			.value_at = (uint32_t)(value - start),
@@ -201,6 +204,7 @@ sl_plain_fields(struct sl_plain_head *head, struct sl_slice text, size_t at)
 		};
 		line = stop + 2;
 	}
+	head->count = (uint32_t)(field - head->fields);
 	head->marks = marks;
 	head->has_upper = upper != 0 || more_upper;
 	return end - line >= 2 && line[1] == '\n' ? (size_t)(line + 2 - start) : 0;
