@@ -71,25 +71,39 @@ is_credential(struct sl_slice name)
 	return kind_of(name) & CREDENTIAL;
 }
 
-/* What the Connection field names; nothing where it says the usual, which goes no further
- * anyway. */
-static struct sl_slice
-nominations(const struct sl_headers *headers)
+static inline bool
+is_connection(const struct sl_header *field)
 {
-	struct sl_slice connection = sl_headers_get(headers, "connection");
-
-	return sl_slice_ieq(connection, SL_SLICE("keep-alive")) ? SL_SLICE_NONE : connection;
+	return sl_slice_is(field->name, "connection");
 }
 
-/* Named by a Connection field, hence hop-by-hop as well. RFC 9110 7.6.1 */
-static bool
-is_nominated(struct sl_slice connection, struct sl_slice name)
+/* The fields, where one of them names others as hop-by-hop; NULL where none says more than
+ * the usual, which goes no further anyway. */
+static const struct sl_headers *
+nominations(const struct sl_headers *headers)
 {
-	struct sl_slice rest = connection;
+	if (!sl_headers_has(headers, "connection"))
+		return NULL;
+	for (size_t i = 0; i < headers->count; i++)
+		if (is_connection(&headers->items[i]) &&
+		    !sl_slice_ieq(headers->items[i].value, SL_SLICE("keep-alive")))
+			return headers;
+	return NULL;
+}
 
-	while (rest.len > 0)
-		if (sl_slice_ieq(sl_slice_trim(sl_slice_cut(&rest, ',')), name))
-			return true;
+/* Named by a Connection field, of which there may be several, hence hop-by-hop as well.
+ * RFC 9110 7.6.1 and 5.3 */
+static bool
+is_nominated(const struct sl_headers *headers, struct sl_slice name)
+{
+	for (size_t i = 0; i < headers->count; i++) {
+		struct sl_slice rest = is_connection(&headers->items[i]) ? headers->items[i].value
+		                                                         : SL_SLICE_NONE;
+
+		while (rest.len > 0)
+			if (sl_slice_ieq(sl_slice_trim(sl_slice_cut(&rest, ',')), name))
+				return true;
+	}
 	return false;
 }
 
@@ -111,12 +125,12 @@ of_a_group(struct sl_slice name)
 }
 
 static inline bool
-stays_here(struct sl_slice nominated, struct sl_slice name)
+stays_here(const struct sl_headers *nominated, struct sl_slice name)
 {
 	return of_a_group(name) ||
 	       ((sl_header_mark(name.ptr, name.len) & sl_header_hop_marks()) &&
 	        sl_header_is_hop_by_hop(name)) ||
-	       (nominated.len > 0 && is_nominated(nominated, name));
+	       (nominated && is_nominated(nominated, name));
 }
 
 /* Whether the field carries the credential that was presented to the gateway. */
@@ -224,7 +238,7 @@ pass_on(struct sl_ask *ask, const struct sl_upstream *upstream, struct sl_header
 {
 	const struct sl_headers *in = &ask->exchange->request.headers;
 	const struct sl_header *const end = in->items + in->count;
-	const struct sl_slice nominated = nominations(in);
+	const struct sl_headers *const nominated = nominations(in);
 	const bool translated = ask->lane != NULL;
 	size_t count = 0;
 
@@ -283,12 +297,12 @@ sl_fields_to_upstream(struct sl_ask *ask, const struct sl_upstream *upstream,
 }
 
 static bool
-stays_upstream(struct sl_slice nominated, struct sl_slice name)
+stays_upstream(const struct sl_headers *nominated, struct sl_slice name)
 {
 	return kind_of(name) & PROVIDERS || sl_header_is_hop_by_hop(name) ||
 	       sl_slice_starts(name, SL_SLICE("access-control-")) ||
 	       sl_surface_owns_header(name) ||
-	       (nominated.len > 0 && is_nominated(nominated, name));
+	       (nominated && is_nominated(nominated, name));
 }
 
 size_t
@@ -297,7 +311,7 @@ sl_fields_from_upstream(struct sl_ask *ask, const struct sl_headers *reply,
 {
 	struct sl_arena *arena = sl_ask_arena(ask);
 	struct sl_header *fields = SL_ARENA_ARRAY(arena, struct sl_header, reply->count + 1);
-	struct sl_slice nominated = nominations(reply);
+	const struct sl_headers *nominated = nominations(reply);
 	const struct sl_standing *standing = ask->decision.standing;
 	bool own_limits = standing->rpm_limit > 0 || standing->tpm_limit > 0;
 	size_t count = 0;

@@ -225,6 +225,20 @@ def test_headers_upstream(gateway, key, fleet):
     assert entry.header("accept-encoding") in (None, "identity")
 
 
+@pytest.mark.parametrize("first", ["keep-alive", "X-First", "keep-alive, X-First"])
+def test_connection_fields_are_one_list(gateway, key, fleet, first):
+    """What any of several Connection fields names goes no further, whatever the first says."""
+    headers = SHAPES["chat"].headers(key) + [
+        ("Connection", first), ("OpenAI-Beta", "x=1"), ("CONNECTION", "keep-alive"),
+        ("connection", "x-hop ,X-Last"), ("X-Hop", "1"), ("x-last", "2")]
+    response = exchange(gateway, "/v1/chat/completions",
+                        SHAPES["chat"].body("gpt-4o-mini", "x", False), headers)
+    assert response.status == 200, response
+    entry = fleet.journal.last()
+    assert entry.header("openai-beta") == "x=1"
+    assert entry.header("x-hop") is None and entry.header("x-last") is None
+
+
 def test_surface_members_do_not_leak(gateway, key, fleet):
     """metadata.astrolabe, nexus and stoPayload belong to contracts, not to providers."""
     body = SHAPES["chat"].body("openai/lax-model", "x", False)
