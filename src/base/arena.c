@@ -2,9 +2,10 @@
  *
  * Chunks up to SPARE_SIZE go to a list of their size when they are released, a few of
  * each for every thread: the requests of a loop look alike, and glibc's own cache ends
- * at 1 KB. As many are kept as a busy core has requests under way. Small sizes are those that fill what malloc gives, since some of them live as
- * long as a stream; large ones are rounded up coarsely, since they come and go.
- * Sanitizers see every chunk come and go instead.
+ * at 1 KB. As many are kept as a busy core has requests under way. Small sizes are those
+ * that fill what malloc gives, since some of them live as long as a stream; large ones are
+ * rounded up coarsely, since they come and go. Sanitizers see every chunk come and go
+ * instead.
  */
 #include "base/arena.h"
 

@@ -147,7 +147,7 @@ is_plain_value(uint64_t word)
 #endif
 
 /* tchar of RFC 9110 5.6.2 without upper case, one bit for each byte:
- * !#$%&'*+-.^_`|~ digits a-z. Every field of a request passes here three times. */
+ * !#$%&'*+-.^_`|~ digits a-z. */
 static __attribute__((noinline)) bool
 is_rare_name(struct sl_slice name)
 {

@@ -3,7 +3,7 @@
  * Whatever is sent passes here, wherever it came from: no caller's promise that a field is
  * valid has to be believed. Names and values go through the same registers to be copied and
  * to be looked at, and what was seen is asked once, behind the last field. Nearly all heads
- * are made of a-z, 0-9 and '-' in names and of no control byte in values; where one holds
+ * are made of a-z and '-' in names and of no control byte in values; where one holds
  * anything else, every field is asked the slow way.
  */
 #include "net/head_text.h"
