@@ -389,19 +389,23 @@ skip_blocks(struct scan *scan, const uint8_t *p, bool *stopped)
 {
 	const uint8_t *end = scan->end;
 
-	while (!*stopped && p < end) {
-		size_t room = (size_t)(end - p), width = room < 64 ? room : 64;
-		const uint8_t *at;
-		uint64_t mask;
+	unsigned beyond_ascii = 0;
+	uint64_t mask;
+
+	while (!*stopped && end - p >= 64) {
+		p = FIND_SPECIAL(p, end, &mask, &beyond_ascii);
+		if (mask)
+			p = skip_escapes(p, end, mask, 64, stopped);
+	}
+	if (!*stopped && p < end) {
+		size_t width = (size_t)(end - p);
 
 		/* The last block ends with the document: its first bytes are behind us. */
-		at = FIND_SPECIAL(p + width - 64, end, &mask, &scan->beyond_ascii);
+		FIND_SPECIAL(end - 64, end, &mask, &beyond_ascii);
 		mask >>= 64 - width;
-		if (mask)
-			p = skip_escapes(at + 64 - width, end, mask, width, stopped);
-		else
-			p = width < 64 ? end : at;
+		p = mask ? skip_escapes(p, end, mask, width, stopped) : end;
 	}
+	scan->beyond_ascii |= beyond_ascii;
 	return p;
 }
 #endif
