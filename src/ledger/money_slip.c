@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/compiler.h"
 #include "ledger/money_internal.h"
 
 enum { FRESH_MS = 100, TALLIES = 64, TALLY_SLIPS = 256 };
@@ -366,7 +367,7 @@ put_back(struct sl_money *money, uint32_t index, bool done)
 void
 money_slips_gather(struct sl_money *money, bool all)
 {
-	struct tally tallies[TALLIES];
+	struct tally tallies[TALLIES] SL_UNINIT; /* read where the count is not 0 */
 	uint32_t at = take_settled(money, all, sl_clock_mono_ns());
 
 	if (at == NONE)
