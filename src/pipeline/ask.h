@@ -256,7 +256,8 @@ bool sl_attempt_may_go_on(const struct sl_ask *ask);
 bool sl_attempt_launch(struct sl_ask *ask, struct sl_fault *fault);
 /* The hold that the attempt waited for is there, or never will be. */
 void sl_attempt_held(struct sl_ask *ask, enum sl_err err);
-/* Tries the plan from its beginning, where no attempt is under way. last: why an attempt failed before, or NULL. */
+/* Tries the plan from its beginning, where no attempt is under way. last: why an attempt
+ * failed before, or NULL. */
 void sl_attempt_again(struct sl_ask *ask, const struct sl_fault *last);
 /* Answers with the most useful reason. last NULL: no target had room. */
 SL_COLD void sl_attempt_give_up(struct sl_ask *ask, const struct sl_fault *last);

@@ -6,8 +6,8 @@
  * behind the last gets it from SQLite, which need not look for its place then. Row by row
  * it was twice as much work, and with all columns in each row twice as much again: what many
  * requests have in common (sqlite_columns.def) is written once, to record_owners and
- * record_kinds, and rows name it. What this process wrote there last it remembers; it reads none of it, so terms
- * may stand there more than once.
+ * record_kinds, and rows name it. What this process wrote there last it remembers; it reads
+ * none of it, so terms may stand there more than once.
  *
  *   source --advance--> row --owner and kind known--> record_asks
  *                        |   '--not: the statement ends, they get theirs, the next goes on
