@@ -47,7 +47,8 @@ answer(const struct sl_surface_ops *surface, struct sl_slice text, struct sl_are
 		.key_hint = text, .workspace = text, .model_requested = text };
 	const struct sl_decision decision = {
 		.request_id = SL_SLICE("req_01ARZ3NDEKTSV4RRFFQ69G5FAV"), .key_id = text,
-		.provider = text, .model = text, .bucket = text, .category = text, .stack = text,
+		.provider = text, .model = text, .bucket = SL_SLICE("simple"),
+		.category = text, .stack = text,
 		.warnings = text, .verification = text, .attempts = 1, .standing = &standing,
 		.upstream_us = 1,
 	};
