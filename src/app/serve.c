@@ -31,6 +31,7 @@
 #include "app/cli.h"
 #include "app/version.h"
 #include "base/clock.h"
+#include "base/compiler.h"
 #include "base/log.h"
 #include "ledger/answers.h"
 #include "ledger/key.h"
@@ -57,12 +58,6 @@ enum {
 
 /* --- the process ---------------------------------------------------------------- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
-#endif
-
 /* Keys are in this memory: no core file, no other process of the same user may
  * look. The sanitizers need to. */
 static void
@@ -71,7 +66,7 @@ harden(void)
 	const struct rlimit none = { 0, 0 };
 
 	umask(077);
-	if (SANITIZED)
+	if (SL_SANITIZED)
 		return;
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	(void)setrlimit(RLIMIT_CORE, &none);

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/compiler.h"
 #include "base/text.h"
 
 struct sl_arena_chunk {
@@ -23,11 +24,7 @@ struct sl_arena_chunk {
 
 enum { CHUNK_MAX = 64 * 1024, ALIGNMENT = _Alignof(max_align_t) };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SPARE_SIZE = 0, SPARE_KEPT = 0 };
-#else
-enum { SPARE_SIZE = 16 * 1024, SPARE_KEPT = 64 };
-#endif
+enum { SPARE_SIZE = SL_SANITIZED ? 0 : 16 * 1024, SPARE_KEPT = SL_SANITIZED ? 0 : 64 };
 
 enum {
 	SMALL_SIZE = 4096 - 8,

@@ -11,4 +11,16 @@
  * the usual way, which then takes less of the instruction cache. */
 #define SL_COLD __attribute__((cold))
 
+/* 1 where a sanitizer watches: what it cannot see through is done the plain way there. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SL_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SL_SANITIZED 1
+#endif
+#endif
+#ifndef SL_SANITIZED
+#define SL_SANITIZED 0
+#endif
+
 #endif
