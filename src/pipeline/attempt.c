@@ -19,7 +19,8 @@
 #include "base/compiler.h"
 
 enum {
-	FIELDS_MAX = 160,
+	FIELDS_USUAL = 128,
+	FIELDS_OWN_MAX = 16, /* of a request to a provider: credential, signature, trace, id */
 	/* Full jitter, doubling: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ */
 	BACKOFF_MS = 100,
 	BACKOFF_MAX_MS = 2000,
@@ -204,11 +205,18 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 		.base_query = ask->upstream->url.query,
 		.api_version = ask->upstream->config->api_version,
 	};
-	SL_UNINIT struct sl_header fields[FIELDS_MAX]; /* read up to request.header_count */
+	SL_UNINIT struct sl_header usual[FIELDS_USUAL]; /* read up to request.header_count */
+	const size_t room = ask->exchange->request.headers.count + FIELDS_OWN_MAX +
+	                    ask->upstream->kind->header_count + ask->upstream->config->header_count;
+	/* All of the caller's have room, so that they never stand in the way of the credential. */
+	struct sl_header *const fields =
+	    room <= FIELDS_USUAL ? usual : sl_arena_alloc(arena, room * sizeof(*fields));
 	struct sl_fetch_request request = { .method = ask->exchange->request.method,
 		                            .headers = fields };
 	enum sl_err err = front->has_body ? SL_OK : make_body(ask, target);
 
+	if (err == SL_OK && !fields)
+		err = SL_ENOMEM;
 	if (err != SL_OK)
 		return err;
 	front->has_body = true;
@@ -217,11 +225,11 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	request.target = target_of(ask->upstream, &where, arena);
 	if (request.target.len == 0)
 		return SL_EUNSUPPORTED;
-	request.header_count = sl_fields_to_upstream(ask, ask->upstream, fields, FIELDS_MAX,
+	request.header_count = sl_fields_to_upstream(ask, ask->upstream, fields, room,
 	                                             &ask->used_callers_credential);
 	request.body = front->forward.body;
 	request.body_count = front->forward.body_count;
-	err = sl_credential_put(ask, &request, fields, FIELDS_MAX);
+	err = sl_credential_put(ask, &request, fields, room);
 	if (err != SL_OK)
 		return err;
 	ask->reply.hide_usage = front->forward.usage_injected;

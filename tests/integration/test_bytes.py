@@ -19,6 +19,11 @@ ODD_GEMINI = (b'{ "generationConfig":{"temperature":1.00,"topK" : 4e1},\r\n "con
               b'[{"role":"user","parts":[{"text":"caf\\u00e9 \xc3\xa9 \\/"}]} ] }')
 
 
+@pytest.fixture(scope="module")
+def gateway_options():
+    return {"extra": "limits: {header_count: 1000}\n"}
+
+
 def exchange(gateway, path, body, headers):
     with Connection(gateway.connect()) as connection:
         connection.send(request_bytes(path, body, headers))
@@ -237,6 +242,19 @@ def test_connection_fields_are_one_list(gateway, key, fleet, first):
     entry = fleet.journal.last()
     assert entry.header("openai-beta") == "x=1"
     assert entry.header("x-hop") is None and entry.header("x-last") is None
+
+
+def test_many_fields_keep_no_credential_out(gateway, key, fleet):
+    """As many as the limit allows go on, and what the gateway puts to them does, too."""
+    many = [("X-Field-%d" % i, str(i)) for i in range(500)]
+    response = exchange(gateway, "/v1/chat/completions",
+                        SHAPES["chat"].body("gpt-4o-mini", "x", False),
+                        SHAPES["chat"].headers(key) + many)
+    assert response.status == 200, response
+    entry = fleet.journal.last()
+    assert all(entry.header(name.lower()) == value for name, value in many)
+    assert entry.header("authorization") == "Bearer " + fleet.key("openai")
+    assert entry.header("traceparent")
 
 
 def test_surface_members_do_not_leak(gateway, key, fleet):
