@@ -2,7 +2,7 @@
  *
  * Records are in the order of their ids, which begin with the time (sqlite_records.c); there is no
  * index by key, which every record would pay for. So the records of all keys are passed
- * over, and of those of other keys only the key is read.
+ * over, a bounded number for each step.
  */
 #include "store/sqlite_internal.h"
 #include "store/sqlite_records.h"
