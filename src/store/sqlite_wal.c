@@ -1,17 +1,14 @@
-/* sqlite_wal.c - the write-ahead log and its checkpoints in few system calls.
+/* sqlite_wal.c - the write-ahead log in few system calls.
  *
- * SQLite writes each page of a transaction to the log with two system calls, 24 bytes and
- * the page, all one behind the other; and each page of a checkpoint to the database with
- * one, most of them one behind the other too. Here they gather, and are written together:
- * when there are GATHERED_SIZE of them, when something else is asked of the file, and before
- * it is synced. A transaction ends with a sync of the log (synchronous is FULL) before
- * anybody is told of its pages, and a checkpoint with one of the database before anybody is
- * told to look there, so nothing that counts is ever only gathered. A write that fails fails
- * the sync: SQLite then takes the transaction back, or keeps what the log has, as when the
- * write itself had failed. A checkpoint that a reader holds up ends without a sync: flush().
+ * SQLite writes each page of a transaction with two system calls, 24 bytes and the page, all
+ * one behind the other. Here they gather, and are written together: when there are
+ * WAL_SIZE of them, when something else is asked of the file, and before it is synced. A
+ * transaction ends with a sync (synchronous is FULL) before anybody is told of its pages,
+ * so nothing that counts is ever only gathered. A write that fails fails the sync: SQLite
+ * then takes the transaction back, as when the write itself had failed.
  *
  * Everything else is the system's: this is a VFS (https://www.sqlite.org/vfs.html) that
- * stands before the default one and only looks at how these two files are opened.
+ * stands before the default one and only looks at how logs are opened.
  */
 #include "store/sqlite_schema.h"
 
@@ -20,199 +17,150 @@
 
 #include "base/list.h"
 
-enum { GATHERED_SIZE = 32 * 1024 };
+enum { WAL_SIZE = 32 * 1024 };
 
-struct file {
+struct wal_file {
 	sqlite3_file  base;
-	unsigned char *bytes; /* GATHERED_SIZE of them, NULL before the first */
+	unsigned char *bytes; /* WAL_SIZE of them, NULL before the first */
 	sqlite3_int64 offset; /* in the file, of those gathered */
 	int           size;
-	bool          keeps;  /* what could not be written */
 	sqlite3_file  real;   /* as much as the system's VFS wants; the last member */
 };
 
-static struct file *
-file_of(sqlite3_file *base)
+static struct wal_file *
+wal_of(sqlite3_file *file)
 {
-	return SL_CONTAINER(base, struct file, base);
-}
-
-/* What the log cannot take, SQLite takes back. The end of a checkpoint is told by an
- * xFileControl of which it does not look at the result, and then counts the pages as written:
- * they stay here, and all that is asked of the database fails until they are. */
-static int
-flush(struct file *file)
-{
-	int rc = SQLITE_OK;
-
-	if (file->size > 0)
-		rc = file->real.pMethods->xWrite(&file->real, file->bytes, file->size, file->offset);
-	if (rc == SQLITE_OK || !file->keeps)
-		file->size = 0;
-	return rc;
+	return SL_CONTAINER(file, struct wal_file, base);
 }
 
 static int
-file_close(sqlite3_file *base)
+flush(struct wal_file *wal)
 {
-	struct file *file = file_of(base);
-	int rc = flush(file), closed = file->real.pMethods->xClose(&file->real);
+	int size = wal->size;
 
-	free(file->bytes);
+	wal->size = 0;
+	return size == 0 ? SQLITE_OK
+	                 : wal->real.pMethods->xWrite(&wal->real, wal->bytes, size, wal->offset);
+}
+
+static int
+wal_close(sqlite3_file *file)
+{
+	struct wal_file *wal = wal_of(file);
+	int rc = flush(wal), closed = wal->real.pMethods->xClose(&wal->real);
+
+	free(wal->bytes);
 	return rc == SQLITE_OK ? closed : rc;
 }
 
 static int
-file_read(sqlite3_file *base, void *out, int size, sqlite3_int64 offset)
+wal_read(sqlite3_file *file, void *out, int size, sqlite3_int64 offset)
 {
-	struct file *file = file_of(base);
-	int rc = flush(file);
+	struct wal_file *wal = wal_of(file);
+	int rc = flush(wal);
 
-	return rc == SQLITE_OK ? file->real.pMethods->xRead(&file->real, out, size, offset) : rc;
+	return rc == SQLITE_OK ? wal->real.pMethods->xRead(&wal->real, out, size, offset) : rc;
 }
 
 static int
-file_write(sqlite3_file *base, const void *bytes, int size, sqlite3_int64 offset)
+wal_write(sqlite3_file *file, const void *bytes, int size, sqlite3_int64 offset)
 {
-	struct file *file = file_of(base);
+	struct wal_file *wal = wal_of(file);
 	int rc = SQLITE_OK;
 
-	if (!file->bytes)
-		file->bytes = malloc(GATHERED_SIZE);
-	if (file->size > 0 &&
-	    (offset != file->offset + file->size || size > GATHERED_SIZE - file->size))
-		rc = flush(file);
+	if (!wal->bytes)
+		wal->bytes = malloc(WAL_SIZE);
+	if (wal->size > 0 && (offset != wal->offset + wal->size || size > WAL_SIZE - wal->size))
+		rc = flush(wal);
 	if (rc != SQLITE_OK)
 		return rc;
-	if (!file->bytes || size > GATHERED_SIZE)
-		return file->real.pMethods->xWrite(&file->real, bytes, size, offset);
-	if (file->size == 0)
-		file->offset = offset;
-	memcpy(file->bytes + file->size, bytes, (size_t)size);
-	file->size += size;
+	if (!wal->bytes || size > WAL_SIZE)
+		return wal->real.pMethods->xWrite(&wal->real, bytes, size, offset);
+	if (wal->size == 0)
+		wal->offset = offset;
+	memcpy(wal->bytes + wal->size, bytes, (size_t)size);
+	wal->size += size;
 	return SQLITE_OK;
 }
 
 static int
-file_truncate(sqlite3_file *base, sqlite3_int64 size)
+wal_truncate(sqlite3_file *file, sqlite3_int64 size)
 {
-	struct file *file = file_of(base);
-	int rc = flush(file);
+	struct wal_file *wal = wal_of(file);
+	int rc = flush(wal);
 
-	return rc == SQLITE_OK ? file->real.pMethods->xTruncate(&file->real, size) : rc;
+	return rc == SQLITE_OK ? wal->real.pMethods->xTruncate(&wal->real, size) : rc;
 }
 
 static int
-file_sync(sqlite3_file *base, int flags)
+wal_sync(sqlite3_file *file, int flags)
 {
-	struct file *file = file_of(base);
-	int rc = flush(file);
+	struct wal_file *wal = wal_of(file);
+	int rc = flush(wal);
 
-	return rc == SQLITE_OK ? file->real.pMethods->xSync(&file->real, flags) : rc;
+	return rc == SQLITE_OK ? wal->real.pMethods->xSync(&wal->real, flags) : rc;
 }
 
 static int
-file_size(sqlite3_file *base, sqlite3_int64 *size)
+wal_size(sqlite3_file *file, sqlite3_int64 *size)
 {
-	struct file *file = file_of(base);
-	int rc = flush(file);
+	struct wal_file *wal = wal_of(file);
+	int rc = flush(wal);
 
-	return rc == SQLITE_OK ? file->real.pMethods->xFileSize(&file->real, size) : rc;
+	return rc == SQLITE_OK ? wal->real.pMethods->xFileSize(&wal->real, size) : rc;
 }
 
 static int
-file_lock(sqlite3_file *base, int level)
+wal_lock(sqlite3_file *file, int level)
 {
-	struct file *file = file_of(base);
-	int rc = flush(file);
-
-	return rc == SQLITE_OK ? file->real.pMethods->xLock(&file->real, level) : rc;
-}
-
-/* Whatever was written: a lock that stayed would be worse. */
-static int
-file_unlock(sqlite3_file *base, int level)
-{
-	struct file *file = file_of(base);
-	int rc = flush(file), unlocked = file->real.pMethods->xUnlock(&file->real, level);
-
-	return rc == SQLITE_OK ? unlocked : rc;
+	return wal_of(file)->real.pMethods->xLock(&wal_of(file)->real, level);
 }
 
 static int
-file_check_lock(sqlite3_file *base, int *locked)
+wal_unlock(sqlite3_file *file, int level)
 {
-	return file_of(base)->real.pMethods->xCheckReservedLock(&file_of(base)->real, locked);
+	return wal_of(file)->real.pMethods->xUnlock(&wal_of(file)->real, level);
 }
 
 static int
-file_control(sqlite3_file *base, int what, void *argument)
+wal_check_lock(sqlite3_file *file, int *locked)
 {
-	struct file *file = file_of(base);
-	int rc = flush(file);
-
-	return rc == SQLITE_OK ? file->real.pMethods->xFileControl(&file->real, what, argument) : rc;
+	return wal_of(file)->real.pMethods->xCheckReservedLock(&wal_of(file)->real, locked);
 }
 
 static int
-file_sector_size(sqlite3_file *base)
+wal_control(sqlite3_file *file, int what, void *argument)
 {
-	return file_of(base)->real.pMethods->xSectorSize(&file_of(base)->real);
+	return wal_of(file)->real.pMethods->xFileControl(&wal_of(file)->real, what, argument);
 }
 
 static int
-file_characteristics(sqlite3_file *base)
+wal_sector_size(sqlite3_file *file)
 {
-	return file_of(base)->real.pMethods->xDeviceCharacteristics(&file_of(base)->real);
-}
-
-/* --- the index of the log, which hangs on the database ---------------------------------- */
-
-static int
-file_shm_map(sqlite3_file *base, int region, int size, int extend, void volatile **out)
-{
-	return file_of(base)->real.pMethods->xShmMap(&file_of(base)->real, region, size, extend, out);
+	return wal_of(file)->real.pMethods->xSectorSize(&wal_of(file)->real);
 }
 
 static int
-file_shm_lock(sqlite3_file *base, int offset, int count, int flags)
+wal_characteristics(sqlite3_file *file)
 {
-	return file_of(base)->real.pMethods->xShmLock(&file_of(base)->real, offset, count, flags);
+	return wal_of(file)->real.pMethods->xDeviceCharacteristics(&wal_of(file)->real);
 }
 
-static void
-file_shm_barrier(sqlite3_file *base)
-{
-	file_of(base)->real.pMethods->xShmBarrier(&file_of(base)->real);
-}
-
-static int
-file_shm_unmap(sqlite3_file *base, int remove)
-{
-	return file_of(base)->real.pMethods->xShmUnmap(&file_of(base)->real, remove);
-}
-
-static const sqlite3_io_methods methods = {
-	.iVersion = 2, /* no mapping of the database */
-	.xClose = file_close,
-	.xRead = file_read,
-	.xWrite = file_write,
-	.xTruncate = file_truncate,
-	.xSync = file_sync,
-	.xFileSize = file_size,
-	.xLock = file_lock,
-	.xUnlock = file_unlock,
-	.xCheckReservedLock = file_check_lock,
-	.xFileControl = file_control,
-	.xSectorSize = file_sector_size,
-	.xDeviceCharacteristics = file_characteristics,
-	.xShmMap = file_shm_map,
-	.xShmLock = file_shm_lock,
-	.xShmBarrier = file_shm_barrier,
-	.xShmUnmap = file_shm_unmap,
+static const sqlite3_io_methods wal_methods = {
+	.iVersion = 1, /* what a log is asked for: no shared memory, no mapping */
+	.xClose = wal_close,
+	.xRead = wal_read,
+	.xWrite = wal_write,
+	.xTruncate = wal_truncate,
+	.xSync = wal_sync,
+	.xFileSize = wal_size,
+	.xLock = wal_lock,
+	.xUnlock = wal_unlock,
+	.xCheckReservedLock = wal_check_lock,
+	.xFileControl = wal_control,
+	.xSectorSize = wal_sector_size,
+	.xDeviceCharacteristics = wal_characteristics,
 };
-
-/* --- the VFS ----------------------------------------------------------------------------- */
 
 static sqlite3_vfs *
 system_vfs(sqlite3_vfs *vfs)
@@ -221,20 +169,19 @@ system_vfs(sqlite3_vfs *vfs)
 }
 
 static int
-open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int flags, int *out_flags)
+open_file(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out_flags)
 {
 	sqlite3_vfs *system = system_vfs(vfs);
-	struct file *file = file_of(base);
+	struct wal_file *wal = SL_CONTAINER(file, struct wal_file, base);
 	int rc;
 
-	if (!(flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_DB)))
-		return system->xOpen(system, name, base, flags, out_flags);
-	memset(file, 0, sizeof(*file));
-	file->keeps = flags & SQLITE_OPEN_MAIN_DB;
-	rc = system->xOpen(system, name, &file->real, flags, out_flags);
+	if (!(flags & SQLITE_OPEN_WAL))
+		return system->xOpen(system, name, file, flags, out_flags);
+	memset(wal, 0, sizeof(*wal));
+	rc = system->xOpen(system, name, &wal->real, flags, out_flags);
 	/* Where it has no methods it is not closed. */
-	if (file->real.pMethods)
-		file->base.pMethods = &methods;
+	if (wal->real.pMethods)
+		wal->base.pMethods = &wal_methods;
 	return rc;
 }
 
@@ -269,7 +216,7 @@ sl_sqlite_vfs(void)
 	vfs.pNext = NULL;
 	vfs.pAppData = system;
 	vfs.zName = "sluice";
-	vfs.szOsFile += (int)sizeof(struct file);
+	vfs.szOsFile += (int)sizeof(struct wal_file);
 	vfs.xOpen = open_file;
 	vfs.xDelete = delete_file;
 	vfs.xAccess = access_file;
