@@ -22,6 +22,9 @@ struct sl_headers {
 	/* sl_header_mark of each name; 0: not known. Whoever adds a field to a list that has
 	 * it adds its mark. */
 	uint64_t          marks;
+	/* Text that fields of the list stand in as "name: value CR LF", each judged valid
+	 * when it was read; empty: nobody did. */
+	struct sl_slice   lines;
 };
 
 /* A bit by a name's length and last byte, which few other names have; the same in either

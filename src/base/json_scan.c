@@ -21,7 +21,7 @@
 #include "base/json.h"
 #include "base/json_lex.h"
 
-enum { DEPTH_MAX = 1024, CHAINS = 32 };
+enum { DEPTH_MAX = 1024, TAGS_AT_ONCE = 16 };
 
 const struct sl_json_limits sl_json_limits_default = { .max_depth = 64, .max_members = 4096 };
 
@@ -38,10 +38,9 @@ struct level {
 	size_t   comma;    /* before the current member, 0 for the first */
 	size_t   key_start;
 	size_t   value_start;
-	/* Wants by how their component begins: most names begin like none of them, and the
-	 * others like few. Chains of indices counted from 1; 0: the end. */
-	uint8_t  chains[CHAINS];
-	uint8_t  next[SL_JSON_WANTS_MAX];
+	/* Of each want the first two bytes of its component: most names begin like none of them,
+	 * and the others like few. Written for `wants` alone. */
+	uint16_t tags[SL_JSON_WANTS_MAX];
 };
 
 struct scan {
@@ -76,11 +75,13 @@ fail(struct scan *scan, enum sl_err err, const uint8_t *at, const char *reason)
 
 /* --- the tracked chain ---------------------------------------------------- */
 
-/* The chain of a name of two bytes or more; a shorter one is in any. */
-static inline size_t
-chain_of(const char *name)
+static inline uint16_t
+tag_of(const char *name)
 {
-	return ((uint8_t)name[0] + 3u * (uint8_t)name[1]) % CHAINS;
+	uint16_t tag;
+
+	memcpy(&tag, name, sizeof(tag));
+	return tag;
 }
 
 static void
@@ -92,14 +93,33 @@ track_object(struct scan *scan, struct level *level, uint64_t wants, size_t path
 	level->path_at = path_at;
 	level->inside = (size_t)(inside - scan->doc);
 	level->comma = 0;
-	memset(level->chains, 0, sizeof(level->chains));
-	for (uint64_t left = wants; left; left &= left - 1) {
-		size_t i = (size_t)__builtin_ctzll(left);
-		uint8_t *chain = &level->chains[chain_of(scan->wants[i].path + path_at)];
+	for (size_t i = 0; wants; i++, wants >>= 1)
+		if (wants & 1)
+			level->tags[i] = tag_of(scan->wants[i].path + path_at);
+}
 
-		level->next[i] = *chain;
-		*chain = (uint8_t)(i + 1);
+/* The wants whose component begins as a name of two bytes or more does. */
+static inline uint64_t
+beginning_as(const struct level *level, const char *name, size_t want_count)
+{
+	const uint16_t tag = tag_of(name);
+	uint64_t same = 0;
+
+#ifdef __SSE2__
+	const __m128i tags = _mm_set1_epi16((short)tag);
+
+	for (size_t i = 0; i < want_count; i += TAGS_AT_ONCE) {
+		const __m128i *at = (const __m128i *)(const void *)(level->tags + i);
+		__m128i low = _mm_cmpeq_epi16(_mm_loadu_si128(at), tags);
+		__m128i high = _mm_cmpeq_epi16(_mm_loadu_si128(at + 1), tags);
+
+		same |= (uint64_t)(unsigned)_mm_movemask_epi8(_mm_packs_epi16(low, high)) << i;
 	}
+#else
+	for (size_t i = 0; i < want_count; i++)
+		same |= (uint64_t)(level->tags[i] == tag) << i;
+#endif
+	return same & level->wants;
 }
 
 /* Whether the path's first component is the key, which has no escapes and is shorter than
@@ -117,6 +137,21 @@ begins_with(const char *path, struct sl_slice key)
 	return true;
 }
 
+#ifdef __SSE2__
+/* The same for a key of less than sixteen bytes, where so many can be read of both. */
+static inline bool
+begins_with_short(const char *path, struct sl_slice key)
+{
+	__m128i block = sl_json_load((const uint8_t *)path);
+	__m128i same = _mm_cmpeq_epi8(block, sl_json_load((const uint8_t *)key.ptr));
+	__m128i dots = _mm_cmpeq_epi8(block, _mm_set1_epi8('.'));
+	unsigned differ = ~(unsigned)_mm_movemask_epi8(_mm_andnot_si128(dots, same));
+
+	return (size_t)__builtin_ctz(differ) >= key.len &&
+	       (path[key.len] == '\0' || path[key.len] == '.');
+}
+#endif
+
 /* The current member's name is the component of want i at this level, of `len` bytes. */
 static inline void
 note_match(struct level *level, const char *path, size_t i, size_t len)
@@ -127,23 +162,32 @@ note_match(struct level *level, const char *path, size_t i, size_t len)
 	level->next_path_at = level->path_at + len + 1;
 }
 
-/* The wants that an unescaped name is. */
+/* The wants that an unescaped name is. `room`: sixteen bytes can be read from where it begins. */
 static inline void
-match_plain(const struct scan *scan, struct level *level, struct sl_slice key)
+match_plain(const struct scan *scan, struct level *level, struct sl_slice key, bool room)
 {
-	size_t path_at = level->path_at;
+	const size_t path_max = sizeof(scan->wants->path) - level->path_at;
 
-	if (key.len >= sizeof(scan->wants->path) - path_at)
+	if (key.len >= path_max)
 		return;
-	for (size_t i = level->chains[chain_of(key.ptr)]; i > 0; i = level->next[i - 1]) {
-		const char *path = scan->wants[i - 1].path + path_at;
+	for (uint64_t left = beginning_as(level, key.ptr, scan->want_count); left; left &= left - 1) {
+		const size_t i = (size_t)__builtin_ctzll(left);
+		const char *path = scan->wants[i].path + level->path_at;
 
+#ifdef __SSE2__
+		if (room && key.len < 16 && path_max >= 16) {
+			if (begins_with_short(path, key))
+				note_match(level, path, i, key.len);
+			continue;
+		}
+#endif
+		(void)room;
 		if (begins_with(path, key))
-			note_match(level, path, i - 1, key.len);
+			note_match(level, path, i, key.len);
 	}
 }
 
-/* The same for a name with escapes, and for one that is too short for a chain. */
+/* The same for a name with escapes, and for one that is too short for a tag. */
 static void
 match_any(const struct scan *scan, struct level *level, struct sl_slice key)
 {
@@ -170,8 +214,8 @@ note_next(struct scan *scan, struct level *level)
 	level->ended = 0;
 }
 
-/* A name from its opening quote to the closing one. `plain`: it is known to have no
- * escapes. */
+/* A name from its opening quote to the closing one. `plain`: it is known to have no escapes
+ * and to end within sixteen bytes of the document. */
 static inline enum sl_err
 track_key(struct scan *scan, struct level *level, const uint8_t *quote, const uint8_t *closing,
           bool plain)
@@ -182,7 +226,7 @@ track_key(struct scan *scan, struct level *level, const uint8_t *quote, const ui
 	if (level->ended)
 		note_next(scan, level);
 	if (key.len > 1 && (plain || !memchr(key.ptr, '\\', key.len)))
-		match_plain(scan, level, key);
+		match_plain(scan, level, key, plain);
 	else
 		match_any(scan, level, key);
 	if (level->matched & level->seen)
@@ -443,7 +487,7 @@ skip_string(struct scan *scan, const uint8_t *p)
 }
 
 /* The same; most strings end within sixteen bytes, before anything that needs a look.
- * *plain: there is no escape; false: nobody looked. */
+ * *plain: this one, in so many bytes of the document, has no escape; false: nobody looked. */
 static inline const uint8_t *
 pass_string(struct scan *scan, const uint8_t *p, bool *plain)
 {

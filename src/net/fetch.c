@@ -209,8 +209,10 @@ sl_fetch_authority(const struct sl_origin *origin, struct sl_arena *arena)
 
 /* All but our own, in the runs between those. */
 static char *
-put_fields(char *at, const struct sl_header *fields, size_t count)
+put_fields(char *at, const struct sl_fetch_request *request)
 {
+	const struct sl_header *fields = request->headers;
+	const size_t count = request->header_count;
 	size_t from = 0;
 
 	for (size_t i = 0; at && i < count; i++) {
@@ -218,10 +220,10 @@ put_fields(char *at, const struct sl_header *fields, size_t count)
 			continue;
 		if (!sl_header_is_valid(fields[i].name, fields[i].value))
 			return NULL;
-		at = sl_put_fields(at, fields + from, i - from);
+		at = sl_put_fields(at, fields + from, i - from, request->lines);
 		from = i + 1;
 	}
-	return at ? sl_put_fields(at, fields + from, count - from) : NULL;
+	return at ? sl_put_fields(at, fields + from, count - from, request->lines) : NULL;
 }
 
 /* NULL when a field may not be sent. */
@@ -234,7 +236,7 @@ put_head(char *at, const struct sl_flight *flight, const struct sl_fetch_request
 	at = sl_put_text(at, SL_SLICE(" HTTP/1.1\r\nhost: "));
 	at = sl_put_text(at, request->authority.len ? request->authority : flight->pool->authority);
 	at = sl_put_text(at, SL_SLICE("\r\n"));
-	at = put_fields(at, request->headers, request->header_count);
+	at = put_fields(at, request);
 	if (!at)
 		return NULL;
 	/* A method that usually has a body says so even when it has none

@@ -111,7 +111,7 @@ send_start(struct sl_exchange *exchange, int status, const struct sl_header *hea
 		return SL_ENOMEM;
 	}
 	at = put_start(out->ptr + out->len, h1->conn->server, status);
-	at = sl_put_fields(at, headers, count);
+	at = sl_put_fields(at, headers, count, SL_SLICE_NONE);
 	if (!at)
 		return SL_EINVAL;
 	h1->keep_alive = may_go_on(h1);
@@ -224,7 +224,7 @@ send_end(struct sl_exchange *exchange, const struct sl_header *trailers, size_t 
 			return SL_ENOMEM;
 		}
 		at = sl_put_text(out->ptr + out->len, SL_SLICE("0\r\n"));
-		at = sl_put_fields(at, trailers, count);
+		at = sl_put_fields(at, trailers, count, SL_SLICE_NONE);
 		at = sl_put_text(at, SL_SLICE("\r\n"));
 		out->len = (size_t)(at - out->ptr);
 	}

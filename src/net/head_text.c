@@ -1,10 +1,10 @@
 /* head_text.c - fields as lines of a head, judged in the same pass that copies them.
  *
  * Whatever is sent passes here, wherever it came from: no caller's promise that a field is
- * valid has to be believed. Names and values go through the same registers to be copied and
- * to be looked at, and what was seen is asked once, behind the last field. Nearly all heads
- * are made of a-z and '-' in names and of no control byte in values; where one holds
- * anything else, every field is asked the slow way.
+ * valid has to be believed, but that of the reader which judged the same bytes. Names and
+ * values go through the same registers to be copied and to be looked at, and what was seen is
+ * asked once, behind the last field. Nearly all heads are made of a-z and '-' in names and of
+ * no control byte in values; where one holds anything else, every field is asked the slow way.
  */
 #include "net/head_text.h"
 
@@ -27,6 +27,27 @@ sl_fields_are_valid(const struct sl_header *fields, size_t count)
 		if (!sl_header_is_valid(fields[i].name, fields[i].value))
 			return false;
 	return true;
+}
+
+/* Copies the first of the fields, whose name stands in the text, with those that follow it
+ * there, as far as they are its lines. Returns how many they are. */
+static size_t
+put_lines(char **at, const struct sl_header *fields, size_t count, struct sl_slice lines)
+{
+	const char *const from = fields->name.ptr, *end = from;
+	size_t used = 0, size;
+
+	while (used < count && fields[used].name.ptr == end && fields[used].name.len > 0 &&
+	       fields[used].value.ptr == end + fields[used].name.len + 2) {
+		end = fields[used].value.ptr + fields[used].value.len + 2;
+		used++;
+	}
+	size = (size_t)(end - from);
+	if (used == 0 || end > lines.ptr + lines.len || memcmp(end - 2, "\r\n", 2) != 0)
+		return 0;
+	memcpy(*at, from, size);
+	*at += size;
+	return used;
 }
 
 #ifdef __SSE2__
@@ -101,28 +122,41 @@ put_run(char *at, struct sl_slice run, struct seen *seen, see_fn *see)
 	return at + len;
 }
 
-char *
-sl_put_fields(char *at, const struct sl_header *fields, size_t count)
+static inline __attribute__((always_inline)) char *
+put_field(char *at, const struct sl_header *field, struct seen *seen, unsigned char *lowest_end)
 {
+	const struct sl_slice value = field->value;
+
+	at = put_run(at, field->name, seen, see_name);
+	memcpy(at, ": ", 2);
+	at += 2;
+	if (value.len) {
+		unsigned char first = (unsigned char)value.ptr[0];
+		unsigned char last = (unsigned char)value.ptr[value.len - 1];
+
+		*lowest_end = first < *lowest_end ? first : *lowest_end;
+		*lowest_end = last < *lowest_end ? last : *lowest_end;
+		at = put_run(at, value, seen, see_value);
+	}
+	memcpy(at, "\r\n", 2);
+	return at + 2;
+}
+
+char *
+sl_put_fields(char *at, const struct sl_header *fields, size_t count, struct sl_slice lines)
+{
+	const struct sl_header *const behind = fields + count;
 	struct seen seen = { _mm_set1_epi8(-1), _mm_setzero_si128() };
 	unsigned char lowest_end = 0xff; /* of the bytes at the ends of values */
 
-	for (size_t i = 0; i < count; i++) {
-		const struct sl_slice name = fields[i].name, value = fields[i].value;
+	for (const struct sl_header *field = fields; field < behind;) {
+		size_t put = 0;
 
-		at = put_run(at, name, &seen, see_name);
-		memcpy(at, ": ", 2);
-		at += 2;
-		if (value.len) {
-			unsigned char first = (unsigned char)value.ptr[0];
-			unsigned char last = (unsigned char)value.ptr[value.len - 1];
-
-			lowest_end = first < lowest_end ? first : lowest_end;
-			lowest_end = last < lowest_end ? last : lowest_end;
-			at = put_run(at, value, &seen, see_value);
-		}
-		memcpy(at, "\r\n", 2);
-		at += 2;
+		if ((uintptr_t)field->name.ptr - (uintptr_t)lines.ptr < lines.len)
+			put = put_lines(&at, field, (size_t)(behind - field), lines);
+		field += put;
+		if (put == 0)
+			at = put_field(at, field++, &seen, &lowest_end);
 	}
 	if (lowest_end <= ' ' || _mm_movemask_epi8(seen.names) != 0xffff ||
 	    _mm_movemask_epi8(seen.values) != 0)
@@ -131,8 +165,9 @@ sl_put_fields(char *at, const struct sl_header *fields, size_t count)
 }
 #else
 char *
-sl_put_fields(char *at, const struct sl_header *fields, size_t count)
+sl_put_fields(char *at, const struct sl_header *fields, size_t count, struct sl_slice lines)
 {
+	(void)lines;
 	if (!sl_fields_are_valid(fields, count))
 		return NULL;
 	for (size_t i = 0; i < count; i++) {

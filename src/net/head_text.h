@@ -31,7 +31,9 @@ size_t sl_fields_size(const struct sl_header *fields, size_t count);
 /* Whether each may be sent. */
 bool sl_fields_are_valid(const struct sl_header *fields, size_t count);
 /* Writes the fields as lines and judges them by the way, as sl_header_is_valid does; NULL
- * when one of them may not be sent. */
-char *sl_put_fields(char *at, const struct sl_header *fields, size_t count);
+ * when one of them may not be sent. Those that stand in `lines` of struct sl_headers (empty:
+ * none) were judged, and neighbours among them are one piece. */
+char *sl_put_fields(char *at, const struct sl_header *fields, size_t count,
+                    struct sl_slice lines);
 
 #endif

@@ -207,7 +207,8 @@ sl_plain_fields(struct sl_plain_head *head, struct sl_slice text, size_t at)
 	head->count = (uint32_t)(field - head->fields);
 	head->marks = marks;
 	head->has_upper = upper != 0 || more_upper;
-	return end - line >= 2 && line[1] == '\n' ? (size_t)(line + 2 - start) : 0;
+	head->size = (uint32_t)(line - start) + 2;
+	return end - line >= 2 && line[1] == '\n' ? head->size : 0;
 }
 
 struct sl_headers
@@ -222,7 +223,8 @@ sl_plain_headers(const struct sl_plain_head *head, char *text, struct sl_header 
 	}
 	for (uint32_t i = 0; head->has_upper && i < count; i++)
 		sl_header_lower(text + fields[i].name_at, fields[i].name_len);
-	return (struct sl_headers){ .items = items, .count = count, .marks = head->marks };
+	return (struct sl_headers){ .items = items, .count = count, .marks = head->marks,
+		                    .lines = sl_slice_make(text, head->size) };
 }
 
 size_t

@@ -22,6 +22,7 @@ struct sl_plain_head {
 	uint32_t            count;
 	uint32_t            hosts; /* 0 or 1 */
 	uint32_t            host;  /* which field that is */
+	uint32_t            size;  /* of the text through the empty line */
 	uint64_t            marks; /* of the names, as struct sl_headers has them */
 	int64_t             content_length; /* -1: none */
 	bool                has_upper; /* in a name */
@@ -33,7 +34,7 @@ struct sl_plain_head {
  * offset behind; 0: not plain. */
 size_t sl_plain_fields(struct sl_plain_head *head, struct sl_slice text, size_t at);
 /* The fields in `text`, a copy of what was read: names become lower case there. `items` has
- * room for all. */
+ * room for all. What is taken here is valid, so the text is the list's lines. */
 struct sl_headers sl_plain_headers(const struct sl_plain_head *head, char *text,
                                    struct sl_header *items);
 /* Offset of the first byte from `at` on that is below `lowest`, DEL or beyond ASCII; text.len

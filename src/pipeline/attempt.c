@@ -212,7 +212,8 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	struct sl_header *const fields =
 	    room <= FIELDS_USUAL ? usual : sl_arena_alloc(arena, room * sizeof(*fields));
 	struct sl_fetch_request request = { .method = ask->exchange->request.method,
-		                            .headers = fields };
+		                            .headers = fields,
+		                            .lines = ask->exchange->request.headers.lines };
 	enum sl_err err = front->has_body ? SL_OK : make_body(ask, target);
 
 	if (err == SL_OK && !fields)
