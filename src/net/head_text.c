@@ -145,18 +145,19 @@ put_field(char *at, const struct sl_header *field, struct seen *seen, unsigned c
 char *
 sl_put_fields(char *at, const struct sl_header *fields, size_t count, struct sl_slice lines)
 {
-	const struct sl_header *const behind = fields + count;
 	struct seen seen = { _mm_set1_epi8(-1), _mm_setzero_si128() };
 	unsigned char lowest_end = 0xff; /* of the bytes at the ends of values */
 
-	for (const struct sl_header *field = fields; field < behind;) {
-		size_t put = 0;
+	for (size_t i = 0, put; i < count; i += put) {
+		const struct sl_header *field = &fields[i];
 
+		put = 0;
 		if ((uintptr_t)field->name.ptr - (uintptr_t)lines.ptr < lines.len)
-			put = put_lines(&at, field, (size_t)(behind - field), lines);
-		field += put;
-		if (put == 0)
-			at = put_field(at, field++, &seen, &lowest_end);
+			put = put_lines(&at, field, count - i, lines);
+		if (put > 0)
+			continue;
+		at = put_field(at, field, &seen, &lowest_end);
+		put = 1;
 	}
 	if (lowest_end <= ' ' || _mm_movemask_epi8(seen.names) != 0xffff ||
 	    _mm_movemask_epi8(seen.values) != 0)

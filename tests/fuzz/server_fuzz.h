@@ -9,9 +9,11 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/head_text.h"
 #include "net/server_internal.h"
 
 #define MUST(condition)                                                       \
@@ -45,6 +47,22 @@ fuzz_way(const struct sl_exchange *exchange)
 	return exchange->request.path.len > 1 ? exchange->request.path.ptr[1] : '/';
 }
 
+/* The fields as lines are the same bytes, whether they are those that were read or not. */
+static inline bool
+goes_on_alike(const struct sl_headers *fields)
+{
+	size_t size = sl_fields_size(fields->items, fields->count);
+	char *text = malloc(2 * size + 1), *end, *again;
+	bool alike;
+
+	MUST(text);
+	end = sl_put_fields(text, fields->items, fields->count, fields->lines);
+	again = sl_put_fields(text + size, fields->items, fields->count, SL_SLICE_NONE);
+	alike = end == text + size && again == end + size && memcmp(text, end, size) == 0;
+	free(text);
+	return alike;
+}
+
 static inline void
 fuzz_on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 {
@@ -60,6 +78,7 @@ fuzz_on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		MUST(sl_header_is_valid(field->name, field->value));
 		sl_buf_printf(&history, "%.*s: %.*s\n", SL_ARG(field->name), SL_ARG(field->value));
 	}
+	MUST(goes_on_alike(&exchange->request.headers));
 	/* Whether the connection goes on behind an early answer to one who expects "100 Continue"
 	 * depends on what came with the head, too. */
 	if (fuzz_way(exchange) == 'e' && !sl_headers_has(&exchange->request.headers, "expect"))
