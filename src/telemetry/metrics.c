@@ -114,6 +114,8 @@ struct sl_metrics_shard {
 	struct lane *_Atomic table[TABLE_SLOTS];
 	size_t               lane_count; /* owner: loop */
 	struct lane         *last;       /* owner: loop; the lane of the last ask */
+	struct lane         *lane;       /* owner: loop; where the last record was counted; NULL: */
+	struct cell         *cell;       /* nowhere */
 	_Atomic uint64_t              began, finished, faults[SL_FAULT_KINDS];
 };
 
@@ -288,16 +290,20 @@ count_usage(struct lane *lane, const struct sl_usage *usage)
 }
 
 void
-sl_metrics_finish(struct sl_metrics_shard *shard, const struct sl_record *record)
+sl_metrics_finish(struct sl_metrics_shard *shard, const struct sl_record *record, bool alike)
 {
 	const struct sl_record_row *row = &record->row;
-	struct lane *lane = lane_of(shard, row);
+	struct lane *lane = shard->lane;
 
 	if (record->fault != SL_FAULT_NONE)
 		count_up(&shard->faults[record->fault], 1);
-	if (!lane)
-		return;
-	count_up(&cell_of(lane, (int)row->status, (int)record->outcome)->requests, 1);
+	if (!alike || !lane) {
+		lane = shard->lane = lane_of(shard, row);
+		if (!lane)
+			return;
+		shard->cell = cell_of(lane, (int)row->status, (int)record->outcome);
+	}
+	count_up(&shard->cell->requests, 1);
 	count_usage(lane, &record->usage);
 	if (record->priced)
 		count_up(&lane->cost_nanousd, (uint64_t)row->cost_nanousd);

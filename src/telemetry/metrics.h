@@ -22,7 +22,9 @@ void sl_metrics_shard_free(struct sl_metrics_shard *shard);
  * finish has counted it and its row is where it waits: who reads that nothing is in flight
  * finds both. */
 void sl_metrics_begin(struct sl_metrics_shard *shard);
-void sl_metrics_finish(struct sl_metrics_shard *shard, const struct sl_record *record);
+/* alike: in what many rows have in common (row_queue.h) it is as the record before. */
+void sl_metrics_finish(struct sl_metrics_shard *shard, const struct sl_record *record,
+                       bool alike);
 void sl_metrics_over(struct sl_metrics_shard *shard);
 
 /* Appends what asks have counted, in Prometheus text format. Any thread, while

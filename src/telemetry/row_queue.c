@@ -1,11 +1,13 @@
 /* row_queue.c - chunks of encoded rows.
  *
- * A row is its length (2 bytes, native), then how many bytes the columns take that many
- * rows have in common, these, and the others: text as a length and bytes, numbers as zigzag
- * varints plus one, so that SL_RECORD_NULL (INT64_MIN) wraps to the single byte 0. What
- * is in common (the owner and kind of store/sqlite_columns.def) is two thirds of a row; the
- * reader of a row like the one before compares these bytes and is done with them. A usual
- * row takes 200-300 bytes and 100 ns.
+ * A chunk is entries, each its length (2 bytes, native) and so many bytes. One with
+ * COMMON_ENTRY in its length is no row, but what the rows behind it have in common, the
+ * owner and kind of store/sqlite_columns.def; the producer compares a row with it, and
+ * writes another one where they differ. It begins every chunk. Text is a length (a
+ * varint) and bytes; a number is 8 bytes, and one of those in common a zigzag varint plus
+ * one, so that SL_RECORD_NULL (INT64_MIN) wraps to the single byte 0. Of the usage, a mask
+ * says which classes there are. The caller's own id for the request is empty where it has
+ * none and ours stands for it. A usual row takes 200 bytes.
  *
  * Publication: the producer writes the bytes, then stores `used`; a full chunk
  * gets its successor only after its last row. The consumer that sees a successor
@@ -38,7 +40,7 @@ enum {
 #undef SL_RECORD_INT
 	,
 	/* Everything but the text itself, at its longest. */
-	FIXED_MAX = 2 + 2 + VARINT_MAX * (TEXT_COUNT + INT_COUNT),
+	FIXED_MAX = 2 + 2 + 4 + VARINT_MAX * (TEXT_COUNT + INT_COUNT),
 	TEXT_MAX = 0
 #define SL_RECORD_TEXT(name, max_size) +(max_size)
 #define SL_RECORD_INT(name)
@@ -54,10 +56,13 @@ enum {
 #undef SL_RECORD_TEXT
 #undef SL_RECORD_INT
 };
-/* How long the columns in common are is said as a number of two bytes. */
-_Static_assert(2 * ROW_MAX + 1 < 1 << 14, "the length of what is in common");
+enum { SIZE_SIZE = 2, MASK_SIZE = 4, NUMBER_SIZE = 8 };
+#define COMMON_ENTRY 0x8000u
+_Static_assert(ROW_MAX < COMMON_ENTRY, "the length of an entry");
+_Static_assert(SL_USAGE_COUNT <= 8 * MASK_SIZE, "classes of usage");
 
-/* Columns in the order of a row: COMMON(type, name), then OTHER(type, name). */
+/* Columns by what is done with them: COMMON(type, name), OTHER(type, name), and the one
+ * label. */
 #define IN_OWNER(type, name) COMMON(type, name)
 #define IN_KIND(type, name)  COMMON(type, name)
 #define IN_ROW(type, name)   OTHER(type, name)
@@ -65,7 +70,7 @@ _Static_assert(2 * ROW_MAX + 1 < 1 << 14, "the length of what is in common");
 #define IN_BEGIN(type, name) OTHER(type, name)
 #define IN_FACT(type, name)  OTHER(type, name)
 #define IN_RARE(type, name)  OTHER(type, name)
-#define IN_LABEL(type, name) OTHER(type, name)
+#define IN_LABEL(type, name) LABEL(type, name)
 #define SL_COLUMN(place, type, name) IN_##place(type, name)
 
 /* --- encoding -------------------------------------------------------------- */
@@ -189,97 +194,203 @@ get_text(const unsigned char *in, struct sl_slice *text)
 	return in + len;
 }
 
-#define PUT_TEXT(name)    out = put_text(out, row->name, MAX_##name);
-#define PUT_INTEGER(name) out = put_int(out, row->name);
-#define COMMON(type, name) PUT_##type(name)
+static inline unsigned char *
+put_number(unsigned char *out, int64_t value)
+{
+	memcpy(out, &value, NUMBER_SIZE);
+	return out + NUMBER_SIZE;
+}
+
+static inline const unsigned char *
+get_number(const unsigned char *in, int64_t *value)
+{
+	memcpy(value, in, NUMBER_SIZE);
+	return in + NUMBER_SIZE;
+}
+
+static inline void
+put_size(unsigned char *entry, size_t size)
+{
+	uint16_t raw = (uint16_t)size;
+
+	memcpy(entry, &raw, SIZE_SIZE);
+}
+
+/* With COMMON_ENTRY in it, or not. */
+static inline unsigned
+get_size(const void *entry)
+{
+	uint16_t raw;
+
+	memcpy(&raw, entry, SIZE_SIZE);
+	return raw;
+}
+
+/* Most are short: no further call for those. */
+static __attribute__((noinline)) bool
+same_bytes(const char *a, const char *b, size_t len)
+{
+	if (len == 0)
+		return true;
+	if (len > 32)
+		return memcmp(a, b, len) == 0;
+	if (len >= 16)
+		return memcmp(a, b, 16) == 0 && memcmp(a + len - 16, b + len - 16, 16) == 0;
+	if (len >= 8)
+		return memcmp(a, b, 8) == 0 && memcmp(a + len - 8, b + len - 8, 8) == 0;
+	if (len >= 4)
+		return memcmp(a, b, 4) == 0 && memcmp(a + len - 4, b + len - 4, 4) == 0;
+	return a[0] == b[0] && a[len / 2] == b[len / 2] && a[len - 1] == b[len - 1];
+}
+
+static inline bool
+same_text(struct sl_slice a, struct sl_slice b)
+{
+	return a.len == b.len && same_bytes(a.ptr, b.ptr, a.len);
+}
+
+/* Out of tables that never change. */
+static inline bool
+same_name(struct sl_slice a, struct sl_slice b)
+{
+	return a.ptr == b.ptr || same_text(a, b);
+}
+
+/* What rows have in common. */
 #define OTHER(type, name)
-static unsigned char *
-encode_common(const struct sl_record_row *row, unsigned char *out)
-{
-#include "store/sqlite_columns.def"
-	return out;
-}
-#undef COMMON
-#undef OTHER
+#define LABEL(type, name)
+#define COMMON(type, name) DO_##type(name)
 
-#define COMMON(type, name)
-#define OTHER(type, name) PUT_##type(name)
-static unsigned char *
-encode_others(const struct sl_record_row *row, unsigned char *out)
+#define IS(name, other) (offsetof(struct sl_record_row, name) == \
+                         offsetof(struct sl_record_row, other))
+#define IS_NAME(name) (IS(name, surface) || IS(name, shape) || IS(name, operation) || \
+                       IS(name, outcome) || IS(name, fault) || IS(name, usage_source))
+#define DO_TEXT(name) \
+	&& (IS_NAME(name) ? same_name : same_text)(row->name, said->name)
+#define DO_INTEGER(name) && row->name == said->name
+bool
+sl_row_alike(const struct sl_row_queue *queue, const struct sl_record_row *row)
 {
-	PUT_INTEGER(end_wall_ms)
-#include "store/sqlite_columns.def"
-	for (int i = 0; i < SL_USAGE_COUNT; i++)
-		out = put_int(out, row->usage[i]);
-	return out;
-}
-#undef COMMON
-#undef OTHER
+	const struct sl_record_row *said = &queue->said;
 
-/* As put_int would, in two bytes whatever it is. */
+	return queue->tail
+#include "store/sqlite_columns.def"
+	    ;
+}
+#undef DO_TEXT
+#undef DO_INTEGER
+
+#define DO_TEXT(name)    out = put_text(out, row->name, MAX_##name);
+#define DO_INTEGER(name) out = put_int(out, row->name);
+static size_t
+encode_common(const struct sl_record_row *row, unsigned char *entry)
+{
+	unsigned char *out = entry + SIZE_SIZE;
+
+#include "store/sqlite_columns.def"
+	put_size(entry, (size_t)(out - entry) | COMMON_ENTRY);
+	return (size_t)(out - entry);
+}
+#undef DO_TEXT
+#undef DO_INTEGER
+
+#define DO_TEXT(name)    in = get_text(in, &row->name);
+#define DO_INTEGER(name) in = get_int(in, &row->name);
 static void
-put_length(unsigned char *out, size_t len)
+decode_common(const unsigned char *entry, struct sl_record_row *row)
 {
-	uint64_t raw = (uint64_t)len * 2 + 1;
+	const unsigned char *in = entry + SIZE_SIZE;
 
-	out[0] = (unsigned char)(raw | 0x80);
-	out[1] = (unsigned char)(raw >> 7);
+#include "store/sqlite_columns.def"
 }
+#undef DO_TEXT
+#undef DO_INTEGER
+#undef COMMON
+#undef OTHER
+#undef LABEL
+
+/* The others: numbers, usage, texts. */
+#define COMMON(type, name)
+#define OTHER(type, name) DO_##type(name)
+#define SKIP(name)
 
 static size_t
-get_length(const unsigned char *in)
+encode(const struct sl_record_row *row, unsigned char *entry)
 {
-	return ((size_t)(in[0] & 0x7f) | (size_t)in[1] << 7) / 2;
-}
+	struct sl_slice label = row->client_request_id;
+	unsigned char *out = entry + SIZE_SIZE, *mask;
+	uint32_t present = 0;
 
-static size_t
-encode(const struct sl_record_row *row, unsigned char *start)
-{
-	unsigned char *common = start + 4, *others = encode_common(row, common);
-	uint16_t size;
-
-	put_length(start + 2, (size_t)(others - common));
-	size = (uint16_t)(encode_others(row, others) - start);
-	memcpy(start, &size, sizeof(size));
-	return size;
-}
-
-#define GET_TEXT(name)    in = get_text(in, &row->name);
-#define GET_INTEGER(name) in = get_int(in, &row->name);
-#define COMMON(type, name) GET_##type(name)
-#define OTHER(type, name)
-static void
-decode_common(const unsigned char *in, struct sl_record_row *row)
-{
+	if (label.ptr == row->request_id.ptr)
+		label.len = 0;
+#define LABEL(type, name)
+#define DO_TEXT SKIP
+#define DO_INTEGER(name) out = put_number(out, row->name);
+	DO_INTEGER(end_wall_ms)
 #include "store/sqlite_columns.def"
-}
-#undef COMMON
-#undef OTHER
-
-#define COMMON(type, name)
-#define OTHER(type, name) GET_##type(name)
-static void
-decode(const unsigned char *in, struct sl_record_row *row)
-{
-	struct sl_slice common = sl_slice_make(in + 4, get_length(in + 2));
-
-	/* What it says, the row has from the one before. */
-	if (!sl_slice_eq(row->common, common)) {
-		decode_common(in + 4, row);
-		row->common = common;
-	}
-	in += 4 + common.len;
-	GET_INTEGER(end_wall_ms)
-#include "store/sqlite_columns.def"
-	/* Most are null. */
+#undef LABEL
+#undef DO_TEXT
+#undef DO_INTEGER
+	mask = out;
+	out += MASK_SIZE;
+	/* As a loop it takes one line of the cache instead of eight. */
+#pragma GCC unroll 1
 	for (int i = 0; i < SL_USAGE_COUNT; i++) {
-		if (*in != 0) {
-			in = get_int(in, &row->usage[i]);
+		if (row->usage[i] == SL_RECORD_NULL)
 			continue;
-		}
-		row->usage[i] = SL_RECORD_NULL;
-		in++;
+		present |= 1u << i;
+		out = put_number(out, row->usage[i]);
 	}
+	memcpy(mask, &present, MASK_SIZE);
+#define LABEL(type, name) out = put_text(out, label, MAX_##name);
+#define DO_TEXT(name) out = put_text(out, row->name, MAX_##name);
+#define DO_INTEGER SKIP
+#include "store/sqlite_columns.def"
+#undef LABEL
+#undef DO_TEXT
+#undef DO_INTEGER
+	put_size(entry, (size_t)(out - entry));
+	return (size_t)(out - entry);
+}
+
+/* As the request's own id, where it has none. */
+static void
+label(struct sl_record_row *row)
+{
+	if (row->client_request_id.len == 0)
+		row->client_request_id = row->request_id;
+}
+
+static void
+decode(const unsigned char *entry, struct sl_record_row *row)
+{
+	const unsigned char *in = entry + SIZE_SIZE;
+	uint32_t present;
+
+#define LABEL(type, name)
+#define DO_TEXT SKIP
+#define DO_INTEGER(name) in = get_number(in, &row->name);
+	DO_INTEGER(end_wall_ms)
+#include "store/sqlite_columns.def"
+#undef LABEL
+#undef DO_TEXT
+#undef DO_INTEGER
+	memcpy(&present, in, MASK_SIZE);
+	in += MASK_SIZE;
+	for (int i = 0; i < SL_USAGE_COUNT; i++) {
+		if (present & 1u << i)
+			in = get_number(in, &row->usage[i]);
+		else
+			row->usage[i] = SL_RECORD_NULL;
+	}
+#define LABEL(type, name) OTHER(type, name)
+#define DO_TEXT(name) in = get_text(in, &row->name);
+#define DO_INTEGER SKIP
+#include "store/sqlite_columns.def"
+#undef LABEL
+#undef DO_TEXT
+#undef DO_INTEGER
+	label(row);
 }
 #undef COMMON
 #undef OTHER
@@ -300,58 +411,86 @@ encoded_max(const struct sl_record_row *row)
 
 /* --- what another process left ------------------------------------------------ */
 
-#define AS_TEXT    true
-#define AS_INTEGER false
-#define LETTER_TEXT    "T"
-#define LETTER_INTEGER "I"
-#define COMMON(type, name) LETTER_##type #name " "
-#define OTHER(type, name)
-const char sl_row_columns[] = "Icommon "
-#include "store/sqlite_columns.def"
-#undef COMMON
-#undef OTHER
-#define COMMON(type, name)
-#define OTHER(type, name) LETTER_##type #name " "
-#define USAGE_COLUMN(id, name) "I" name " "
-	"Iend_wall_ms "
-#include "store/sqlite_columns.def"
-	SL_USAGE_CLASSES(USAGE_COLUMN);
-#undef COMMON
-#undef OTHER
-#undef USAGE_COLUMN
+enum coding {
+	CODE_TEXT = 'T',
+	CODE_VARINT = 'I',
+	CODE_NUMBER = 'N',
+	CODE_MASK = 'M',   /* which of those that follow there are */
+	CODE_MASKED = 'C', /* a number, if it is there */
+	CODE_BAR = '|',    /* what stands before is in common */
+};
 
+/* As entries have them. */
+#define COLUMN(coding, name) { coding, #name, offsetof(struct sl_record_row, name) },
 static const struct column {
+	enum coding coding;
 	const char *name;
 	size_t      offset; /* in the row */
-	bool        is_text;
 } row_columns[] = {
-#define ROW_COLUMN(type, name) { #name, offsetof(struct sl_record_row, name), AS_##type },
-#define COMMON(type, name) ROW_COLUMN(type, name)
+#define COMMON(type, name) DO_##type(name)
 #define OTHER(type, name)
+#define LABEL(type, name)
+#define DO_TEXT(name)    COLUMN(CODE_TEXT, name)
+#define DO_INTEGER(name) COLUMN(CODE_VARINT, name)
 #include "store/sqlite_columns.def"
 #undef COMMON
 #undef OTHER
+#undef LABEL
+#undef DO_TEXT
+#undef DO_INTEGER
+	{ CODE_BAR, "", 0 },
 #define COMMON(type, name)
-#define OTHER(type, name) ROW_COLUMN(type, name)
-#define USAGE_COLUMN(id, name) \
-	{ name, offsetof(struct sl_record_row, usage) + SL_USAGE_##id * sizeof(int64_t), false },
-	ROW_COLUMN(INTEGER, end_wall_ms)
+#define OTHER(type, name) DO_##type(name)
+#define LABEL(type, name) OTHER(type, name)
+#define DO_TEXT SKIP
+#define DO_INTEGER(name) COLUMN(CODE_NUMBER, name)
+	DO_INTEGER(end_wall_ms)
 #include "store/sqlite_columns.def"
+#undef DO_TEXT
+#undef DO_INTEGER
+	{ CODE_MASK, "usage", 0 },
+#define USAGE_COLUMN(id, name) \
+	{ CODE_MASKED, name, offsetof(struct sl_record_row, usage) + SL_USAGE_##id * NUMBER_SIZE },
 	SL_USAGE_CLASSES(USAGE_COLUMN)
+#undef USAGE_COLUMN
+#define DO_TEXT(name) COLUMN(CODE_TEXT, name)
+#define DO_INTEGER SKIP
+#include "store/sqlite_columns.def"
+#undef DO_TEXT
+#undef DO_INTEGER
+#undef COMMON
+#undef OTHER
+#undef LABEL
 };
 enum { ROW_COLUMNS = sizeof(row_columns) / sizeof(row_columns[0]) };
+
+void
+sl_row_columns(struct sl_buf *out)
+{
+	for (size_t i = 0; i < ROW_COLUMNS; i++) {
+		sl_buf_append_char(out, (char)row_columns[i].coding);
+		sl_buf_append_str(out, row_columns[i].name);
+		sl_buf_append_char(out, ' ');
+	}
+}
+
+static bool
+is_number(enum coding coding)
+{
+	return coding == CODE_VARINT || coding == CODE_NUMBER || coding == CODE_MASKED;
+}
 
 /* NULL: unknown. guess: where it stands if nothing has changed. */
 static const struct column *
 find_column(struct sl_slice word, size_t guess)
 {
 	struct sl_slice name = sl_slice_from(word, 1);
-	bool is_text = word.ptr[0] == 'T';
+	bool number = is_number((enum coding)word.ptr[0]);
 
 	for (size_t i = 0; i < ROW_COLUMNS; i++) {
 		const struct column *column = &row_columns[(guess + i) % ROW_COLUMNS];
 
-		if (column->is_text == is_text && sl_slice_is(name, column->name))
+		if (is_number(column->coding) == number && sl_slice_is(name, column->name))
 			return column;
 	}
 	return NULL;
@@ -372,56 +511,140 @@ read_varint(struct sl_slice *in, uint64_t *value)
 }
 
 static bool
-read_column(const struct column *column, bool is_text, struct sl_slice *in,
-            struct sl_record_row *row)
+read_bytes(struct sl_slice *in, void *out, size_t size)
 {
-	const unsigned char *at = (const unsigned char *)in->ptr;
-	char *out = column ? (char *)row + column->offset : NULL;
-	struct sl_slice text;
-	uint64_t raw;
-	int64_t number;
-
-	if (!read_varint(in, &raw) || (is_text && raw > in->len))
+	if (in->len < size)
 		return false;
-	if (is_text) {
-		text = sl_slice_upto(*in, (size_t)raw);
-		*in = sl_slice_from(*in, text.len);
+	memcpy(out, in->ptr, size);
+	*in = sl_slice_from(*in, size);
+	return true;
+}
+
+static bool
+read_text(struct sl_slice *in, struct sl_slice *text)
+{
+	uint64_t len;
+
+	if (!read_varint(in, &len) || len > in->len)
+		return false;
+	*text = sl_slice_upto(*in, (size_t)len);
+	*in = sl_slice_from(*in, text->len);
+	return true;
+}
+
+/* A column as `word` says it is written; what is unknown is passed over. */
+static bool
+read_column(struct sl_slice word, const struct column *column, struct sl_slice *in,
+            uint32_t *mask, struct sl_record_row *row)
+{
+	char *out = column ? (char *)row + column->offset : NULL;
+	const unsigned char *at = (const unsigned char *)in->ptr;
+	int64_t number = SL_RECORD_NULL;
+	struct sl_slice text;
+	bool there;
+	uint64_t raw;
+
+	switch ((enum coding)word.ptr[0]) {
+	case CODE_TEXT:
+		if (!read_text(in, &text))
+			return false;
 		if (out)
 			memcpy(out, &text, sizeof(text));
 		return true;
+	case CODE_MASK:
+		return read_bytes(in, mask, MASK_SIZE);
+	case CODE_VARINT:
+		if (!read_varint(in, &raw))
+			return false;
+		(void)get_int(at, &number);
+		break;
+	case CODE_MASKED:
+		there = *mask & 1;
+		*mask >>= 1;
+		if (there && !read_bytes(in, &number, NUMBER_SIZE))
+			return false;
+		break;
+	case CODE_NUMBER:
+		if (!read_bytes(in, &number, NUMBER_SIZE))
+			return false;
+		break;
+	case CODE_BAR:
+	default:
+		return false;
 	}
-	(void)get_int(at, &number);
 	if (out)
 		memcpy(out, &number, sizeof(number));
 	return true;
 }
 
-size_t
-sl_row_read(struct sl_slice columns, struct sl_slice bytes, struct sl_record_row *row)
+static bool
+read_entry(struct sl_slice columns, struct sl_slice entry, struct sl_record_row *row)
 {
-	struct sl_slice rest;
-	uint16_t size;
+	const struct column *column;
+	uint32_t mask = 0;
+	size_t guess = 0;
 
-	if (bytes.len < sizeof(size))
-		return 0;
-	memcpy(&size, bytes.ptr, sizeof(size));
-	if (size < sizeof(size) || size > bytes.len)
-		return 0;
-	rest = sl_slice_from(sl_slice_upto(bytes, size), sizeof(size));
-	memset(row, 0, sizeof(*row));
-	for (size_t i = 0; i < ROW_COLUMNS; i++)
-		if (!row_columns[i].is_text)
-			memcpy((char *)row + row_columns[i].offset, &(int64_t){ SL_RECORD_NULL },
-			       sizeof(int64_t));
-	for (size_t i = 0; columns.len > 0; i++) {
+	while (columns.len > 0) {
 		struct sl_slice word = sl_slice_cut(&columns, ' ');
 
-		/* The first word is no column: how long what is in common is. */
-		if (word.len > 1 &&
-		    !read_column(find_column(word, i > 0 ? i - 1 : 0), word.ptr[0] == 'T', &rest, row))
-			return 0;
+		if (word.len == 0)
+			continue;
+		column = find_column(word, guess);
+		guess = column ? (size_t)(column - row_columns) + 1 : guess + 1;
+		if (!read_column(word, column, &entry, &mask, row))
+			return false;
 	}
-	return rest.len == 0 ? size : 0;
+	return entry.len == 0;
+}
+
+/* Cuts an entry off, without its size; false: it is no whole one. */
+static bool
+cut_entry(struct sl_slice *bytes, struct sl_slice *entry, bool *common)
+{
+	unsigned size;
+
+	if (bytes->len < SIZE_SIZE)
+		return false;
+	size = get_size(bytes->ptr);
+	*common = size & COMMON_ENTRY;
+	size &= COMMON_ENTRY - 1;
+	if (size < SIZE_SIZE || size > bytes->len)
+		return false;
+	*entry = sl_slice_from(sl_slice_upto(*bytes, size), SIZE_SIZE);
+	*bytes = sl_slice_from(*bytes, size);
+	return true;
+}
+
+bool
+sl_row_read(struct sl_slice columns, struct sl_slice *bytes, struct sl_slice *common,
+            struct sl_record_row *row)
+{
+	struct sl_slice in_common = SL_SLICE_NONE, rest = *bytes, entry;
+	ptrdiff_t bar = sl_slice_find(columns, CODE_BAR);
+	bool is_common;
+
+	/* An older layout has it all in every row. */
+	if (bar >= 0) {
+		in_common = sl_slice_upto(columns, (size_t)bar);
+		columns = sl_slice_from(columns, (size_t)bar + 1);
+	}
+	while (cut_entry(&rest, &entry, &is_common)) {
+		if (is_common) {
+			*common = entry;
+			continue;
+		}
+		memset(row, 0, sizeof(*row));
+		for (size_t i = 0; i < ROW_COLUMNS; i++)
+			if (is_number(row_columns[i].coding))
+				memcpy((char *)row + row_columns[i].offset,
+				       &(int64_t){ SL_RECORD_NULL }, sizeof(int64_t));
+		if (!read_entry(in_common, *common, row) || !read_entry(columns, entry, row))
+			return false;
+		label(row);
+		*bytes = rest;
+		return true;
+	}
+	return false;
 }
 
 /* --- the queue ------------------------------------------------------------- */
@@ -514,8 +737,25 @@ sl_row_queue_roomy(const struct sl_row_queue *queue)
 	       queue->max_chunks / (2 * BEHIND_SHARE) + 1;
 }
 
+/* The number of bytes. */
+static unsigned
+say_common(struct sl_row_queue *queue, const struct sl_record_row *row, unsigned char *entry)
+{
+	struct sl_record_row *said = &queue->said;
+	size_t size = encode_common(row, entry);
+
+	decode_common(entry, said);
+#define COMMON(type, name) DO_##type(name)
+#define OTHER(type, name)
+#define LABEL(type, name)
+#define DO_TEXT(name)    if (IS_NAME(name)) said->name = row->name;
+#define DO_INTEGER SKIP
+#include "store/sqlite_columns.def"
+	return (unsigned)size;
+}
+
 bool
-sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row)
+sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row, bool alike)
 {
 	struct sl_row_chunk *chunk = queue->tail;
 	unsigned used = 0;
@@ -531,6 +771,8 @@ sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row)
 		atomic_fetch_add_explicit(&queue->dropped, 1, memory_order_relaxed);
 		return false;
 	}
+	if (!alike || used == 0)
+		used += say_common(queue, row, (unsigned char *)chunk->bytes + used);
 	used += (unsigned)encode(row, (unsigned char *)chunk->bytes + used);
 	atomic_store_explicit(&chunk->used, used, memory_order_release);
 	atomic_store(&queue->pushed,
@@ -538,11 +780,10 @@ sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row)
 	return true;
 }
 
-bool
-sl_row_next(struct sl_row_queue *queue, struct sl_row_cursor *at, struct sl_record_row *row)
+/* Moves to where there is an entry; false: there is none. */
+static bool
+find_entry(struct sl_row_queue *queue, struct sl_row_cursor *at)
 {
-	uint16_t size;
-
 	if (!at->chunk) {
 		at->chunk = atomic_load_explicit(&queue->first, memory_order_acquire);
 		at->offset = 0;
@@ -561,9 +802,40 @@ sl_row_next(struct sl_row_queue *queue, struct sl_row_cursor *at, struct sl_reco
 		at->chunk = next;
 		at->offset = 0;
 	}
-	memcpy(&size, at->chunk->bytes + at->offset, sizeof(size));
-	if (row)
-		decode((const unsigned char *)at->chunk->bytes + at->offset, row);
+	return true;
+}
+
+/* What the row says in common, it may have from the one before. */
+static void
+take_common(struct sl_slice common, struct sl_record_row *row)
+{
+	if (row->common.ptr == common.ptr || sl_slice_eq(row->common, common))
+		return;
+	decode_common((const unsigned char *)common.ptr, row);
+	row->common = common;
+}
+
+bool
+sl_row_next(struct sl_row_queue *queue, struct sl_row_cursor *at, struct sl_record_row *row)
+{
+	const char *entry;
+	unsigned size;
+
+	if (!find_entry(queue, at))
+		return false;
+	entry = at->chunk->bytes + at->offset;
+	size = get_size(entry);
+	if (size & COMMON_ENTRY) {
+		at->common = sl_slice_make(entry, size - COMMON_ENTRY);
+		at->offset += at->common.len;
+		/* A row of it came with it. */
+		entry += at->common.len;
+		size = get_size(entry);
+	}
+	if (row) {
+		take_common(at->common, row);
+		decode((const unsigned char *)entry, row);
+	}
 	at->offset += size;
 	return true;
 }

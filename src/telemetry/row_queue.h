@@ -35,12 +35,15 @@ struct sl_row_queue {
 	atomic_size_t                chunks; /* alive */
 	size_t                       max_chunks;
 	struct sl_spool             *spool;  /* where chunks come from; NULL: the heap */
+	struct sl_record_row         said;   /* owner: producer; of it, what the last row had in
+	                                      * common with others, in `tail` */
 };
 
 /* A place between two rows. chunk NULL: the very beginning. */
 struct sl_row_cursor {
 	struct sl_row_chunk *chunk;
 	size_t               offset; /* bytes */
+	struct sl_slice      common; /* what the rows there have in common, in the chunk */
 };
 
 /* max_size: bytes of chunks alive, at least one chunk. spool, which may be NULL, must
@@ -55,9 +58,12 @@ bool sl_row_queue_takes(const struct sl_row_queue *queue, size_t rows);
 bool sl_row_queue_behind(const struct sl_row_queue *queue);
 /* Any thread. Whether they take less than half of that. */
 bool sl_row_queue_roomy(const struct sl_row_queue *queue);
-/* Producer. Texts are cut to their columns' sizes. False: the queue is full or
- * memory is out; the row is counted as dropped. */
-bool sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row);
+/* Producer. Whether it is as the last one in all that many rows have in common, the owner
+ * and kind of store/sqlite_columns.def. */
+bool sl_row_alike(const struct sl_row_queue *queue, const struct sl_record_row *row);
+/* Producer. alike: what that said. Texts are cut to their columns' sizes. False: the queue
+ * is full or memory is out; the row is counted as dropped. */
+bool sl_row_push(struct sl_row_queue *queue, const struct sl_record_row *row, bool alike);
 
 /* Consumer. The row at the cursor, which moves on; false at the end. The row's
  * text lies in the chunk, or, where the row before said the same, in that one's: row is
@@ -67,11 +73,13 @@ bool sl_row_next(struct sl_row_queue *queue, struct sl_row_cursor *at,
 /* Consumer. Frees the chunks before the cursor's. */
 void sl_row_free_before(struct sl_row_queue *queue, const struct sl_row_cursor *at);
 
-/* How rows are laid out: a word for each column, T or I and its name. */
-extern const char sl_row_columns[];
-/* One row out of bytes that were laid out as `columns` says, by this or another version;
- * columns that are unknown here are skipped, others than those are null. The number of
- * bytes it takes; 0: this is no whole row. */
-size_t sl_row_read(struct sl_slice columns, struct sl_slice bytes, struct sl_record_row *row);
+/* How rows are laid out: a word for each column, how it is written and its name. */
+void sl_row_columns(struct sl_buf *out);
+/* Cuts a row off the bytes of a chunk, which were laid out as `columns` says, by this or
+ * another version; columns that are unknown here are skipped, others than those are null.
+ * *common is none at the chunk's beginning, then as the last call left it. False: this is no
+ * whole row. */
+bool sl_row_read(struct sl_slice columns, struct sl_slice *bytes, struct sl_slice *common,
+                 struct sl_record_row *row);
 
 #endif

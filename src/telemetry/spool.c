@@ -201,6 +201,7 @@ struct recovery {
 	struct sl_slice           columns;
 	struct sl_row_chunk      *chunk; /* that is being read */
 	struct sl_slice           rest;  /* of it */
+	struct sl_slice           common; /* that its rows have */
 	enum sl_err               err;
 };
 
@@ -218,13 +219,11 @@ next_row(struct sl_record_source *source, struct sl_record_row *row)
 	struct recovery *recovery = SL_CONTAINER(source, struct recovery, source);
 
 	for (;;) {
-		size_t size = sl_row_read(recovery->columns, recovery->rest, row);
 		bool known = false;
 		enum sl_err err;
 
-		if (size == 0)
+		if (!sl_row_read(recovery->columns, &recovery->rest, &recovery->common, row))
 			break;
-		recovery->rest = sl_slice_from(recovery->rest, size);
 		recovery->told->found++;
 		err = recovery->ops->record_find(recovery->conn, row->request_id, found, &known);
 		if (err != SL_OK && err != SL_ENOTFOUND) {
@@ -254,6 +253,7 @@ recover_chunk(struct recovery *recovery, uint32_t index)
 	if (used > SL_ROW_CHUNK_SIZE)
 		return SL_ESYNTAX;
 	recovery->rest = sl_slice_make(recovery->chunk->bytes, used);
+	recovery->common = SL_SLICE_NONE;
 	err = recovery->ops->records_append(recovery->conn, &recovery->source);
 	return err == SL_OK ? recovery->err : err;
 }
@@ -339,16 +339,32 @@ recover(struct sl_spool *spool, off_t size, struct sl_store *store,
 
 /* --- life ------------------------------------------------------------------------------ */
 
+static bool
+describe_rows(struct header *header)
+{
+	struct sl_buf columns;
+	bool fits;
+
+	_Static_assert(sizeof(struct header) < HEADER_SIZE, "header");
+	sl_buf_init(&columns, HEADER_SIZE - sizeof(struct header));
+	sl_row_columns(&columns);
+	fits = !columns.failed;
+	errno = ENOMEM;
+	if (fits) {
+		header->columns = (uint32_t)columns.len;
+		memcpy(header->layout, columns.ptr, columns.len);
+	}
+	sl_buf_release(&columns);
+	return fits;
+}
+
 /* Empty, with all memory given back. */
 static bool
 renew(struct sl_spool *spool)
 {
-	size_t columns = strlen(sl_row_columns);
 	int err;
 
-	_Static_assert(sizeof(struct header) < HEADER_SIZE, "header");
-	if (columns > HEADER_SIZE - sizeof(struct header) || ftruncate(spool->fd, 0) < 0 ||
-	    ftruncate(spool->fd, (off_t)spool->mapping_size) < 0)
+	if (ftruncate(spool->fd, 0) < 0 || ftruncate(spool->fd, (off_t)spool->mapping_size) < 0)
 		return false;
 	err = posix_fallocate(spool->fd, 0, HEADER_SIZE);
 	if (err) {
@@ -363,8 +379,8 @@ renew(struct sl_spool *spool)
 	}
 	sl_boot_read(spool->header->boot);
 	spool->header->store = spool->store;
-	spool->header->columns = (uint32_t)columns;
-	memcpy(spool->header->layout, sl_row_columns, columns);
+	if (!describe_rows(spool->header))
+		return false;
 	memcpy(spool->header->magic, spool_magic, sizeof(spool_magic));
 	return true;
 }

@@ -57,6 +57,7 @@ struct feed {
 	struct sl_row_queue      queue;
 	size_t                   open;    /* owner: loop; asks that will leave a row */
 	int64_t                  last_end_wall_ms; /* owner: loop; of the last row */
+	bool                     last_has_row; /* owner: loop; the record before was pushed */
 	struct sl_row_cursor     seen;    /* owner: telemetry thread */
 	struct sl_row_cursor     stored;  /* owner: telemetry thread */
 	struct sl_row_cursor     batch;   /* owner: the running batch; up to where it read */
@@ -191,16 +192,18 @@ sl_telemetry_finish(struct sl_telemetry *telemetry, unsigned loop_index,
 {
 	struct feed *feed = &telemetry->feeds[loop_index];
 	struct sl_record_row *row = &record->row;
+	bool alike;
 
 	feed->open--;
 	sl_record_complete(record);
-	sl_metrics_finish(feed->shard, record);
+	alike = sl_row_alike(&feed->queue, row);
+	sl_metrics_finish(feed->shard, record, alike && feed->last_has_row);
 	/* Its begin and its time were both cut to milliseconds. It cannot have ended before the
 	 * last one; and rows in order are quicker stored. */
 	if (row->end_wall_ms == feed->last_end_wall_ms - 1)
 		row->end_wall_ms++;
 	feed->last_end_wall_ms = row->end_wall_ms;
-	sl_row_push(&feed->queue, row);
+	feed->last_has_row = sl_row_push(&feed->queue, row, alike);
 	sl_metrics_over(feed->shard);
 	if (atomic_load(&telemetry->asleep))
 		wake_thread(telemetry);
@@ -242,10 +245,11 @@ void
 sl_telemetry_finish_rowless(struct sl_telemetry *telemetry, unsigned loop_index,
                             const struct sl_record *record)
 {
-	struct sl_metrics_shard *shard = telemetry->feeds[loop_index].shard;
+	struct feed *feed = &telemetry->feeds[loop_index];
 
-	sl_metrics_finish(shard, record);
-	sl_metrics_over(shard);
+	feed->last_has_row = false;
+	sl_metrics_finish(feed->shard, record, false);
+	sl_metrics_over(feed->shard);
 }
 
 /* --- log lines ------------------------------------------------------------- */

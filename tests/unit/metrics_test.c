@@ -175,14 +175,14 @@ shards_and_shapes_add_up(void **state)
 	(void)state;
 	for (int i = 0; i < 10; i++) {
 		sl_metrics_begin(shards[i % 2]);
-		sl_metrics_finish(shards[i % 2], &record);
+		sl_metrics_finish(shards[i % 2], &record, false);
 		sl_metrics_over(shards[i % 2]);
 	}
 	record.row.shape = SL_SLICE("anthropic_messages"); /* the same operation */
 	record.row.attempts = 3;
 	sl_metrics_begin(shards[0]);
 	sl_metrics_begin(shards[0]);
-	sl_metrics_finish(shards[0], &record);
+	sl_metrics_finish(shards[0], &record, false);
 	render(shards, 2);
 	assert_true(value_of("sluice_requests_in_flight") == 2);
 	assert_true(sum_of("sluice_requests_total{") == 11);
@@ -228,7 +228,7 @@ labels_stay_few_and_nothing_is_uncounted(void **state)
 	for (int i = 0; i < 3000; i++) {
 		snprintf(model, sizeof(model), "random-%d", i);
 		record.row.model_served = sl_slice_str(model);
-		sl_metrics_finish(shard, &record);
+		sl_metrics_finish(shard, &record, false);
 	}
 	render(&shard, 1);
 	assert_true(sum_of("sluice_requests_total{") == 3000);
@@ -241,12 +241,12 @@ labels_stay_few_and_nothing_is_uncounted(void **state)
 		record.row.model_served = sl_slice_str(model);
 		record.row.upstream_status = 200;
 		record.row.status = 200 + i % 300;
-		sl_metrics_finish(shard, &record);
+		sl_metrics_finish(shard, &record, false);
 	}
 	for (int i = 0; i < 3000; i++) {
 		snprintf(model, sizeof(model), "shape-%d", i);
 		record.row.shape = sl_slice_str(model);
-		sl_metrics_finish(shard, &record);
+		sl_metrics_finish(shard, &record, false);
 	}
 	render(&shard, 1);
 	assert_true(sum_of("sluice_requests_total{") == 9000);
@@ -264,9 +264,9 @@ hostile_labels_are_printable(void **state)
 	(void)state;
 	memset(huge, '\\', sizeof(huge));
 	record.row.model_served = SL_SLICE("a\"} 1\nb\\\x01\xff{");
-	sl_metrics_finish(shard, &record);
+	sl_metrics_finish(shard, &record, false);
 	record.row.provider = sl_slice_make(huge, sizeof(huge));
-	sl_metrics_finish(shard, &record);
+	sl_metrics_finish(shard, &record, false);
 	render(&shard, 1);
 	assert_true(sum_of("sluice_requests_total{") == 2);
 	sl_metrics_shard_free(shard);
@@ -281,7 +281,7 @@ refusals_count_by_reason(void **state)
 
 	(void)state;
 	sl_metrics_begin(shard);
-	sl_metrics_finish(shard, &record);
+	sl_metrics_finish(shard, &record, false);
 	render(&shard, 1);
 	assert_true(value_of("sluice_faults_total{reason=\"RPM\"}") == 1);
 	assert_true(value_of("sluice_requests_total{shape=\"openai_chat\",provider=\"\",model=\"\","

@@ -15,7 +15,7 @@
 
 enum { ROWS = 500, SIZE = 1 << 20, IMAGE_MAX = 4 << 20 };
 static char spool_path[128];
-static char image[IMAGE_MAX];
+static _Alignas(struct sl_row_chunk) char image[IMAGE_MAX];
 static size_t image_size;
 
 static int
@@ -58,12 +58,14 @@ push(struct sl_row_queue *queue, unsigned first, unsigned count)
 		struct sl_record_row row = { .attempts = 1, .cost_nanousd = 1000 + i,
 			                     .end_wall_ms = 1700000000000 + i };
 
+		for (int k = 0; k < SL_USAGE_COUNT; k++)
+			row.usage[k] = SL_RECORD_NULL;
 		snprintf(id, sizeof(id), "req_%06u", i);
 		row.request_id = sl_slice_str(id);
 		row.key_id = SL_SLICE("vk_1");
 		row.bucket = SL_SLICE("simple");
 		row.provider = SL_SLICE("somewhere");
-		assert_true(sl_row_push(queue, &row));
+		assert_true(sl_row_push(queue, &row, sl_row_alike(queue, &row)));
 	}
 }
 
@@ -254,6 +256,57 @@ another_versions_columns_are_told_by_name(void **state)
 	sl_store_free(store);
 }
 
+static char *
+put_old(char *out, const char *bytes, size_t size)
+{
+	uint16_t all = (uint16_t)(size + 2);
+
+	memcpy(out, &all, sizeof(all));
+	memcpy(out + 2, bytes, size);
+	return out + all;
+}
+
+/* All columns in each row, numbers as varints, as versions before this one left them. */
+static void
+rows_of_the_layout_before_are_stored(void **state)
+{
+	static const char columns[] = "Icommon Tkey_id Tprovider Istatus Tgone Trequest_id "
+	                              "Icost_nanousd Iend_wall_ms Iinput_tokens ";
+	static const char first[] = "\x1b\x04vk_1\x03one\x91\x03\x01g\x0aold_000001\xd1\x0f\x29\x00";
+	static const char second[] = "\x09\x00\x03two\x91\x03\x00\x0aold_000002\x00\x2b\x03";
+	struct sl_store *store = open_store();
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_row_chunk *chunk;
+	struct sl_row_queue queue;
+	struct found found;
+	char *layout, *end;
+	uint32_t size = sizeof(columns) - 1;
+
+	(void)state;
+	sl_row_queue_init(&queue, SIZE, spool);
+	push(&queue, 0, 1);
+	read_image();
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+	layout = in_image("Tkey_id ");
+	memcpy(layout - sizeof(size), &size, sizeof(size));
+	memcpy(layout, columns, size);
+	chunk = (struct sl_row_chunk *)(void *)(image + 8192);
+	end = put_old(chunk->bytes, first, sizeof(first) - 1);
+	end = put_old(end, second, sizeof(second) - 1);
+	chunk->used = (unsigned)(end - chunk->bytes);
+	write_image();
+	sl_spool_free(open_spool(store, 2, 2));
+	found = find(store, "old_000001");
+	assert_true(found.there && !found.bucket);
+	assert_int_equal(found.cost, 1000);
+	found = find(store, "old_000002");
+	assert_true(found.there);
+	assert_true(found.cost == SL_RECORD_NULL);
+	assert_false(find(store, "req_000000").there);
+	sl_store_free(store);
+}
+
 static void
 what_is_no_row_or_of_another_boot_is_not_taken(void **state)
 {
@@ -344,6 +397,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(chunks_go_round_until_nobody_needs_them, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(another_versions_columns_are_told_by_name, set_up,
+		                                tear_down),
+		cmocka_unit_test_setup_teardown(rows_of_the_layout_before_are_stored, set_up,
 		                                tear_down),
 		cmocka_unit_test_setup_teardown(what_is_no_row_or_of_another_boot_is_not_taken, set_up,
 		                                tear_down),

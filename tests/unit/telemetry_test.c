@@ -159,12 +159,12 @@ encoded_rows_come_back(void **state)
 	for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
 		in.added_us = edges[i];
 		in.usage[SL_USAGE_AUDIO_MS] = edges[i];
-		assert_true(sl_row_push(&queue, &in));
+		assert_true(sl_row_push(&queue, &in, sl_row_alike(&queue, &in)));
 	}
 	/* Cut at the column's size, before the character that would be split. */
 	memcpy(big + 127, "\xe2\x82\xac", 3);
 	in.end_user = sl_slice_make(big, sizeof(big));
-	assert_true(sl_row_push(&queue, &in));
+	assert_true(sl_row_push(&queue, &in, sl_row_alike(&queue, &in)));
 	for (size_t i = 0; i < sizeof(edges) / sizeof(edges[0]); i++) {
 		assert_true(sl_row_next(&queue, &at, &out));
 		assert_true(out.added_us == edges[i]);
@@ -203,7 +203,7 @@ rows_like_the_one_before_say_all_of_theirs(void **state)
 		in.status = 200 + i / 7 % 5;
 		in.request_id = sl_slice_make(text + i % 10, i % 40);
 		in.bytes_in = i;
-		assert_true(sl_row_push(&queue, &in));
+		assert_true(sl_row_push(&queue, &in, sl_row_alike(&queue, &in)));
 	}
 	for (unsigned i = 0; i < ROWS; i++) {
 		assert_true(sl_row_next(&queue, &at, &out));
@@ -221,6 +221,64 @@ rows_like_the_one_before_say_all_of_theirs(void **state)
 	sl_row_queue_release(&queue);
 }
 
+/* Whichever column of those in common it is in which a row differs from the one before. */
+static void
+each_column_in_common_is_told(void **state)
+{
+	struct sl_row_queue queue;
+	struct sl_row_cursor at = { 0 };
+	struct sl_record record = usual_record();
+	struct sl_record_row in, changed, out = { 0 };
+	unsigned columns = 0;
+
+	(void)state;
+	sl_row_queue_init(&queue, 1 << 20, NULL);
+	sl_record_complete(&record);
+	in = record.row;
+	/* Texts of the same length that differ at their end, in the middle, at their begin. */
+#define TRY_TEXT(name, value) \
+	changed = in; \
+	changed.name = sl_slice_make(value, sizeof(value) - 1); \
+	assert_false(sl_row_alike(&queue, &changed)); \
+	assert_true(sl_row_push(&queue, &changed, false)); \
+	assert_true(sl_row_next(&queue, &at, &out)); \
+	assert_true(sl_slice_is(out.name, value)); \
+	assert_true(sl_row_alike(&queue, &changed));
+#define TRY_INTEGER(name, value) \
+	changed = in; \
+	changed.name = value; \
+	assert_false(sl_row_alike(&queue, &changed)); \
+	assert_true(sl_row_push(&queue, &changed, false)); \
+	assert_true(sl_row_next(&queue, &at, &out)); \
+	assert_true(out.name == (value));
+#define EACH_TEXT(name) \
+	TRY_TEXT(name, "") TRY_TEXT(name, "a") TRY_TEXT(name, "b") TRY_TEXT(name, "abc") \
+	TRY_TEXT(name, "abd") TRY_TEXT(name, "acd") TRY_TEXT(name, "12345678") \
+	TRY_TEXT(name, "12345679") TRY_TEXT(name, "02345679") TRY_TEXT(name, "123456789012") \
+	TRY_TEXT(name, "123456789013") TRY_TEXT(name, "023456789013")
+#define EACH_INTEGER(name) \
+	TRY_INTEGER(name, 77) TRY_INTEGER(name, SL_RECORD_NULL) TRY_INTEGER(name, -78)
+#define IN_OWNER(type, name) EACH_##type(name) columns++;
+#define IN_KIND(type, name)  EACH_##type(name) columns++;
+#define IN_ID(type, name)
+#define IN_ROW(type, name)
+#define IN_USER(type, name)
+#define IN_HEX(type, name)
+#define IN_BEGIN(type, name)
+#define IN_FACT(type, name)
+#define IN_RARE(type, name)
+#define IN_LABEL(type, name)
+#define SL_COLUMN(place, type, name) IN_##place(type, name)
+#include "store/sqlite_columns.def"
+#undef SL_COLUMN
+	assert_true(columns > 20);
+	/* What stands in every row is not looked at. */
+	changed.request_id = SL_SLICE("req_2");
+	changed.bytes_in = changed.begin_wall_ms = 5;
+	assert_true(sl_row_alike(&queue, &changed));
+	sl_row_queue_release(&queue);
+}
+
 static void
 a_full_queue_drops_and_counts(void **state)
 {
@@ -234,7 +292,7 @@ a_full_queue_drops_and_counts(void **state)
 	sl_record_complete(&record);
 	row = record.row;
 	sl_row_queue_init(&queue, 3 * sizeof(struct sl_row_chunk), NULL);
-	while (sl_row_push(&queue, &row))
+	while (sl_row_push(&queue, &row, sl_row_alike(&queue, &row)))
 		pushed++;
 	assert_true(pushed > 3 * SL_ROW_CHUNK_SIZE / 1200);
 	assert_int_equal(atomic_load(&queue.dropped), 1);
@@ -242,7 +300,7 @@ a_full_queue_drops_and_counts(void **state)
 		read++;
 	assert_int_equal(read, pushed);
 	sl_row_free_before(&queue, &at);
-	assert_true(sl_row_push(&queue, &row)); /* there is room again */
+	assert_true(sl_row_push(&queue, &row, sl_row_alike(&queue, &row))); /* there is room again */
 	sl_row_queue_release(&queue);
 }
 
@@ -614,6 +672,56 @@ log_lines_arrive_soon(void **state)
 	sl_telemetry_free(telemetry);
 }
 
+static double
+counted(struct sl_telemetry *telemetry, const char *provider, const char *status)
+{
+	char series[200];
+	struct sl_buf text;
+	double value = 0;
+	char *at;
+
+	sl_buf_init(&text, 1 << 20);
+	sl_telemetry_metrics(telemetry, &(struct sl_telemetry_gauges){ 0 }, &text);
+	assert_int_equal(sl_buf_append_char(&text, '\0'), SL_OK);
+	for (at = text.ptr; (at = strstr(at, "\nsluice_requests_total{")); at++) {
+		snprintf(series, sizeof(series), "%.*s", (int)strcspn(at + 1, "}"), at + 1);
+		if (strstr(series, provider) && strstr(series, status))
+			value += strtod(strchr(at, '}') + 1, NULL);
+	}
+	sl_buf_release(&text);
+	return value;
+}
+
+/* In whatever order they come, with a row or without. */
+static void
+each_record_is_counted_where_it_belongs(void **state)
+{
+	static const char *const providers[] = { "first", "second" };
+	static const char *const statuses[] = { "status=\"200\"", "status=\"503\"" };
+	struct sl_telemetry *telemetry = open_telemetry(NULL, 1, false);
+	struct sl_record record = usual_record();
+	unsigned expected[2][2] = { 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 4000; i++) {
+		unsigned provider = i * i / 7 % 2, status = i / 5 % 3 == 0;
+
+		record.row.provider = sl_slice_str(providers[provider]);
+		record.row.status = status ? 503 : 200;
+		record.outcome = status ? SL_OUTCOME_FAILED : SL_OUTCOME_OK;
+		expected[provider][status]++;
+		assert_true(sl_telemetry_begin(telemetry, 0));
+		if (i / 11 % 4 == 1)
+			sl_telemetry_finish_rowless(telemetry, 0, &record);
+		else
+			sl_telemetry_finish(telemetry, 0, &record);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(counted(telemetry, providers[i / 2], statuses[i % 2]),
+		                 expected[i / 2][i % 2]);
+	sl_telemetry_free(telemetry);
+}
+
 /* --- marks ----------------------------------------------------------------- */
 
 /* However many come after it from another loop. */
@@ -655,6 +763,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(encoded_rows_come_back),
 		TEST(rows_like_the_one_before_say_all_of_theirs),
+		TEST(each_column_in_common_is_told),
 		TEST(a_full_queue_drops_and_counts),
 		TEST(no_row_is_lost_at_shutdown),
 		TEST(rows_become_durable_by_themselves),
@@ -665,6 +774,7 @@ main(void)
 		TEST(values_reach_their_columns),
 		TEST(log_lines_parse_whatever_callers_send),
 		TEST(log_lines_arrive_soon),
+		TEST(each_record_is_counted_where_it_belongs),
 		TEST(what_was_queued_before_a_mark_is_stored_then),
 	};
 
