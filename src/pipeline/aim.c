@@ -258,7 +258,9 @@ make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_pla
 		.offers = &aim->world->offers,
 		.model = aim->model,
 		.provider = aim->selection->provider,
-		.chance = sl_rand_u64(),
+		.names = aim->names,
+		.serial = aim->world->serial,
+		.chance = aim->chance,
 		.turn = aim->turn,
 		.stack = stack,
 		.wish = &aim->selection->wish,
@@ -286,15 +288,14 @@ make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_pla
 }
 
 bool
-sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault)
+sl_aim_plan(struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault)
 {
-	struct sl_aim copy = *aim;
 	const struct sl_stack_book *book;
 	const struct sl_config_stack *stack;
 	bool made = false;
 
 	if (find_stack(aim, &book, &stack, fault))
-		made = make_plan(&copy, stack, plan, fault);
+		made = make_plan(aim, stack, plan, fault);
 	else
 		*plan = (struct sl_plan){ .requested = aim->model };
 	sl_stack_book_unref(book);
@@ -328,11 +329,21 @@ note_decision(struct sl_ask *ask, const struct sl_plan *plan)
 	}
 }
 
+/* The end of the request's id is as random as anything. */
+static uint64_t
+chance_of(const struct sl_ask *ask)
+{
+	uint64_t chance;
+
+	memcpy(&chance, ask->head->id + sizeof(ask->head->id) - sizeof(chance), sizeof(chance));
+	return chance;
+}
+
 bool
 sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 {
 	struct sl_ask_front *front = ask->front;
-	const struct sl_aim aim = {
+	struct sl_aim aim = {
 		.world = ask->world,
 		.board = ask->gateway->services.board,
 		.tenancy = &ask->tenancy,
@@ -343,6 +354,8 @@ sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault)
 		.steer = &front->steer,
 		.selection = &ask->head->selection,
 		.model = ask->record.model_requested,
+		.names = &ask->gateway->names,
+		.chance = chance_of(ask),
 		.turn = ask->gateway->turn++,
 		.now_us = sl_loop_turn_ns(ask->gateway->loop) / 1000,
 		.explain = ask->head->selection.wish.explain == SL_YES,

@@ -31,6 +31,8 @@ struct sl_aim {
 	const struct sl_steer     *steer; /* as the shape read it */
 	const struct sl_selection *selection; /* what was chosen besides the message */
 	struct sl_slice            model; /* as requested */
+	struct sl_plan_names      *names; /* the loop's memory; NULL: none */
+	uint64_t                   chance; /* uniformly random */
 	uint64_t                   turn;
 	uint64_t                   now_us;
 	bool                       explain; /* judge every target */
@@ -40,7 +42,7 @@ struct sl_aim {
 	struct sl_extent          *extent; /* of the body, kept for the hold; with money */
 	int64_t                    now_wall_ms;
 	const struct sl_token_memory *corrections; /* NULL: none */
-	struct sl_tally           *tallies[SL_ENCODINGS]; /* private; NULL: not made yet */
+	struct sl_tally           *tallies[SL_ENCODINGS]; /* the plan's own; NULL: not made yet */
 };
 
 /* The model that is meant: what the contract chose, else what was written. */
@@ -53,7 +55,7 @@ sl_aim_model(const struct sl_selection *selection, struct sl_slice written)
 /* The stack is the first that is named: by the request, its key, the key's workspace;
  * where the contract or a virtual model needs one, the managed default. False: *fault,
  * text on the arena. */
-bool sl_aim_plan(const struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault);
+bool sl_aim_plan(struct sl_aim *aim, struct sl_plan *plan, struct sl_fault *fault);
 
 /* Plans an ask whose request was read, and notes the decision. */
 bool sl_aim_ask(struct sl_ask *ask, struct sl_fault *fault);

@@ -37,6 +37,7 @@
 #include "pipeline/waiting.h"
 #include "pipeline/world.h"
 #include "routing/plan.h"
+#include "routing/plan_names.h"
 #include "shapes/extent.h"
 #include "shapes/shape.h"
 #include "surfaces/surface.h"
@@ -210,6 +211,7 @@ struct sl_gateway {
 	size_t                    attaching;  /* fetches under way (attach.h) */
 	struct sl_token_store    *tokens;
 	struct sl_spend_targets   targets;
+	struct sl_plan_names      names;
 	struct sl_sealer          sealer;     /* of reasoning state (shapes/seal.h) */
 };
 

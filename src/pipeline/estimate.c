@@ -168,7 +168,7 @@ aim(struct estimate *estimate, struct target *target)
 	struct sl_ask *ask = estimate->ask;
 	const struct sl_selection selection = { 0 };
 	struct sl_plan *plan = SL_ARENA_NEW(estimate->arena, struct sl_plan);
-	const struct sl_aim aim = {
+	struct sl_aim aim = {
 		.world = ask->world,
 		.board = ask->gateway->services.board,
 		.tenancy = &ask->tenancy,
@@ -180,6 +180,7 @@ aim(struct estimate *estimate, struct target *target)
 		.model = target->provider_id.len == 0 ? target->model_id
 		    : sl_arena_join(estimate->arena, (struct sl_slice[]){
 		          target->provider_id, SL_SLICE("/"), target->model_id }, 3),
+		.chance = sl_rand_u64(),
 		.now_us = sl_loop_now_ns(ask->gateway->loop) / 1000,
 		.arena = estimate->arena,
 	};

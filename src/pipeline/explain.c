@@ -6,6 +6,7 @@
  */
 #include "pipeline/explain.h"
 
+#include "base/rand.h"
 #include "ledger/keyring.h"
 #include "ledger/scopes.h"
 #include "pipeline/bidding.h"
@@ -478,6 +479,7 @@ sl_explain_request(const struct sl_explain *how, struct sl_json source, struct s
 			                      request->input.path_model.len > 0
 			                          ? request->input.path_model
 			                          : request->steer.model),
+			.chance = sl_rand_u64(),
 			.now_us = how->now_us,
 			.explain = true,
 			.arena = how->arena,

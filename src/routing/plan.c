@@ -19,6 +19,7 @@
 
 #include "base/compiler.h"
 #include "routing/judge.h"
+#include "routing/plan_names.h"
 #include "routing/policy.h"
 #include "routing/stack.h"
 
@@ -98,12 +99,15 @@ drop(struct sl_plan *plan, const struct sl_plan_target *target, const char *reas
 }
 
 static void
-get_figures(const struct sl_plan_query *query, size_t provider, struct sl_slice model,
-            struct sl_health_figures *out)
+look_at(const struct sl_plan_query *query, struct sl_plan_target *target,
+        struct sl_health_figures *live)
 {
-	*out = (struct sl_health_figures){ .breaker = SL_BREAKER_CLOSED };
+	*live = (struct sl_health_figures){ .breaker = SL_BREAKER_CLOSED };
 	if (query->figures)
-		query->figures(query->context, provider, model, out);
+		query->figures(query->context, target->provider, target->model, live);
+	target->ejected = live->ejected;
+	target->latency_us = live->latency_us;
+	target->looked = true;
 }
 
 static bool
@@ -162,6 +166,7 @@ may_use(const struct sl_plan_query *query, struct sl_plan *plan,
 static void
 add_target(struct sl_plan *plan, const struct sl_plan_target *target)
 {
+	plan->found++;
 	if (plan->count == SL_PLAN_TARGETS_MAX)
 		return;
 	for (size_t i = 0; i < plan->count; i++)
@@ -173,16 +178,10 @@ add_target(struct sl_plan *plan, const struct sl_plan_target *target)
 
 static void
 add_usable(const struct sl_plan_query *query, struct sl_plan *plan,
-           struct sl_plan_target *target)
+           const struct sl_plan_target *target)
 {
-	SL_UNINIT struct sl_health_figures live; /* written before it is read */
-
-	if (!may_use(query, plan, target))
-		return;
-	get_figures(query, target->provider, target->model, &live);
-	target->ejected = live.ejected;
-	target->latency_us = live.latency_us;
-	add_target(plan, target);
+	if (may_use(query, plan, target))
+		add_target(plan, target);
 }
 
 static void
@@ -256,15 +255,14 @@ add_deployments(const struct sl_plan_query *query, struct sl_plan *plan,
 			.card = target->card,
 			.index = count,
 		};
-		get_figures(query, target->provider, deployment->model, &list[count].live);
-		target->ejected = list[count].live.ejected;
-		target->latency_us = list[count].live.latency_us;
 		count++;
 	}
 	if (count == 0)
 		return;
 	if (policy->by_bucket)
 		view.bucket = bucket_of(query, plan);
+	for (size_t i = 0; i < count && count > 1; i++)
+		look_at(query, &targets[i], &list[i].live);
 	usable = part_ejected(list, count);
 	if (usable > 0)
 		policy->rank(&view, list, usable);
@@ -647,6 +645,35 @@ settle_policy(const struct sl_plan_query *query, bool virtual, struct sl_plan *p
 		plan->fallback = wish->fallback == SL_YES;
 }
 
+/* A name that stands for one place alone: what is left of its journey. */
+static bool
+add_known(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	const struct sl_plan_name *known =
+	    query->names ? sl_plan_names_find(query->names, query->serial, query->model) : NULL;
+	struct sl_plan_target target;
+
+	if (!known)
+		return false;
+	target = known->target;
+	if (known->within < query->model.len)
+		target.model.ptr = query->model.ptr + known->within;
+	plan->from_alias = known->from_alias;
+	settle_policy(query, false, plan);
+	add_usable(query, plan, &target);
+	return true;
+}
+
+/* Nothing but the configuration made it the only one: the caller was kept from no other, and
+ * nothing of the request was read. */
+static void
+remember(const struct sl_plan_query *query, const struct sl_plan *plan)
+{
+	if (query->names && plan->found == 1 && plan->dropped == 0 && !plan->prompt_read)
+		sl_plan_names_put(query->names, query->serial, query->model, &plan->targets[0],
+		                  plan->from_alias);
+}
+
 /* Candidates in the order of strategies. False: *fault. */
 static bool
 gather(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
@@ -659,6 +686,8 @@ gather(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan
 
 	if (!find_route(query, arena, plan, fault))
 		return false;
+	if (!plan->route && query->provider.len == 0 && add_known(query, plan))
+		return true;
 	if (plan->route && plan->route->model.len > 0)
 		name = plan->route->model;
 	alias = find_alias(query->config, name);
@@ -685,7 +714,20 @@ gather(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan
 	} else if (!virtual || !add_virtual(query, plan)) {
 		add_by_name(query, plan, name);
 	}
+	if (!plan->route && !virtual)
+		remember(query, plan);
 	return true;
+}
+
+/* How the targets are doing, where that matters. */
+static void
+look_at_targets(const struct sl_plan_query *query, struct sl_plan *plan)
+{
+	SL_UNINIT struct sl_health_figures live; /* told through the target */
+
+	for (size_t i = 0; i < plan->count; i++)
+		if (!plan->targets[i].looked)
+			look_at(query, &plan->targets[i], &live);
 }
 
 bool
@@ -699,6 +741,8 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 	if (!gather(query, arena, plan, fault))
 		return false;
 	ranked = plan->objective != SL_OBJECTIVE_UNSET;
+	if (plan->count > 1 || ranked || query->explain)
+		look_at_targets(query, plan);
 	if (ranked || query->explain || (query->stack && query->stack->max_cost_nanousd > 0))
 		sl_judge_plan(query, plan);
 	if (plan->count > 1)

@@ -45,6 +45,7 @@ struct sl_plan_target {
 	                                         * of its alias, or in the catalogue */
 	const struct sl_model_card *card;       /* NULL: not in the catalogue */
 	const char                 *reason;     /* static text: why it stands there, or why not */
+	bool                        looked;     /* how it is doing, as there was a choice: */
 	bool                        ejected;    /* its breaker is open, or it asked for quiet */
 	bool                        bounded;    /* asked, as a budget limits the request: */
 	int64_t                     bound_nanousd; /* the most that it can cost there */
@@ -65,6 +66,7 @@ struct sl_plan {
 	struct sl_plan_target drops[SL_PLAN_TARGETS_MAX];
 	size_t                drop_count;
 	size_t                dropped;   /* all of them */
+	size_t                found;     /* all that may be used, also what others stand for */
 	struct sl_slice       requested; /* as the caller wrote it */
 	bool                  from_alias;
 	struct sl_class       class;     /* when classified: the choice went by it */
@@ -103,6 +105,8 @@ sl_plan_clear(struct sl_plan *plan)
 	memset(&plan->drop_count, 0, sizeof(*plan) - offsetof(struct sl_plan, drop_count));
 }
 
+struct sl_plan_names;
+
 /* What limits the choice; answers come from the pipeline. */
 struct sl_plan_query {
 	const struct sl_config  *config;
@@ -114,6 +118,10 @@ struct sl_plan_query {
 	 * the model: it and its fallbacks, under the same model name, which may then
 	 * be empty. Empty: not named. */
 	struct sl_slice          provider;
+	/* What is remembered of names, and the number that only this configuration and
+	 * catalogue have; NULL: nothing is. */
+	struct sl_plan_names    *names;
+	uint64_t                 serial;
 	uint64_t                 chance;   /* uniformly random */
 	uint64_t                 turn;     /* counts up with each request: round robin */
 	/* Policy in force; NULL: none. */

@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "routing/plan.h"
+#include "routing/plan_names.h"
 
 #define S(text) { text, sizeof(text) - 1 }
 
@@ -31,6 +33,10 @@ static struct sl_config_deployment claude[] = {
 };
 static struct sl_slice to_rank[] = { S("rank") };
 static struct sl_slice to_ring[] = { S("ring") };
+static struct sl_config_deployment same[] = {
+	{ .id = S("s/anthropic/x"), .provider = S("anthropic"), .model = S("x"), .weight = 1 },
+};
+static struct sl_slice to_claude[] = { S("claude") };
 static struct sl_config_model models[] = {
 	{ .name = S("mix"), .strategy = S("weighted"), .deployments = weighted,
 	  .deployment_count = 2, .fallbacks = { to_rank, 1 } },
@@ -42,9 +48,12 @@ static struct sl_config_model models[] = {
 	  .deployment_count = 1 },
 	{ .name = S("ring"), .strategy = S("weighted"), .deployments = claude,
 	  .deployment_count = 1, .fallbacks = { to_ring, 1 } },
+	/* One place under two ids, of which either may be switched off. */
+	{ .name = S("same"), .strategy = S("weighted"), .deployments = same,
+	  .deployment_count = 1, .fallbacks = { to_claude, 1 } },
 };
 static const struct sl_config config = {
-	.providers = providers, .provider_count = 4, .models = models, .model_count = 5,
+	.providers = providers, .provider_count = 4, .models = models, .model_count = 6,
 	.router_auto = S("rank"),
 };
 
@@ -61,6 +70,9 @@ struct world {
 	int64_t            bound[4]; /* of a request at each provider; -1: none */
 	int                asked;    /* for the room */
 	bool               explain, no_fallback;
+	struct sl_plan_names *names; /* NULL: nothing is remembered */
+	uint64_t           serial;
+	const struct sl_config *config; /* NULL: the usual one */
 };
 
 static bool
@@ -127,7 +139,8 @@ plan(struct world *world, const char *model, struct sl_plan *out, struct sl_faul
 {
 	const struct sl_wish wish = { .fallback = world->no_fallback ? SL_NO : SL_UNSET };
 	const struct sl_plan_query query = {
-		.config = &config, .catalog = world->catalog, .model = sl_slice_str(model),
+		.config = world->config ? world->config : &config, .catalog = world->catalog,
+		.model = sl_slice_str(model), .names = world->names, .serial = world->serial,
 		.chance = world->chance, .turn = world->turn, .context = world, .serves = serves,
 		.allows = allows, .accepts_any = accepts_any, .figures = figures,
 		.disabled = disabled, .room = room, .bound = bound, .wish = &wish,
@@ -388,10 +401,97 @@ the_room_is_asked_once_and_where_there_is_a_choice(void **state)
 	assert_true(out.targets[0].bounded && out.count == 1);
 }
 
+static void
+assert_same_target(const struct sl_plan_target *a, const struct sl_plan_target *b)
+{
+	assert_int_equal(a->provider, b->provider);
+	assert_true(sl_slice_eq(a->model, b->model));
+	assert_true(sl_slice_eq(a->deployment, b->deployment));
+	assert_true(sl_slice_eq(a->name, b->name));
+	assert_ptr_equal(a->card, b->card);
+	assert_string_equal(a->reason, b->reason);
+	assert_int_equal(a->tier, b->tier);
+	assert_int_equal(a->looked, b->looked);
+	assert_int_equal(a->ejected, b->ejected);
+}
+
+/* With a memory or without one a plan is the same, and so is a refusal. */
+static void
+assert_remembered_right(struct world *world, struct sl_plan_names *names, const char *name)
+{
+	/* Names are the request's: none of them stands where another did. */
+	char *copy = strdup(name);
+	struct sl_plan expected, got;
+	struct sl_fault fault, got_fault;
+	bool planned;
+
+	world->names = NULL;
+	planned = plan(world, name, &expected, &fault);
+	world->names = names;
+	assert_int_equal(plan(world, copy, &got, &got_fault), planned);
+	assert_int_equal(got.count, expected.count);
+	assert_int_equal(got.dropped, expected.dropped);
+	assert_int_equal(got.drop_count, expected.drop_count);
+	assert_int_equal(got.from_alias, expected.from_alias);
+	for (size_t i = 0; i < got.count; i++)
+		assert_same_target(&got.targets[i], &expected.targets[i]);
+	for (size_t i = 0; i < got.drop_count; i++)
+		assert_same_target(&got.drops[i], &expected.drops[i]);
+	if (!planned) {
+		assert_int_equal(got_fault.kind, fault.kind);
+		assert_true(sl_slice_eq(got_fault.message, fault.message));
+	} else {
+		/* What a plan says of a model lives as long as the request does. */
+		assert_true(got.targets[0].deployment.len > 0 ||
+		            (got.targets[0].model.ptr >= copy &&
+		             got.targets[0].model.ptr < copy + strlen(copy)));
+	}
+	free(copy);
+}
+
+static void
+what_is_remembered_changes_no_plan(void **state)
+{
+	static const char *const names[] = {
+		"openai/gpt-4o", "local/some/model:8b", "gpt-4o-mini", "claude", "mix", "rank",
+		"turns", "ring", "same", "auto", "dark/gpt-4o", "nobody/x", "no-such-model", "",
+		"openai/a", "ft:gpt-4o-mini:team::id", "local/",
+		"local/a-name-that-is-much-too-long-to-be-remembered-by-anybody-who-is-short-of-room",
+	};
+	static const char *const allowed[] = { NULL, "openai/a", "claude", "other" };
+	static const char *const disabled[] = { NULL, "c/anthropic/x", "gpt-4o" };
+	static struct sl_config_provider others[4];
+	static struct sl_plan_names memory;
+	struct sl_config other = config;
+	struct world *world = *state;
+
+	for (size_t i = 0; i < 4; i++)
+		others[i] = providers[3 - i];
+	other.providers = others;
+	for (unsigned round = 0; round < 4 * 3 * 3 * 2 * 2 * 2 * 2; round++) {
+		unsigned rest = round;
+
+		world->allowed = allowed[rest % 4];
+		world->disabled = disabled[(rest /= 4) % 3];
+		world->mute = (rest /= 3) % 3 ? rest % 3 : SIZE_MAX;
+		world->sick[0] = (rest /= 3) % 2;
+		world->explain = (rest /= 2) % 2;
+		world->no_fallback = (rest /= 2) % 2;
+		/* Names of a configuration say nothing of another one. */
+		world->serial = 1 + (rest /= 2) % 2;
+		world->config = world->serial == 1 ? &config : &other;
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+			assert_remembered_right(world, &memory, names[i]);
+			assert_remembered_right(world, &memory, names[i]);
+		}
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(what_is_remembered_changes_no_plan, setup, teardown),
 		cmocka_unit_test_setup_teardown(weights_hold_over_many_draws, setup, teardown),
 		cmocka_unit_test_setup_teardown(priority_and_turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(tuned_models_are_where_their_model_is, setup,
