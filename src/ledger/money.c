@@ -283,11 +283,11 @@ sum_of(const struct sl_hold *hold, size_t scope, int window)
 }
 
 static enum sl_err
-refuse(const struct sl_money_request *request, const struct sl_hold *plan, size_t scope,
+refuse(const struct sl_money_request *request, const struct sl_hold *hold, size_t scope,
        enum sl_refused_by by, struct sl_money_refusal *why)
 {
 	const struct sl_money_limits *limits = request->scopes[scope].limits;
-	const struct account *account = plan->account[scope];
+	const struct account *account = hold->account[scope];
 
 	*why = (struct sl_money_refusal){ .by = by, .scope = scope, .needed = request->amount };
 	if (by == SL_REFUSED_PER_REQUEST) {
@@ -297,14 +297,14 @@ refuse(const struct sl_money_request *request, const struct sl_hold *plan, size_
 		why->used = account->available;
 	} else {
 		const struct period_sum *sum = by == SL_REFUSED_TOTAL ? &account->total
-		                                                      : sum_of(plan, scope, (int)by);
+		                                                      : sum_of(hold, scope, (int)by);
 		int64_t wait_ms;
 
 		why->limit = limits->window[by];
 		why->used = sum->spent + sum->held;
 		why->held = sum->held;
 		why->resets_wall_ms = resets_ms(limits->zone, (int)by,
-		                                money_hold_place(&plan->record, scope).day);
+		                                money_hold_place(&hold->record, scope).day);
 		wait_ms = why->resets_wall_ms - request->now_wall_ms;
 		/* Waiting cannot help what exceeds the limit alone. */
 		if (why->resets_wall_ms && request->amount <= why->limit)
@@ -323,61 +323,48 @@ payer_of(const struct sl_money_request *request)
 	return 0;
 }
 
-/* Nearly always asked for the day that was asked for last. */
-static int32_t
-month_of(struct sl_money *money, int32_t day)
-{
-	if (money->last_day != day)
-		money->last_month = sl_month_of_day(day);
-	money->last_day = day;
-	return money->last_month;
-}
-
-/* Finds the accounts and sums, in the order of the request; SL_ENOMEM, SL_EBUSY. */
-static enum sl_err
-look_up(struct sl_money *money, const struct sl_money_request *request, struct sl_hold *plan)
+/* Finds the accounts and sums, in the order of the request. False: there is no room. */
+static bool
+look_up(struct sl_money *money, const struct sl_money_request *request, struct sl_hold *hold)
 {
 	for (size_t i = 0; i < request->scope_count; i++) {
 		const struct sl_money_scope *scope = &request->scopes[i];
 		int32_t day = sl_zone_day(scope->limits->zone, request->now_wall_ms);
-		const int32_t period[] = { day, sl_week_of_day(day), month_of(money, day) };
+		struct account *account = money_account(money, scope->kind, scope->name);
 
-		plan->account[i] = money_account(money, scope->kind, scope->name);
-		if (!plan->account[i])
-			return SL_EBUSY;
-		money_hold_put(&plan->record, i,
-		               (struct money_place){ plan->account[i]->number, day });
-		for (int w = 0; w < SL_WINDOW_TOTAL; w++)
-			plan->slot[i][w] = (uint8_t)(money_sum(plan->account[i], (enum sl_money_window)w,
-			                                       period[w]) - plan->account[i]->sums[w]);
+		if (!account)
+			return false;
+		hold->account[i] = account;
+		money_hold_put(&hold->record, i, (struct money_place){ account->number, day });
+		money_slots(account, day, hold->slot[i]);
 	}
-	plan->scope_count = (uint8_t)request->scope_count;
-	return SL_OK;
+	hold->scope_count = (uint8_t)request->scope_count;
+	return true;
 }
 
 static enum sl_err
-check(const struct sl_money_request *request, const struct sl_hold *plan, size_t payer,
+check(const struct sl_money_request *request, const struct sl_hold *hold, size_t payer,
       struct sl_money_refusal *why)
 {
 	const struct sl_money_limits *pays = request->scopes[payer].limits;
-	int64_t available = plan->account[payer]->available;
+	int64_t available = hold->account[payer]->available;
 
 	for (size_t i = 0; i < request->scope_count; i++) {
 		const struct sl_money_limits *limits = request->scopes[i].limits;
 		int over;
 
-		if (plan->account[i]->total.spent + plan->account[i]->total.held > SUM_MAX) {
+		if (hold->account[i]->total.spent + hold->account[i]->total.held > SUM_MAX) {
 			refuse_for_now(why, SL_REFUSED_BUSY, 0);
 			return SL_EBUSY;
 		}
 		if (limits->per_request >= 0 && request->amount > limits->per_request)
-			return refuse(request, plan, i, SL_REFUSED_PER_REQUEST, why);
-		over = money_over(plan->account[i], plan->slot[i], limits, request->amount);
+			return refuse(request, hold, i, SL_REFUSED_PER_REQUEST, why);
+		over = money_over(hold->account[i], hold->slot[i], limits, request->amount);
 		if (over >= 0)
-			return refuse(request, plan, i, (enum sl_refused_by)over, why);
+			return refuse(request, hold, i, (enum sl_refused_by)over, why);
 	}
 	if (pays->prepaid && request->amount > sl_money_spendable(pays, available))
-		return refuse(request, plan, payer, SL_REFUSED_BALANCE, why);
+		return refuse(request, hold, payer, SL_REFUSED_BALANCE, why);
 	return SL_OK;
 }
 
@@ -404,19 +391,19 @@ move(struct sl_hold *hold, int64_t held, int64_t spent)
 
 /* The payer's place is the first, here and in every row. */
 static void
-put_payer_first(struct sl_hold *plan, size_t payer)
+put_payer_first(struct sl_hold *hold, size_t payer)
 {
-	struct account *account = plan->account[payer];
-	struct money_place pays = money_hold_place(&plan->record, payer);
+	struct account *account = hold->account[payer];
+	struct money_place pays = money_hold_place(&hold->record, payer);
 	uint8_t slot[SL_WINDOW_TOTAL];
 
-	memcpy(slot, plan->slot[payer], sizeof(slot));
-	plan->account[payer] = plan->account[0];
-	money_hold_put(&plan->record, payer, money_hold_place(&plan->record, 0));
-	memmove(plan->slot[payer], plan->slot[0], sizeof(slot));
-	plan->account[0] = account;
-	money_hold_put(&plan->record, 0, pays);
-	memcpy(plan->slot[0], slot, sizeof(slot));
+	memcpy(slot, hold->slot[payer], sizeof(slot));
+	hold->account[payer] = hold->account[0];
+	money_hold_put(&hold->record, payer, money_hold_place(&hold->record, 0));
+	memmove(hold->slot[payer], hold->slot[0], sizeof(slot));
+	hold->account[0] = account;
+	money_hold_put(&hold->record, 0, pays);
+	memcpy(hold->slot[0], slot, sizeof(slot));
 }
 
 static bool
@@ -438,14 +425,14 @@ begin(struct sl_money *money, const struct sl_money_request *request, struct sl_
 	bool prepaid = request->scopes[payer].limits->prepaid;
 	uint64_t wait = 0;
 
-	put_payer_first(hold, payer);
+	if (payer > 0)
+		put_payer_first(hold, payer);
 	hold->flags = (uint8_t)((prepaid ? HOLD_PREPAID : 0) |
 	                        (money->durability == SL_DURABLE_STRICT ? HOLD_STRICT : 0));
 	hold->policy = (uint8_t)(request->unlimited ? SL_UNKNOWN_COUNTED : request->policy);
 	hold->unlimited = request->unlimited;
 	hold->slip = NULL;
 	hold->record.amount = request->amount;
-	hold->record.wall_ms = request->now_wall_ms;
 	hold->record.attempt = request->target << MONEY_ATTEMPT_BITS |
 	                       (request->attempt_no < MONEY_ATTEMPT_MAX ? request->attempt_no
 	                                                                : MONEY_ATTEMPT_MAX);
@@ -485,7 +472,6 @@ try_hold(struct sl_money *money, const struct sl_money_request *request, struct 
          struct sl_money_refusal *why)
 {
 	size_t payer = payer_of(request);
-	SL_UNINIT struct sl_hold plan; /* cleared below, once it is needed */
 	struct sl_hold *hold;
 	enum sl_err err;
 
@@ -494,25 +480,26 @@ try_hold(struct sl_money *money, const struct sl_money_request *request, struct 
 		return SL_EFULL;
 	}
 	/* Its own records, a lease, a claim, and names that are new. */
-	refuse_for_now(why, SL_REFUSED_BUSY, BUSY_RETRY_S);
-	if (!money_room(money, HOLD_RECORDS + 3 + 2 * SL_MONEY_SCOPES_MAX))
+	hold = money_room(money, HOLD_RECORDS + 3 + 2 * SL_MONEY_SCOPES_MAX) ? take_token(money)
+	                                                                      : NULL;
+	if (!hold) {
+		refuse_for_now(why, SL_REFUSED_BUSY, BUSY_RETRY_S);
 		return SL_EBUSY;
-	memset(&plan, 0, sizeof(plan));
-	err = look_up(money, request, &plan);
-	if (err == SL_OK)
-		err = check(request, &plan, payer, why);
-	if (err != SL_OK)
+	}
+	hold->record = (struct money_hold){ .wall_ms = request->now_wall_ms };
+	if (look_up(money, request, hold)) {
+		err = check(request, hold, payer, why);
+	} else {
+		refuse_for_now(why, SL_REFUSED_BUSY, BUSY_RETRY_S);
+		err = SL_EBUSY;
+	}
+	if (err != SL_OK) {
+		sl_list_push_front(&money->spare, &hold->node);
 		return err;
-	hold = take_token(money);
-	if (!hold)
-		return SL_EBUSY;
-	memcpy(hold->account, plan.account, sizeof(plan.account));
-	memcpy(hold->slot, plan.slot, sizeof(plan.slot));
-	hold->record = plan.record;
+	}
 	/* Sorts by time. */
 	_Static_assert(sizeof(hold->record.id) == SL_ULID_SIZE, "an attempt's id is a ULID");
 	sl_ulid_mint(hold->record.id, request->now_wall_ms);
-	hold->scope_count = plan.scope_count;
 	*out = hold;
 	return begin(money, request, hold, payer);
 }
@@ -560,12 +547,16 @@ sl_money_dispatched(struct sl_hold *hold, int64_t floor)
 {
 	struct sl_money *money = hold->money;
 
+	hold->progress = floor > 0 ? floor : 0;
+	/* Of a hold that need not wait only its owner knows, and of its slip until its end. */
+	if (hold->slip) {
+		set_state(hold, HOLD_DISPATCHED);
+		money_slip_dispatched(hold);
+		return;
+	}
 	pthread_mutex_lock(&money->lock);
 	set_state(hold, HOLD_DISPATCHED);
-	hold->progress = floor > 0 ? floor : 0;
-	if (hold->slip)
-		money_slip_dispatched(hold);
-	else if (hold->recorded && !SL_PLANTED("early-acknowledgement"))
+	if (hold->recorded && !SL_PLANTED("early-acknowledgement"))
 		record_mark(hold, MONEY_DISPATCHED, hold->progress, hold->record.wall_ms);
 	pthread_mutex_unlock(&money->lock);
 }

@@ -190,6 +190,31 @@ money_sum(struct account *account, enum sl_money_window window, int32_t period)
 	return oldest;
 }
 
+/* No period of another day is asked for in between, which could take a place away. */
+static void
+find_slots(struct account *account, int32_t day)
+{
+	const int32_t period[] = { day, sl_week_of_day(day), sl_month_of_day(day) };
+
+	account->day = day;
+	account->placed = true;
+	for (int w = 0; w < SL_WINDOW_TOTAL; w++) {
+		const struct period_sum *sum = money_sum(account, (enum sl_money_window)w, period[w]);
+
+		account->slot[w] = (uint8_t)(sum - account->sums[w]);
+		/* The nearest one only stands in. */
+		account->placed &= sum->period == period[w];
+	}
+}
+
+void
+money_slots(struct account *account, int32_t day, uint8_t slot[SL_WINDOW_TOTAL])
+{
+	if (!account->placed || account->day != day)
+		find_slots(account, day);
+	memcpy(slot, account->slot, sizeof(account->slot));
+}
+
 static bool
 exceeds(const struct period_sum *sum, int64_t limit, int64_t amount)
 {

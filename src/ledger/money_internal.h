@@ -38,6 +38,10 @@ struct account {
 	enum sl_scope_kind kind;
 	uint8_t           name_len;
 	struct period_sum sums[SL_WINDOW_TOTAL][MONEY_SLOTS];
+	/* Where the periods of the day are that was asked for last; placed: all of them are. */
+	bool              placed;
+	uint8_t           slot[SL_WINDOW_TOTAL];
+	int32_t           day;
 	struct period_sum total;
 	int64_t           available; /* prepaid credit that is not held */
 	/* How far total.spent + total.held may go: what is durable, and what was asked for
@@ -92,7 +96,6 @@ struct sl_money {
 	struct sl_journal      *journal;
 	enum sl_durability      durability;
 	pthread_mutex_t         lock; /* guards what follows */
-	int32_t                 last_day, last_month; /* a day (of 1970 at first), its month */
 	struct account        **buckets;
 	size_t                  bucket_count, account_count;
 	uint32_t                next_number;
@@ -130,6 +133,8 @@ struct account *money_account_restore(struct sl_money *money,
  * nothing is held in. */
 struct period_sum *money_sum(struct account *account, enum sl_money_window window,
                              int32_t period);
+/* Where the sums of a day's periods are, made as above. */
+void money_slots(struct account *account, int32_t day, uint8_t slot[SL_WINDOW_TOTAL]);
 /* -1, or the window that cannot take the amount. */
 int money_over(const struct account *account, const uint8_t slot[SL_WINDOW_TOTAL],
                const struct sl_money_limits *limits, int64_t amount);
@@ -138,6 +143,7 @@ bool money_room(const struct sl_money *money, size_t records);
 
 /* money_slip.c: under the lock. */
 bool money_slip_take(struct sl_hold *hold); /* false: none is free */
+/* Without it: an open hold's slip is its owner's alone. */
 void money_slip_dispatched(struct sl_hold *hold);
 void money_slip_progress(struct sl_hold *hold);
 /* Its end, whose record of its own will be that of the sequence; settlement NULL: released. */

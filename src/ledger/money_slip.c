@@ -53,7 +53,7 @@ set_slip(struct money_slip *slip, enum money_slip_state state)
 	atomic_signal_fence(memory_order_release);
 }
 
-/* --- one attempt: under the lock ------------------------------------------------------ */
+/* --- one attempt: under the lock, except on its way ------------------------------------ */
 
 /* What stood there may be of an earlier process. */
 static uint32_t

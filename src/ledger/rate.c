@@ -144,8 +144,10 @@ sl_rate_fits(struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_m
              struct sl_rate_state *state)
 {
 	now_ms = advance(rate, now_ms);
+	if (has_room(rate, limit, amount) && (rate->live > 0 || grow(rate)))
+		return true;
 	tell(rate, limit, amount, now_ms, state);
-	return has_room(rate, limit, amount) && (rate->live > 0 || grow(rate));
+	return false;
 }
 
 void

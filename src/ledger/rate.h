@@ -46,8 +46,8 @@ bool sl_rate_take(struct sl_rate *rate, int64_t limit, uint64_t now_ms,
 
 /* The same in two steps, for amounts and for several windows that accept
  * together or not at all: whether `amount` (>= 0) fits (then an add finds its
- * memory), and counting it. An add may exceed the limit, when more was used than
- * was asked for. */
+ * memory; else *state says why not), and counting it. An add may exceed the limit,
+ * when more was used than was asked for. */
 bool sl_rate_fits(struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_ms,
                   struct sl_rate_state *state);
 void sl_rate_add(struct sl_rate *rate, int64_t limit, int64_t amount, uint64_t now_ms);

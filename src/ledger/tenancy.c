@@ -161,18 +161,22 @@ seconds_up(int64_t ms)
 /* --- refusals -------------------------------------------------------------------------- */
 
 static bool
-refuse_policy(const struct sl_tenancy *tenancy, const struct sl_level *level, bool disabled,
-              int64_t expires_wall_ms, struct sl_arena *arena, struct sl_fault *fault)
+refuse_policy(const struct sl_tenancy *tenancy, const struct sl_key_policy *policy,
+              struct sl_arena *arena, struct sl_fault *fault)
 {
-	struct sl_slice who = title(tenancy, level, arena);
+	const struct sl_level *level = tenancy->levels;
 	char when[SL_TIMESTAMP_LEN + 1];
+	struct sl_slice who;
 
-	if (disabled) {
+	while (level->kind != policy->level)
+		level++;
+	who = title(tenancy, level, arena);
+	if (policy->disabled) {
 		sl_fault_set(fault, SL_FAULT_DISABLED,
 		             sl_arena_printf(arena, "%.*s is disabled.", SL_ARG(who)));
 		return false;
 	}
-	sl_timestamp_format(expires_wall_ms, when);
+	sl_timestamp_format(policy->expires_wall_ms, when);
 	sl_fault_set(fault, SL_FAULT_EXPIRED,
 	             sl_arena_printf(arena, "%.*s expired at %s.", SL_ARG(who), when));
 	return false;
@@ -246,28 +250,33 @@ is_counted(const struct taking *taking, const struct sl_level *level, size_t at)
 	        (taking->requests && at >= taking->first && level->limits->concurrency > 0));
 }
 
-/* Under the level's lock. */
+/* Under the level's lock. False: *refusal. */
 static bool
 fits(const struct taking *taking, const struct sl_level *level, size_t at,
      struct refusal *refusal)
 {
 	const struct sl_limits *limits = level->limits;
 	struct sl_meter *meter = level->meter;
+	SL_UNINIT struct sl_rate_state state; /* filled by who refuses */
+	enum sl_fault_kind kind;
 
-	*refusal = (struct refusal){ .level = level, .tokens = taking->amount };
 	if (taking->requests && at >= taking->first && limits->concurrency > 0 &&
 	    atomic_load(&meter->in_flight) >= limits->concurrency) {
-		refusal->kind = SL_FAULT_CONCURRENCY;
-		return false;
+		kind = SL_FAULT_CONCURRENCY;
+		state = (struct sl_rate_state){ 0 };
+	} else if (counts_requests(taking, level, at) &&
+	           !sl_rate_fits(&meter->requests, limits->rpm, 1, taking->now_ms, &state)) {
+		kind = SL_FAULT_RPM;
+	} else if (counts_tokens(taking, level) &&
+	           !sl_rate_fits(&meter->tokens, limits->tpm, taking->amount, taking->now_ms,
+	                         &state)) {
+		kind = SL_FAULT_TPM;
+	} else {
+		return true;
 	}
-	refusal->kind = SL_FAULT_RPM;
-	if (counts_requests(taking, level, at) &&
-	    !sl_rate_fits(&meter->requests, limits->rpm, 1, taking->now_ms, &refusal->state))
-		return false;
-	refusal->kind = SL_FAULT_TPM;
-	return !counts_tokens(taking, level) ||
-	       sl_rate_fits(&meter->tokens, limits->tpm, taking->amount, taking->now_ms,
-	                    &refusal->state);
+	*refusal = (struct refusal){ .level = level, .kind = kind, .state = state,
+		                     .tokens = taking->amount };
+	return false;
 }
 
 /* Under the level's lock. in_flight is counted where there is no limit too, so that one
@@ -312,18 +321,21 @@ take(const struct sl_tenancy *tenancy, const struct taking *taking, struct sl_al
      struct refusal *refusal)
 {
 	const struct sl_level *levels = tenancy->levels;
+	unsigned counted = 0; /* a bit of each level */
 	bool room = true;
 
 	for (size_t i = 0; i < taking->count; i++)
-		if (is_counted(taking, &levels[i], i))
+		if (is_counted(taking, &levels[i], i)) {
+			counted |= 1u << i;
 			pthread_mutex_lock(&levels[i].meter->lock);
+		}
 	for (size_t i = 0; i < taking->count && room; i++)
-		room = !is_counted(taking, &levels[i], i) || fits(taking, &levels[i], i, refusal);
+		room = !(counted & 1u << i) || fits(taking, &levels[i], i, refusal);
 	for (size_t i = 0; i < taking->count && room; i++)
 		if (levels[i].meter)
 			count(taking, &levels[i], i);
 	for (size_t i = taking->count; i-- > 0;)
-		if (is_counted(taking, &levels[i], i)) {
+		if (counted & 1u << i) {
 			look(taking, &levels[i], left);
 			pthread_mutex_unlock(&levels[i].meter->lock);
 		}
@@ -341,15 +353,12 @@ sl_tenancy_admit(struct sl_tenancy *tenancy, uint64_t now_mono_ms, int64_t now_w
 
 	*left = (struct sl_allowances){ 0 };
 	policies_of(tenancy, policies);
-	for (size_t i = 0, level = 0; i < 3; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		const struct sl_key_policy *policy = policies[i];
 
-		while (policy && tenancy->levels[level].kind != policy->level)
-			level++;
 		if (policy && (policy->disabled ||
 		               (policy->expires_wall_ms && now_wall_ms >= policy->expires_wall_ms)))
-			return refuse_policy(tenancy, &tenancy->levels[level], policy->disabled,
-			                     policy->expires_wall_ms, arena, fault);
+			return refuse_policy(tenancy, policy, arena, fault);
 	}
 	if (!take(tenancy, &taking, left, &refusal)) {
 		tenancy->full = refusal.level->meter;

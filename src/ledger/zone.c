@@ -452,8 +452,11 @@ sl_zone_offset_s(const struct sl_zone *zone, int64_t wall_s)
 int32_t
 sl_zone_day(const struct sl_zone *zone, int64_t wall_ms)
 {
-	int64_t wall_s = floor_div(wall_ms, 1000);
+	int64_t wall_s;
 
+	if (!zone)
+		return (int32_t)floor_div(wall_ms, (int64_t)DAY_S * 1000);
+	wall_s = floor_div(wall_ms, 1000);
 	return (int32_t)floor_div(wall_s + sl_zone_offset_s(zone, wall_s), DAY_S);
 }
 

@@ -160,21 +160,27 @@ charge_tokens(struct bill *bill)
 	       (output == 0 || priced(bill, SL_USAGE_OUTPUT));
 }
 
-/* Pictures, characters, audio: how many were used, and whether one has a price. */
-static void
-charge_media(struct bill *bill, bool *used, bool *has_price)
+/* What is no token: pictures, characters, audio, searches. False: it is used and nothing
+ * says what it costs. */
+static bool
+charge_others(struct bill *bill, bool tokens_used, bool *media_priced)
 {
 	static const enum sl_usage_class media[] = {
 		SL_USAGE_IMAGES, SL_USAGE_CHARACTERS, SL_USAGE_AUDIO_MS,
 	};
+	int64_t searches = sl_usage_get(bill->usage, SL_USAGE_WEB_SEARCH);
+	bool used = false;
 
 	for (size_t i = 0; i < sizeof(media) / sizeof(media[0]); i++) {
 		int64_t units = sl_usage_get(bill->usage, media[i]);
 
-		*used |= units > 0;
-		*has_price |= units > 0 && priced(bill, media[i]);
+		used |= units > 0;
+		*media_priced |= units > 0 && priced(bill, media[i]);
 		charge(bill, media[i], units);
 	}
+	charge(bill, SL_USAGE_WEB_SEARCH, searches);
+	return (searches == 0 || priced(bill, SL_USAGE_WEB_SEARCH)) &&
+	       (!used || *media_priced || tokens_used);
 }
 
 /* The card's list, or in *room what the tiers make of it. */
@@ -203,8 +209,9 @@ sl_price_cost(const struct sl_model_card *card, const struct sl_usage *usage,
 {
 	SL_UNINIT struct sl_price tiered; /* written before it is read */
 	struct bill bill = { .usage = usage };
-	bool media_used = false, media_priced = false, tokens_used, tokens_priced;
-	int64_t searches = sl_usage_get(usage, SL_USAGE_WEB_SEARCH);
+	const uint32_t others = 1u << SL_USAGE_WEB_SEARCH | 1u << SL_USAGE_IMAGES |
+	                        1u << SL_USAGE_CHARACTERS | 1u << SL_USAGE_AUDIO_MS;
+	bool media_priced = false, tokens_used, tokens_priced;
 
 	if (!card || usage->present == 0)
 		return false;
@@ -212,14 +219,9 @@ sl_price_cost(const struct sl_model_card *card, const struct sl_usage *usage,
 	tokens_used = sl_usage_get(usage, SL_USAGE_INPUT) > 0 ||
 	              sl_usage_get(usage, SL_USAGE_OUTPUT) > 0;
 	tokens_priced = charge_tokens(&bill);
-	charge_media(&bill, &media_used, &media_priced);
-	charge(&bill, SL_USAGE_WEB_SEARCH, searches);
-
-	if (searches > 0 && !priced(&bill, SL_USAGE_WEB_SEARCH))
+	if ((usage->present & others) && !charge_others(&bill, tokens_used, &media_priced))
 		return false;
 	if (tokens_used && !tokens_priced && !media_priced)
-		return false;
-	if (media_used && !media_priced && !tokens_used)
 		return false;
 	bill.sum += MILLION / 2;
 	/* Dividing 64 bits is much quicker. */

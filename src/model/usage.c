@@ -43,8 +43,9 @@ sl_usage_merge(struct sl_usage *usage, const struct sl_usage *later)
 		usage->source = later->source;
 }
 
-bool
-sl_usage_consistent(const struct sl_usage *usage)
+/* Of the parts of the totals. */
+static bool
+parts_fit(const struct sl_usage *usage)
 {
 	int64_t input = sl_usage_get(usage, SL_USAGE_INPUT);
 	int64_t output = sl_usage_get(usage, SL_USAGE_OUTPUT);
@@ -58,4 +59,12 @@ sl_usage_consistent(const struct sl_usage *usage)
 	       sl_usage_get(usage, SL_USAGE_REASONING) +
 	               sl_usage_get(usage, SL_USAGE_OUTPUT_AUDIO) +
 	               sl_usage_get(usage, SL_USAGE_OUTPUT_IMAGE) <= output;
+}
+
+bool
+sl_usage_consistent(const struct sl_usage *usage)
+{
+	const uint32_t totals = 1u << SL_USAGE_INPUT | 1u << SL_USAGE_OUTPUT;
+
+	return !(usage->present & ~totals) || parts_fit(usage);
 }
