@@ -64,7 +64,7 @@ help:
 run:
 	@tools/deps run
 	@tools/vocabulary
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc)) all
 	@exec $(BUILD)/sluice serve $(ARGS)
 
 test:

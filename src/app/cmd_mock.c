@@ -100,8 +100,11 @@ run(const struct sl_command *command, int argc, char **argv)
 		.flags = flags,
 		.flag_count = sizeof(flags) / sizeof(flags[0]),
 		.details = "A request overrides these, and asks for faults, in one header:\n"
-		           "  x-mock: chunks=50, chunk_ms=20, first_ms=300, size=227, input=1000,\n"
-		           "          output=50, status=429, retry_after=3, cut=2, hang=1, garbage=1",
+		           "  x-mock: chunks=50, chunk_ms=20, first_ms=300, size=227\n"
+		           "    input=1000, output=50      tokens to report\n"
+		           "    status=429, retry_after=3  answer with this error\n"
+		           "    cut=2, cut_byte=300        close after so many pieces, or bytes of the body\n"
+		           "    hang=1, garbage=1          never answer; answer with what is no JSON",
 	};
 	struct sl_mock_options options = sl_mock_options_default;
 	int64_t count = options.chunks, bytes = options.chunk_size, pause_ms = options.chunk_ms,

@@ -1,6 +1,7 @@
 /* config_check_providers.c - kinds, URLs and credentials of providers. */
 #include "app/config_loader.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -119,6 +120,23 @@ check_kind(struct sl_loader *loader, struct sl_config_provider *provider)
 	return NULL;
 }
 
+/* A literal address that no option opens. */
+static bool
+is_never_reached(const struct sl_url *url)
+{
+	struct sl_origin origin = { .host = url->host, .host_is_literal = true };
+	struct sockaddr_in in = { .sin_family = AF_INET };
+	struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
+	char text[INET6_ADDRSTRLEN];
+
+	snprintf(text, sizeof(text), "%.*s", SL_ARG(url->host));
+	if (inet_pton(AF_INET, text, &in.sin_addr) == 1)
+		return !sl_dial_allowed(&origin, (const struct sockaddr *)&in);
+	if (inet_pton(AF_INET6, text, &in6.sin6_addr) == 1)
+		return !sl_dial_allowed(&origin, (const struct sockaddr *)&in6);
+	return false;
+}
+
 static void
 check_url(struct sl_loader *loader, const struct sl_config_provider *provider,
           const struct sl_provider_kind *kind)
@@ -151,6 +169,11 @@ check_url(struct sl_loader *loader, const struct sl_config_provider *provider,
 			                "the base URL of provider %.*s is not usable — write "
 			                "https://HOST[:PORT][/PATH] without user, password or #",
 			                SL_ARG(provider->name));
+	} else if (is_never_reached(&url)) {
+		sl_config_error(loader->report, mark,
+		                "provider %.*s is at %.*s, which is never connected to: it hands out "
+		                "this machine's credentials — give the provider's own address",
+		                SL_ARG(provider->name), SL_ARG(url.host));
 	} else if (sl_loader_is_own_address(loader, provider->base_url)) {
 		sl_config_error(loader->report, mark,
 		                "provider %.*s is this gateway itself: every request would come back "

@@ -32,7 +32,8 @@ struct play {
 	struct sl_exchange  *exchange;
 	struct sl_timer      timer;
 	struct sl_mock_reply reply;
-	uint32_t             next; /* piece */
+	uint32_t             next; /* piece; one more than there are: the end was written */
+	uint64_t             sent; /* bytes of the body */
 	bool                 begun;
 	bool                 over;
 	struct sl_buf        out;
@@ -67,6 +68,8 @@ set_option(struct sl_mock_options *options, struct sl_slice name, int64_t value)
 		options->retry_after_s = bounded(value, 3600);
 	else if (sl_slice_is(name, "cut"))
 		options->cut = value;
+	else if (sl_slice_is(name, "cut_byte"))
+		options->cut_byte = value;
 	else if (sl_slice_is(name, "hang"))
 		options->hang = value != 0;
 	else if (sl_slice_is(name, "garbage"))
@@ -142,16 +145,42 @@ begin_stream(struct play *play)
 	sl_mock_put_begin(&play->reply, &play->out);
 }
 
-/* Writes what is buffered; false when the reader is slow: on_drain goes on. */
+/* Writes what is buffered; false when the reader is slow: on_drain goes on; and when
+ * that was all there is to be before the cut. */
 static bool
 flush(struct play *play)
 {
-	if (play->out.len == 0)
-		return true;
-	if (sl_exchange_write(play->exchange, sl_buf_slice(&play->out)) != SL_OK)
+	int64_t cut_byte = play->reply.options.cut_byte;
+	struct sl_slice bytes = sl_buf_slice(&play->out);
+	bool last = cut_byte >= 0 && play->sent + bytes.len >= (uint64_t)cut_byte;
+
+	if (last)
+		bytes = sl_slice_upto(bytes, (size_t)((uint64_t)cut_byte - play->sent));
+	if (bytes.len > 0 && sl_exchange_write(play->exchange, bytes) != SL_OK)
 		return false;
+	play->sent += bytes.len;
 	sl_buf_clear(&play->out);
-	return true;
+	if (last)
+		cut(play);
+	return !last;
+}
+
+static void
+send_whole(struct play *play)
+{
+	static const struct sl_header field = { { "content-type", 12 },
+		                                { "application/json", 16 } };
+
+	sl_mock_put_whole(&play->reply, &play->out);
+	if (play->reply.options.cut_byte < 0) {
+		send_json(play, 200);
+		return;
+	}
+	sl_exchange_start(play->exchange, 200, &field, 1, (int64_t)play->out.len, SL_SLICE_NONE);
+	if (!flush(play))
+		return;
+	play->over = true;
+	sl_exchange_finish(play->exchange, NULL, 0);
 }
 
 static void
@@ -162,21 +191,25 @@ play_stream(struct play *play)
 	if (!play->begun)
 		begin_stream(play);
 	while (flush(play)) {
+		if (play->next > options->chunks) {
+			play->over = true;
+			sl_exchange_finish(play->exchange, NULL, 0);
+			return;
+		}
 		if (options->cut >= 0 && play->next >= (uint64_t)options->cut) {
 			cut(play);
 			return;
 		}
 		if (play->next == options->chunks) {
 			sl_mock_put_end(&play->reply, &play->out);
-			play->over = flush(play);
-			if (play->over)
-				sl_exchange_finish(play->exchange, NULL, 0);
-			return;
+			play->next++;
+			continue;
 		}
 		sl_mock_put_piece(&play->reply, play->next++, &play->out);
 		if (options->chunk_ms > 0) {
 			flush(play);
-			sl_timer_set(play->mock->loop, &play->timer, options->chunk_ms);
+			if (!play->over)
+				sl_timer_set(play->mock->loop, &play->timer, options->chunk_ms);
 			return;
 		}
 	}
@@ -200,8 +233,7 @@ perform(struct play *play)
 	} else if (options->cut >= 0) {
 		cut(play);
 	} else {
-		sl_mock_put_whole(&play->reply, &play->out);
-		send_json(play, 200);
+		send_whole(play);
 	}
 }
 

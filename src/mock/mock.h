@@ -7,12 +7,13 @@
  * gateway passes on:
  *
  *   x-mock: chunks=50, chunk_ms=20, first_ms=300, size=227, input=1000,
- *           status=429, retry_after=3, cut=2, hang=1, garbage=1
+ *           status=429, retry_after=3, cut=2, cut_byte=300, hang=1, garbage=1
  *
  *   chunks       pieces of content            size    bytes of one piece
  *   first_ms     delay before the reply head  input   input tokens to report
  *   chunk_ms     delay between pieces         output  output tokens to report
  *   status       answer with this error       cut     close after n pieces
+ *   cut_byte     close after n bytes of the body, whole answers and streams
  *   hang         never answer (stops by itself after two minutes)
  *   garbage      answer with bytes that are no reply
  *
@@ -36,6 +37,7 @@ struct sl_mock_options {
 	int      status;        /* 0: success */
 	uint32_t retry_after_s;
 	int64_t  cut;           /* -1: never */
+	int64_t  cut_byte;      /* -1: never */
 	bool     hang;
 	bool     garbage;
 };

@@ -17,6 +17,7 @@ const struct sl_mock_options sl_mock_options_default = {
 	.input_tokens = -1,
 	.output_tokens = -1,
 	.cut = -1,
+	.cut_byte = -1,
 };
 
 /* --- reading the request -------------------------------------------------- */
@@ -618,6 +619,10 @@ sl_mock_put_error(enum sl_mock_kind kind, int status, struct sl_buf *out)
 		sl_buf_printf(out, "{\"error\":{\"code\":%d,\"message\":\"simulated error %d\","
 		              "\"status\":\"%s\"}}", status, status,
 		              status == 429 ? "RESOURCE_EXHAUSTED" : "UNAVAILABLE");
+	else if (kind == SL_MOCK_UNKNOWN && status == 404)
+		sl_buf_append_str(out, "{\"error\":{\"message\":\"The simulated provider does not "
+		                  "answer this path: no pictures, speech or files.\",\"type\":"
+		                  "\"not_found_error\",\"param\":null,\"code\":null}}");
 	else
 		sl_buf_printf(out, "{\"error\":{\"message\":\"simulated error %d\",\"type\":\"%s\","
 		              "\"param\":null,\"code\":null}}", status,

@@ -24,9 +24,10 @@
 
 enum {
 	STAGGER_MS = 250,        /* RFC 8305 5 */
-	USER_TIMEOUT_MS = 15000, /* unacknowledged data: the peer is dead */
-	KEEPALIVE_IDLE_S = 5,    /* a silent peer is probed at 5 and 10 s and, by */
-	KEEPALIVE_INTERVAL_S = 5,/* the user timeout, given up at 15 s */
+	/* A dead peer is noticed within 15 s; the kernel's timers are up to a tenth late. */
+	USER_TIMEOUT_MS = 13000, /* unacknowledged data: the peer is dead */
+	KEEPALIVE_IDLE_S = 5,    /* a silent peer is probed at 5 and 9 s and, by */
+	KEEPALIVE_INTERVAL_S = 4,/* the user timeout, given up at 13 s */
 	KEEPALIVE_COUNT = 2,
 };
 

@@ -203,7 +203,9 @@ on_stream_timer(struct sl_timer *timer)
 {
 	struct h2_stream *stream = SL_CONTAINER(timer, struct h2_stream, timer);
 
-	if (!stream->request_done && !stream->started)
+	if (stream->gone == SL_GONE_DONE)
+		sl_h2_reset_stream(stream, SL_GONE_DONE, NGHTTP2_NO_ERROR);
+	else if (!stream->request_done && !stream->started)
 		bad_request(stream, 408, "the request body took too long");
 	else
 		sl_h2_reset_stream(stream, SL_GONE_TIMEOUT, NGHTTP2_CANCEL);
@@ -217,6 +219,9 @@ judge_head(struct h2_stream *stream, const char **reason)
 	struct sl_slice host = sl_headers_get(&request->headers, "host");
 	struct sl_slice length = sl_headers_get(&request->headers, "content-length");
 
+	/* Before any refusal: the path says in which envelope. */
+	bool has_target = sl_request_set_target(request, request->target) == SL_OK;
+
 	request->is_head = sl_slice_is(request->method, "HEAD");
 	*reason = "the header fields are too large";
 	if (stream->h2->head_too_large)
@@ -225,7 +230,7 @@ judge_head(struct h2_stream *stream, const char **reason)
 	if (sl_slice_is(request->method, "CONNECT"))
 		return 501;
 	*reason = "the request target is malformed";
-	if (sl_request_set_target(request, request->target) != SL_OK)
+	if (!has_target)
 		return 400;
 	*reason = ":authority and host name different servers";
 	if (request->authority.len && host.len && !sl_slice_ieq(request->authority, host))
@@ -405,6 +410,7 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	struct h2 *h2 = user;
 	struct h2_stream *stream =
 	    nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
+	uint32_t body_ms = h2->conn->server->limits.body_timeout_ms;
 
 	/* A reset that the peer provoked costs like one it sent. */
 	if (frame->hd.type == NGHTTP2_RST_STREAM && !(stream && stream->gone == SL_GONE_ABORTED))
@@ -413,9 +419,10 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	    !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
 	stream->gone = SL_GONE_DONE;
-	/* Answered before the body was in: the rest is not wanted (RFC 9113 8.1). */
+	/* Answered before the body was in: the rest is not wanted (RFC 9113 8.1). A client that
+	 * is told so at once may not read the answer (curl 7.88), so the rest is dropped first. */
 	if (!stream->request_done)
-		nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_NO_ERROR);
+		sl_h2_set_timer(stream, body_ms && body_ms < SL_LINGER_MS ? body_ms : SL_LINGER_MS);
 	return 0;
 }
 

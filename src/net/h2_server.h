@@ -17,7 +17,7 @@ struct h2_stream {
 	struct sl_exchange base;
 	struct h2         *h2;
 	struct sl_list     node;      /* in h2->streams or h2->ended */
-	struct sl_timer    timer;     /* body timeout, then write stall */
+	struct sl_timer    timer;     /* body timeout, write stall, linger */
 	struct sl_buf      out;       /* body bytes nghttp2 has not taken */
 	size_t             out_sent;
 	size_t             body_max;

@@ -811,13 +811,13 @@ kind_of(const struct sl_fetch_error *error)
 static const char *
 what_failed(const struct sl_fetch_error *error)
 {
+	if (error->err == SL_EPOLICY)
+		return "could not be reached: its address is not allowed here.";
 	switch (error->stage) {
 	case SL_STAGE_RESOLVE:
 		return "could not be reached: its host name did not resolve.";
 	case SL_STAGE_CONNECT:
-		return error->err == SL_EPOLICY
-		           ? "could not be reached: its address is not allowed here."
-		           : "could not be reached: no connection could be opened.";
+		return "could not be reached: no connection could be opened.";
 	case SL_STAGE_TLS:
 		return "could not be reached: TLS failed.";
 	case SL_STAGE_SEND:

@@ -64,6 +64,24 @@ decode_segment(struct sl_slice raw, struct sl_arena *arena, struct sl_slice *out
 	return len >= 0;
 }
 
+/* What of a path stands behind its model, or -1. Its colon may be written %3A, as clients
+ * do that encode the whole segment. */
+static ptrdiff_t
+length_behind(struct sl_slice path, struct sl_slice behind)
+{
+	struct sl_slice verb, colon;
+
+	if (sl_slice_ends(path, behind))
+		return (ptrdiff_t)behind.len;
+	if (behind.len == 0 || behind.ptr[0] != ':')
+		return -1;
+	verb = sl_slice_from(behind, 1);
+	if (path.len < verb.len + 3 || !sl_slice_ends(path, verb))
+		return -1;
+	colon = sl_slice_make(path.ptr + path.len - verb.len - 3, 3);
+	return sl_slice_ieq(colon, SL_SLICE("%3A")) ? (ptrdiff_t)verb.len + 3 : -1;
+}
+
 static bool
 match_path(const struct sl_shape_path *row, struct sl_slice path, struct sl_arena *arena,
            struct sl_shape_input *input)
@@ -71,6 +89,7 @@ match_path(const struct sl_shape_path *row, struct sl_slice path, struct sl_aren
 	struct sl_slice pattern = sl_slice_str(row->pattern);
 	ptrdiff_t at = sl_slice_search(pattern, SL_SLICE(MODEL));
 	struct sl_slice before, behind, segment;
+	ptrdiff_t tail;
 
 	input->path_model = SL_SLICE_NONE;
 	if (at < 0) {
@@ -79,11 +98,11 @@ match_path(const struct sl_shape_path *row, struct sl_slice path, struct sl_aren
 	} else {
 		before = sl_slice_upto(pattern, (size_t)at);
 		behind = sl_slice_from(pattern, (size_t)at + sizeof(MODEL) - 1);
-		if (path.len <= before.len + behind.len || !sl_slice_starts(path, before) ||
-		    !sl_slice_ends(path, behind))
+		tail = sl_slice_starts(path, before) ? length_behind(path, behind) : -1;
+		if (tail < 0 || path.len <= before.len + (size_t)tail)
 			return false;
 		segment = sl_slice_make(path.ptr + before.len,
-		                        path.len - before.len - behind.len);
+		                        path.len - before.len - (size_t)tail);
 		if (!decode_segment(segment, arena, &input->path_model))
 			return false;
 	}

@@ -83,6 +83,8 @@ def test_version_and_betas_pass(gateway, key, fleet):
     ("/v1/models/gemini-2.5-flash:streamGenerateContent?alt=sse", "gemini-2.5-flash"),
     ("/v1beta/models/gemini%2Flax-tuned%3A7:generateContent", "lax-tuned:7"),
     ("/v1beta/models/gemini%2Flax-model:generateContent", "lax-model"),
+    ("/v1/models/gemini-2.5-flash%3AgenerateContent", "gemini-2.5-flash"),
+    ("/v1beta/models/gemini%2Flax-tuned%3a7%3agenerateContent", "lax-tuned:7"),
 ])
 def test_gemini_request_bytes(gateway, key, fleet, path, model):
     response = exchange(gateway, path, ODD_GEMINI, SHAPES["gemini"].headers(key))

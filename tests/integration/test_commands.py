@@ -1,4 +1,5 @@
 """The subcommands: check, keys, mock, version, help."""
+import http.client
 import json
 import os
 import re
@@ -65,10 +66,11 @@ def test_check_good(tmp_path):
     ("models:", "modles:", 6, "modles"),
     ("api_key: k", "api_key: ${SLUICE_NOT_SET_HERE}", 5, "SLUICE_NOT_SET_HERE"),
     ("api_key: k", "api_key: ${file:/no/such/file}", 5, "cannot be read"),
+    ("api_key: k", "api_key: k\n    base_url: http://169.254.169.254/v1", 6, "never connected to"),
     ("name: small", "name: [small]", 7, "name"),
     ("model: gpt-4o-mini}]", "model: gpt-4o-mini}", None, ""),
     ("name: small", "name: small\n    name: twice", 8, "name"),
-], ids=range(9))
+], ids=range(10))
 def test_check_bad(tmp_path, old, new, line, word):
     path = tmp_path / "bad.yaml"
     path.write_text(GOOD.replace(old, new, 1))
@@ -223,3 +225,36 @@ def test_mock_embeddings(mock):
     with urllib.request.urlopen(request, timeout=60) as answer:
         value = json.loads(answer.read())
     assert len(value["data"]) == 2 and value["data"][0]["embedding"]
+
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+
+def post_to_mock(url, path, body, fault):
+    """What came before the end, and whether the framing ended properly."""
+    request = urllib.request.Request(url + path, json.dumps(body).encode(),
+                                     {"Content-Type": "application/json", "X-Mock": fault})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        try:
+            return answer.read(), True
+        except http.client.IncompleteRead as broken:
+            return broken.partial, False
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_mock_cut_at_a_byte(mock, stream):
+    body = dict(CHAT, stream=stream)
+    whole, complete = post_to_mock(mock, "/v1/chat/completions", body, "")
+    assert complete
+    for length in (1, 100, len(whole) - 1):
+        part, complete = post_to_mock(mock, "/v1/chat/completions", body, "cut_byte=%d" % length)
+        assert (len(part), complete) == (length, False)
+    part, complete = post_to_mock(mock, "/v1/chat/completions", body, "cut_byte=%d" % 1000000)
+    assert complete and len(part) == len(whole)
+
+
+def test_mock_says_what_it_does_not_do(mock):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        post_to_mock(mock, "/v1/images/generations", {"model": "m", "prompt": "x"}, "")
+    assert refused.value.code == 404
+    assert "does not answer this path" in json.load(refused.value)["error"]["message"]

@@ -95,6 +95,8 @@ def start(directory, fleet, servers):
         block = provider_block("dns-" + name, "openai", "http://%s.names.test:%s" % (name, port),
                                fleet.key("openai"), "allow_cidr: [127.0.0.0/8]")
         blocks.append(block.replace("connect_ms: 3000", "connect_ms: 9000"))
+    blocks.append(provider_block("dns-private", "openai", "http://private.names.test:" + port,
+                                 fleet.key("openai")))
     return Gateway(directory, fleet, providers="\n".join(blocks), extra="workers: 1\ndns: "
                    "{servers: %s}" % json.dumps(servers)).start()
 
@@ -137,6 +139,13 @@ def test_a_name_that_is_refused(gateway, names, name):
     assert "did not resolve" in answer.json()["error"]["message"]
     assert names.count(name) > 0
     assert ask(gateway, "openai").status == 200
+
+
+def test_a_name_with_a_private_address(gateway, names):
+    answer = ask(gateway, "dns-private")
+    assert answer.status in (502, 503), answer.body
+    assert "its address is not allowed" in answer.json()["error"]["message"]
+    assert names.count("private") > 0
 
 
 def test_silence_holds_up_nobody_else(gateway, names):

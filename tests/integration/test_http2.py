@@ -255,6 +255,25 @@ def test_alpn(tls_gateway, certificate, alpn, chosen, version):
     assert got == chosen and status == "200"
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_curl_reads_what_was_refused_at_the_head(gateway, key):
+    """Version 7.88 drops an answer that a reset follows while it is still sending."""
+    def curl(*arguments):
+        return subprocess.run(["curl", "-sS", "--noproxy", "*", "--http2-prior-knowledge",
+                               "-H", "Content-Type: application/json", *arguments],
+                              capture_output=True, timeout=60)
+    if b"HTTP2" not in subprocess.run(["curl", "-V"], capture_output=True).stdout:
+        pytest.skip("this curl does not speak HTTP/2")
+    wrong = curl(gateway.url + "/v1/messages", "-d", "{}", "-H", "Authorization: Bearer wrong")
+    assert wrong.returncode == 0, wrong
+    assert json.loads(wrong.stdout)["error"]["type"] == "authentication_error"
+    many = [word for i in range(200) for word in ("-H", "x-%d: 1" % i)]
+    large = curl(gateway.url + "/v1/messages", "-d", "{}", *many)
+    assert large.returncode == 0, large
+    # Anthropic's envelope.
+    assert json.loads(large.stdout)["type"] == "error" and b"limits.header_count" in large.stdout
+
+
 def test_old_tls_is_refused(tls_gateway, certificate):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

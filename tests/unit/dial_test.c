@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -185,6 +186,34 @@ dial(const struct sl_origin *origin)
 	return result;
 }
 
+static int
+option_of(int fd, int name)
+{
+	int value = 0;
+	socklen_t size = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, name, &value, &size), 0);
+	return value;
+}
+
+/* The third time that the keepalive timer runs out, unless the user timeout says later; a
+ * timer of the kernel may be an eighth late. */
+static void
+a_dead_peer_is_noticed_within_15_s(void **state)
+{
+	struct sl_origin origin = { .host = SL_SLICE("localhost") };
+	int listener = listen_on(AF_INET, &origin.port), given_up_s;
+	struct result result = dial(&origin);
+
+	(void)state;
+	assert_true(listener >= 0 && result.fd >= 0);
+	given_up_s = option_of(result.fd, TCP_KEEPIDLE) + 2 * option_of(result.fd, TCP_KEEPINTVL);
+	assert_true(option_of(result.fd, TCP_USER_TIMEOUT) <= given_up_s * 1000);
+	assert_true(given_up_s * 9 <= 15 * 8);
+	close(result.fd);
+	close(listener);
+}
+
 /* "localhost" is two addresses; a server on the second one is found although
  * the first refuses. */
 static void
@@ -246,6 +275,7 @@ main(void)
 		cmocka_unit_test(the_operator_opens_what_he_names),
 		cmocka_unit_test(metadata_is_never_reached),
 		cmocka_unit_test(ranges_are_parsed_strictly),
+		cmocka_unit_test(a_dead_peer_is_noticed_within_15_s),
 		cmocka_unit_test(a_refused_address_is_followed_by_the_next),
 		cmocka_unit_test(names_of_nobody_fail_in_the_resolver),
 		cmocka_unit_test(a_cancelled_dial_is_silent),

@@ -408,6 +408,75 @@ limits_have_their_statuses(void **state)
 	harness_close(&h);
 }
 
+static bool held;
+
+static ssize_t
+read_late(nghttp2_session *session, int32_t id, uint8_t *into, size_t size, uint32_t *flags,
+          nghttp2_data_source *source, void *user)
+{
+	(void)session, (void)id, (void)into, (void)size, (void)source, (void)user;
+	if (held)
+		return NGHTTP2_ERR_DEFERRED;
+	*flags |= NGHTTP2_DATA_FLAG_EOF;
+	return 0;
+}
+
+static int32_t
+ask_early(struct client *c)
+{
+	nghttp2_nv fields[] = { field(":method", "POST"), field(":scheme", "http"),
+		                field(":authority", "a"), field(":path", "/early") };
+	nghttp2_data_provider provider = { .read_callback = read_late };
+
+	return nghttp2_submit_request(c->session, NULL, fields, 4, &provider, NULL);
+}
+
+/* A client may still be sending: it has the whole answer before it is told to stop. */
+static void
+early_answers_are_not_followed_by_a_reset_at_once(void **state)
+{
+	struct sl_server_limits limits = harness_limits;
+	struct client *c = &client;
+	struct harness h;
+	int32_t id;
+
+	(void)state;
+	harness_open(&h, &limits);
+	open_client(c, &h, 65535);
+	held = true;
+	id = ask_early(c);
+	pump(c, 5);
+	assert_int_equal(reply_of(c, id)->status, 401);
+	assert_true(body_is(c, id, "no"));
+	assert_false(reply_of(c, id)->closed);
+	held = false;
+	nghttp2_session_resume_data(c->session, id);
+	pump(c, 5);
+	assert_true(reply_of(c, id)->closed);
+	assert_int_equal(reply_of(c, id)->error, NGHTTP2_NO_ERROR);
+	assert_true(logged(&h, "gone 0\n"));
+	close_client(c);
+	harness_close(&h);
+	/* One that never ends its body is told some time. */
+	limits.body_timeout_ms = 50;
+	harness_open(&h, &limits);
+	open_client(c, &h, 65535);
+	held = true;
+	id = ask_early(c);
+	for (int i = 0; i < 5000 && !reply_of(c, id)->closed; i++) {
+		pump(c, 1);
+		usleep(2000);
+	}
+	assert_true(reply_of(c, id)->closed);
+	assert_int_equal(reply_of(c, id)->error, NGHTTP2_NO_ERROR);
+	assert_int_equal(reply_of(c, id)->status, 401);
+	assert_true(body_is(c, id, "no"));
+	assert_true(logged(&h, "gone 0\n"));
+	assert_false(c->ended);
+	close_client(c);
+	harness_close(&h);
+}
+
 static void
 floods_are_stopped(void **state)
 {
@@ -533,6 +602,7 @@ main(void)
 		cmocka_unit_test(cut_answers_are_resets),
 		cmocka_unit_test(a_cancelled_stream_is_gone),
 		cmocka_unit_test(limits_have_their_statuses),
+		cmocka_unit_test(early_answers_are_not_followed_by_a_reset_at_once),
 		cmocka_unit_test(floods_are_stopped),
 		cmocka_unit_test(a_closed_window_is_timed_out),
 		cmocka_unit_test(slow_uploads_are_timed_out),
