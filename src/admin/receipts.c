@@ -161,7 +161,8 @@ run_query(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
 	struct query *query = SL_CONTAINER(job, struct query, job);
 
-	job->err = ops->record_find(conn, sl_slice_str(query->id), keep_record, query);
+	job->err = ops->record_find(conn, sl_slice_str(query->id), SL_RECORD_NULL,
+	                             keep_record, query);
 	if (job->err == SL_ENOTFOUND)
 		job->err = SL_OK;
 	if (job->err == SL_OK && query->found) {

@@ -175,7 +175,7 @@ big_endian(const unsigned char *at, int count)
 	return number;
 }
 
-enum { TIME_SIZE = 6 };
+enum { TIME_SIZE = 6, TIME_DIGITS = 10 };
 
 void
 sl_ulid_mint(unsigned char out[SL_ULID_SIZE], int64_t wall_ms)
@@ -191,8 +191,8 @@ sl_ulid_mint(unsigned char out[SL_ULID_SIZE], int64_t wall_ms)
 void
 sl_ulid_text(const unsigned char bytes[SL_ULID_SIZE], char out[SL_ULID_LEN + 1])
 {
-	put_digits(out, big_endian(bytes, TIME_SIZE), 10);
-	put_digits(out + 10, big_endian(bytes + TIME_SIZE, 5), 8);
+	put_digits(out, big_endian(bytes, TIME_SIZE), TIME_DIGITS);
+	put_digits(out + TIME_DIGITS, big_endian(bytes + TIME_SIZE, 5), 8);
 	put_digits(out + 18, big_endian(bytes + TIME_SIZE + 5, 5), 8);
 	out[SL_ULID_LEN] = '\0';
 }
@@ -250,4 +250,15 @@ sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE])
 	put_big_endian(out, high << 1 | middle >> 4);
 	put_big_endian(out + sizeof(high), low);
 	return true;
+}
+
+bool
+sl_ulid_time(struct sl_slice text, int64_t *wall_ms)
+{
+	unsigned bad = 0;
+
+	if (text.len != SL_ULID_LEN || text.ptr[0] > '7')
+		return false;
+	*wall_ms = (int64_t)take_digits(0, text.ptr, TIME_DIGITS, &bad);
+	return bad <= 31;
 }

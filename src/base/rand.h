@@ -23,5 +23,7 @@ void sl_ulid_mint(unsigned char out[SL_ULID_SIZE], int64_t wall_ms);
 bool sl_ulid_bytes(struct sl_slice text, unsigned char out[SL_ULID_SIZE]);
 /* The other way; NUL-terminated. */
 void sl_ulid_text(const unsigned char bytes[SL_ULID_SIZE], char out[SL_ULID_LEN + 1]);
+/* When the one of a text was minted. False: it does not begin with a time. */
+bool sl_ulid_time(struct sl_slice text, int64_t *wall_ms);
 
 #endif

@@ -70,7 +70,8 @@ look(void *context, const struct sl_attempt_row *row)
 		return true;
 	sl_ulid_text(row->request, id + 4);
 	compare->attempt = row;
-	err = compare->ops->record_find(compare->conn, sl_slice_str(id), compare_record, compare);
+	err = compare->ops->record_find(compare->conn, sl_slice_str(id), SL_RECORD_NULL,
+	                                compare_record, compare);
 	if (err != SL_OK && err != SL_ENOTFOUND)
 		compare->err = err;
 	return compare->err == SL_OK && !compare->audit->broken;

@@ -274,7 +274,7 @@ record_request(struct request *request, const struct names *names,
 	enum sl_err err;
 
 	begin_record(request);
-	err = ops->record_find(conn, request->record.request_id, found, request);
+	err = ops->record_find(conn, request->record.request_id, SL_RECORD_NULL, found, request);
 	if (request->known || (err != SL_OK && err != SL_ENOTFOUND))
 		return err;
 	for (size_t i = 0; i < request->count; i++)

@@ -7,22 +7,24 @@
  * corrupt a WAL that two connections reset at once. flock on the file keeps a
  * second Sluice out; people may still read it with the sqlite3 shell.
  *
- * Tables (sqlite_schema.c): meta (named values), keys, record_asks (one row per ask; the rowid
+ * Tables (sqlite_schema.c): meta (named values), keys, record_lines (one row per ask; the rowid
  * is the end time in milliseconds shifted left by 20 bits plus a counter, so time needs
  * no index of its own and inserts go to the right edge), record_owners and record_kinds (what
- * many of them have in common; the view records shows all together), record_rows and
- * records_before (of versions that had a column for each thing, and everything in each row),
+ * many of them have in common; the view records shows all together), record_asks, record_rows
+ * and records_before (of versions that had more columns, a column for each thing, and
+ * everything in each row),
  * hours (sums per hour and key, team, workspace, model, provider, tag, kept by the same
  * transaction that inserts the records: spend reads hours, and records only where a range
- * begins or ends within an hour), migrations. Records have an index by request id, which
- * grows at its right edge too (7.4 us a record instead of 6.8), and none by key: it more than
- * doubled the cost of a record (12 us instead of 5 with 200 keys, bench/store_bench.c); hours
- * says in which hours a key was used, and an hour is a range of rowids.
+ * begins or ends within an hour), migrations. Records have an index by request id for those
+ * that do not lie where the id tells (sqlite_request.h), and none by key: it more than doubled
+ * the cost of a record (12 us instead of 5 with 200 keys, bench/store_bench.c); hours says in
+ * which hours a key was used, and an hour is a range of rowids.
  */
 #include <sqlite3.h>
 #include <stdlib.h>
 
 #include "store/sqlite_records.h"
+#include "store/sqlite_request.h"
 #include "store/sqlite_schema.h"
 #include "store/store.h"
 
@@ -51,7 +53,17 @@ static const char find_record_sql[] = "SELECT 0"
 #undef SL_RECORD_TEXT
 #undef SL_RECORD_INT
 #undef USAGE_COLUMN
-    " FROM records WHERE request_id = ?1";
+    " FROM records WHERE request_id = ?1 AND id >= ?2 AND id <= ?3";
+
+/* The id of the row; the last part looks through what lies near the place that the request's
+ * id tells (sqlite_request.h). */
+static const char place_sql[] =
+    "SELECT id FROM record_lines WHERE request = ?1 AND request < x''"
+    " UNION ALL SELECT id FROM record_asks WHERE request_id = ?1"
+    " UNION ALL SELECT id FROM record_rows WHERE request_id = ?1"
+    " UNION ALL SELECT id FROM records_before WHERE request_id = ?1"
+    " UNION ALL SELECT id FROM record_lines NOT INDEXED WHERE id >= ?3 AND id < ?4"
+    " AND request = ?2 LIMIT 1";
 
 /* id, SQL. Prepared at first use, kept until close. */
 #define STATEMENTS(X)                                                                   \
@@ -78,7 +90,8 @@ static const char find_record_sql[] = "SELECT 0"
 	               " DESC LIMIT 1 OFFSET ?2), 0))")                                      \
 	X(KEY_EACH, "SELECT id, digest, hint, policy_json, created_wall_ms,"            \
 	            " revoked_wall_ms FROM keys ORDER BY id")                           \
-	X(LAST_RECORD, "SELECT max(ifnull((SELECT max(id) FROM record_asks), -1),"      \
+	X(LAST_RECORD, "SELECT max(ifnull((SELECT max(id) FROM record_lines), -1),"     \
+	               " ifnull((SELECT max(id) FROM record_asks), -1),"                \
 	               " ifnull((SELECT max(id) FROM record_rows), -1),"                \
 	               " ifnull((SELECT max(id) FROM records_before), -1))")            \
 	X(SPEND_KEY, SPEND_SQL("key_id", "key_id"))                                     \
@@ -87,6 +100,7 @@ static const char find_record_sql[] = "SELECT 0"
 	X(SPEND_MODEL, SPEND_SQL("model", "model_served"))                              \
 	X(SPEND_PROVIDER, SPEND_SQL("provider", "provider"))                            \
 	X(SPEND_TAG, SPEND_SQL("tag", "tag"))                                           \
+	X(RECORD_PLACE, place_sql)                                                      \
 	X(RECORD_FIND, find_record_sql)
 
 enum statement {
@@ -360,17 +374,65 @@ read_record(sqlite3_stmt *stmt, struct sl_record_row *row)
 }
 
 static enum sl_err
-sqlite_record_find(void *conn, struct sl_slice request_id,
+find_place(struct conn *conn, struct sl_slice request_id, int64_t end_wall_ms, int64_t *id)
+{
+	sqlite3_stmt *stmt = statement(conn, STATEMENT_RECORD_PLACE);
+	int64_t since, until;
+	struct sl_slice key;
+	int rc;
+
+	if (!stmt)
+		return sl_sqlite_unprepared(&conn->parts[SL_SQLITE_CORE]);
+	if (!sl_sqlite_request_place(request_id, &since, &key)) {
+		since = until = 0;
+	} else if (end_wall_ms != SL_RECORD_NULL) {
+		since = sl_sqlite_clamp_wall_ms(end_wall_ms);
+		until = since + 1;
+	} else {
+		since = sl_sqlite_clamp_wall_ms(since);
+		until = since + SL_SQLITE_NEAR_MS;
+	}
+	sl_sqlite_bind_text(stmt, 1, request_id);
+	sl_sqlite_bind_blob(stmt, 2, key.ptr, key.len);
+	sqlite3_bind_int64(stmt, 3, since << ID_SHIFT);
+	sqlite3_bind_int64(stmt, 4, until << ID_SHIFT);
+	rc = sqlite3_step(stmt);
+	*id = rc == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : 0;
+	sqlite3_reset(stmt);
+	return rc == SQLITE_DONE ? SL_ENOTFOUND : sl_sqlite_error(rc);
+}
+
+/* False where a reader came before the gateway brought the file to this schema: the versions
+ * before have indexes for all rows. */
+static bool
+has_lines(struct conn *conn)
+{
+	return sqlite3_table_column_metadata(conn->db, NULL, "record_lines", NULL, NULL, NULL,
+	                                     NULL, NULL, NULL) == SQLITE_OK;
+}
+
+static enum sl_err
+sqlite_record_find(void *conn, struct sl_slice request_id, int64_t end_wall_ms,
                    void (*found)(void *context, const struct sl_record_row *row), void *context)
 {
 	struct conn *c = conn;
 	sqlite3_stmt *stmt = statement(c, STATEMENT_RECORD_FIND);
 	struct sl_record_row row = { 0 };
+	int64_t first = INT64_MIN, last = INT64_MAX;
 	int rc;
 
 	if (!stmt)
 		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
+	if (has_lines(c)) {
+		enum sl_err err = find_place(c, request_id, end_wall_ms, &first);
+
+		if (err != SL_OK)
+			return err;
+		last = first;
+	}
 	sl_sqlite_bind_text(stmt, 1, request_id);
+	sqlite3_bind_int64(stmt, 2, first);
+	sqlite3_bind_int64(stmt, 3, last);
 	rc = sqlite3_step(stmt);
 	if (rc == SQLITE_ROW) {
 		read_record(stmt, &row);

@@ -98,7 +98,7 @@ put_text(char *at, struct sl_slice text, size_t max_size)
 	at = put_literal(at, ",\"" #name "\":");                                        \
 	PUT_##type(name)
 
-#define IN_ROW(type, name)
+#define IN_ID(type, name)
 #define IN_HEX(type, name)
 #define IN_OWNER(type, name)
 #define IN_KIND(type, name)
@@ -110,6 +110,7 @@ put_text(char *at, struct sl_slice text, size_t max_size)
 	if (HAS_##type(name)) {                                                         \
 		PUT_MEMBER(type, name)                                                   \
 	}
+#define IN_USER(type, name) IN_RARE(type, name)
 #define IN_LABEL(type, name)                                                           \
 	if (HAS_LABEL(name)) {                                                          \
 		PUT_MEMBER(type, name)                                                   \
@@ -139,6 +140,7 @@ put_rare(const struct sl_record_row *row, char *at)
 	return at;
 }
 #undef IN_BEGIN
+#undef IN_USER
 #undef IN_FACT
 #undef IN_RARE
 #undef IN_LABEL
@@ -150,13 +152,19 @@ put_rare(const struct sl_record_row *row, char *at)
 	PUT_##type(name)                                                                \
 	*at++ = ',';
 #define IN_RARE(type, name)
+#define IN_USER(type, name)
 #define IN_LABEL(type, name)
 size_t
-sl_sqlite_facts(const struct sl_record_row *row, int64_t end_wall_ms, char *out)
+sl_sqlite_facts(const struct sl_record_row *row, int64_t end_wall_ms, int64_t owner,
+                int64_t kind, char *out)
 {
 	char *at = out, *rare;
 
 	*at++ = '[';
+	at = put_number(at, owner);
+	*at++ = ',';
+	at = put_number(at, kind);
+	*at++ = ',';
 #include "store/sqlite_columns.def"
 	at = put_number(at, row->usage[SL_USAGE_INPUT]);
 	*at++ = ',';

@@ -2,9 +2,10 @@
  * of SQLite costs as much as twenty digits do, and most requests have nothing to say in
  * most columns. Private to the embedded store.
  *
- *   [milliseconds before the end, facts ..., input tokens, output tokens, {"tag":"x"}]
+ *   [owner, kind, milliseconds before the end, facts ..., input tokens, output tokens,
+ *    {"tag":"x"}]
  *
- * Facts stand at the places of their lines in sqlite_columns.def, null where nothing is
+ * Owner and kind are ids of what it has in common with others. Facts stand at the places of their lines in sqlite_columns.def, null where nothing is
  * known. The object has what is rare, by name; where there is nothing, it is left out.
  */
 #ifndef SL_STORE_SQLITE_FACTS_H
@@ -14,7 +15,10 @@
 
 /* Places in the array. */
 enum {
-#define IN_ROW(name)
+	SL_FACT_OWNER,
+	SL_FACT_KIND,
+#define IN_ID(name)
+#define IN_USER(name)
 #define IN_HEX(name)
 #define IN_BEGIN(name) SL_FACT_##name,
 #define IN_FACT(name)  SL_FACT_##name,
@@ -25,7 +29,8 @@ enum {
 #define SL_COLUMN(place, type, name) IN_##place(name)
 #include "store/sqlite_columns.def"
 #undef SL_COLUMN
-#undef IN_ROW
+#undef IN_ID
+#undef IN_USER
 #undef IN_HEX
 #undef IN_BEGIN
 #undef IN_FACT
@@ -37,6 +42,9 @@ enum {
 	SL_FACT_OUTPUT,
 	SL_FACT_RARE,
 };
+
+/* So many places later than in record_asks, of the version before. */
+enum { SL_FACTS_MOVED = SL_FACT_KIND + 1 };
 
 /* All texts escaped, and numbers with their names. */
 enum {
@@ -51,7 +59,8 @@ enum {
 
 /* out: SL_FACTS_MAX_SIZE bytes. Returns how many are written. Texts beyond their columns'
  * sizes are cut. */
-size_t sl_sqlite_facts(const struct sl_record_row *row, int64_t end_wall_ms, char *out);
+size_t sl_sqlite_facts(const struct sl_record_row *row, int64_t end_wall_ms, int64_t owner,
+                       int64_t kind, char *out);
 
 /* Two lower-case digits in each byte of out. False: text is not 2 * size of them. size is a
  * multiple of 4. */

@@ -1,7 +1,7 @@
 /* sqlite_records.c - a batch of records in one statement.
  *
  * The rows of a batch are read by SQLite as a virtual table, `incoming`, with the columns
- * of record_asks: INSERT ... SELECT takes them all with one execution, whose cursors stay at
+ * of record_lines: INSERT ... SELECT takes them all with one execution, whose cursors stay at
  * the right edge of table and index, and nothing is bound. A row whose id may be the one
  * behind the last gets it from SQLite, which need not look for its place then. Row by row
  * it was twice as much work, and with all columns in each row twice as much again: what many
@@ -9,7 +9,7 @@
  * record_kinds, and rows name it. What this process wrote there last it remembers; it reads
  * none of it, so terms may stand there more than once.
  *
- *   source --advance--> row --owner and kind known--> record_asks
+ *   source --advance--> row --owner and kind known--> record_lines
  *                        |   '--not: the statement ends, they get theirs, the next goes on
  *                        '--> sums --when all are in, or there is no room--> hours
  *
@@ -25,16 +25,17 @@
 #include "base/compiler.h"
 #include "base/rand.h"
 #include "store/sqlite_facts.h"
+#include "store/sqlite_request.h"
 
 #define WALL_MAX_MS ((int64_t)1 << 42) /* the year 2109 */
 
 static const char insert_sql[] =
-    "INSERT INTO record_asks(id, owner, kind, request_id, trace_id, end_user, facts)"
-    " SELECT id, owner, kind, request_id, trace_id, end_user, facts FROM incoming";
-static const char incoming_sql[] =
-    "CREATE TABLE incoming(id, owner, kind, request_id, trace_id, end_user, facts)";
+    "INSERT INTO record_lines(id, request, trace, facts)"
+    " SELECT id, request, trace, facts FROM incoming";
+static const char incoming_sql[] = "CREATE TABLE incoming(id, request, trace, facts)";
 
-#define IN_ROW(text)
+#define IN_ID(text)
+#define IN_USER(text)
 #define IN_HEX(text)
 #define IN_BEGIN(text)
 #define IN_FACT(text)
@@ -79,7 +80,7 @@ static const char sum_sql[] =
 
 #define STATEMENTS(X)                                                                  \
 	X(INSERT, insert_sql)                                                          \
-	X(LAST, "SELECT id FROM record_asks ORDER BY id DESC LIMIT 1")                   \
+	X(LAST, "SELECT id FROM record_lines ORDER BY id DESC LIMIT 1")                   \
 	X(OWNER, owner_sql)                                                            \
 	X(KIND, kind_sql)                                                              \
 	X(SUM, sum_sql)
@@ -97,7 +98,7 @@ static const char *const statement_sql[] = {
 };
 
 /* Columns of incoming. */
-enum { AT_ID, AT_OWNER, AT_KIND, AT_REQUEST, AT_TRACE, AT_USER, AT_FACTS };
+enum { AT_ID, AT_REQUEST, AT_TRACE, AT_FACTS };
 
 /* All of records.def but end_wall_ms have a place. */
 #define SL_COLUMN(place, type, name)   +1
@@ -331,7 +332,8 @@ bind_kind(sqlite3_stmt *stmt, const struct sl_record_row *row)
 #include "store/sqlite_columns.def"
 #undef SL_COLUMN
 }
-#undef IN_ROW
+#undef IN_ID
+#undef IN_USER
 #undef IN_HEX
 #undef IN_BEGIN
 #undef IN_FACT
@@ -482,8 +484,6 @@ advance(struct sl_sqlite_records *records)
 	records->row_id = sl_sqlite_clamp_wall_ms(records->row.end_wall_ms) << SL_SQLITE_ID_SHIFT |
 	                  (int64_t)seq;
 	choose_id(records);
-	records->facts_size = sl_sqlite_facts(&records->row, records->row_id >> SL_SQLITE_ID_SHIFT,
-	                                      records->facts);
 	records->trace_is_hex = sl_sqlite_pack_hex(records->row.trace_id, records->trace,
 	                                           sizeof(records->trace));
 	look_up(records);
@@ -592,6 +592,19 @@ say_text(sqlite3_context *context, const char *text, size_t size)
 		sqlite3_result_text(context, text, (int)size, SQLITE_STATIC);
 }
 
+static void
+say_request(sqlite3_context *context, const struct sl_sqlite_records *records)
+{
+	struct sl_slice id = records->row.request_id, key;
+
+	if (records->trace_is_hex &&
+	    sl_sqlite_request_is_near(id, records->row.begin_wall_ms,
+	                              records->row_id >> SL_SQLITE_ID_SHIFT, &key))
+		sqlite3_result_blob(context, key.ptr, (int)key.len, SQLITE_STATIC);
+	else
+		say_text(context, id.ptr, id.len);
+}
+
 static int
 incoming_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int at)
 {
@@ -603,14 +616,8 @@ incoming_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int at)
 		if (!records->id_is_next)
 			sqlite3_result_int64(context, records->row_id);
 		break;
-	case AT_OWNER:
-		sqlite3_result_int64(context, records->owner);
-		break;
-	case AT_KIND:
-		sqlite3_result_int64(context, records->kind);
-		break;
 	case AT_REQUEST:
-		say_text(context, row->request_id.ptr, row->request_id.len);
+		say_request(context, records);
 		break;
 	case AT_TRACE:
 		if (records->trace_is_hex)
@@ -619,11 +626,10 @@ incoming_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int at)
 		else
 			say_text(context, row->trace_id.ptr, row->trace_id.len);
 		break;
-	case AT_USER:
-		say_text(context, row->end_user.ptr, row->end_user.len);
-		break;
 	case AT_FACTS:
-		say_text(context, records->facts, records->facts_size);
+		say_text(context, records->facts,
+		         sl_sqlite_facts(row, records->row_id >> SL_SQLITE_ID_SHIFT, records->owner,
+		                         records->kind, records->facts));
 		break;
 	default:
 		break;

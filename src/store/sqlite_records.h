@@ -45,7 +45,6 @@ struct sl_sqlite_records {
 	int64_t                  owner, kind;
 	struct sl_sqlite_term   *owners, *kinds; /* SL_SQLITE_TERMS each, or NULL */
 	char                    *facts; /* of the row; SL_FACTS_MAX_SIZE, or NULL */
-	size_t                   facts_size;
 	unsigned char            trace[16];    /* of the row, when these are all of it */
 	bool                     trace_is_hex;
 	struct sl_sqlite_sum    *sums;    /* SL_SQLITE_SUMS of them, NULL before the first record */

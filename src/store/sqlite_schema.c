@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "model/usage.h"
 #include "store/sqlite_facts.h"
+#include "store/sqlite_request.h"
 
 enum {
 	APPLICATION_ID = 0x534c5543, /* "SLUC" */
@@ -115,7 +116,8 @@ static const char *const migrations[] = {
 	("CREATE TABLE claims(name BLOB PRIMARY KEY, digest BLOB NOT NULL, request BLOB NOT NULL,"
 	" expires_wall_ms INTEGER NOT NULL, charged INTEGER NOT NULL) WITHOUT ROWID, STRICT;"),
 	"ALTER TABLE answers ADD COLUMN told TEXT NOT NULL DEFAULT '';",
-#define IN_ROW(text)   text
+#define IN_ID(text)    text
+#define IN_USER(text)  text
 #define IN_HEX(text)   text
 #define IN_BEGIN(text) text
 #define IN_FACT(text)  text
@@ -129,14 +131,16 @@ static const char *const migrations[] = {
 	" kind INTEGER NOT NULL, more TEXT, input_tokens INTEGER, output_tokens INTEGER"
 #include "store/sqlite_columns.def"
 	") STRICT;"
-#undef IN_ROW
+#undef IN_ID
+#undef IN_USER
 #undef IN_HEX
 #undef IN_BEGIN
 #undef IN_FACT
 #undef IN_RARE
 #undef IN_LABEL
 #undef IN_OWNER
-#define IN_ROW(text)
+#define IN_ID(text)
+#define IN_USER(text)
 #define IN_HEX(text)
 #define IN_BEGIN(text)
 #define IN_FACT(text)
@@ -154,7 +158,8 @@ static const char *const migrations[] = {
 #include "store/sqlite_columns.def"
 	") STRICT;",
 #undef SL_COLUMN
-#undef IN_ROW
+#undef IN_ID
+#undef IN_USER
 #undef IN_HEX
 #undef IN_BEGIN
 #undef IN_FACT
@@ -165,10 +170,14 @@ static const char *const migrations[] = {
 	"ALTER TABLE money_attempts ADD COLUMN target INTEGER NOT NULL DEFAULT 0;",
 	"CREATE TABLE record_asks(id INTEGER PRIMARY KEY, owner INTEGER, kind INTEGER,"
 	" request_id TEXT, trace_id ANY, end_user TEXT, facts TEXT) STRICT;",
+	"CREATE TABLE record_lines(id INTEGER PRIMARY KEY, request ANY, trace ANY, facts TEXT)"
+	" STRICT;"
+	"CREATE INDEX record_lines_by_request ON record_lines(request) WHERE request < x'';",
 };
 enum { SCHEMA_VERSION = sizeof(migrations) / sizeof(migrations[0]) };
 
-#define TABLE_ROW   "record_rows"
+#define TABLE_ID    "record_rows"
+#define TABLE_USER  "record_rows"
 #define TABLE_HEX   "record_rows"
 #define TABLE_BEGIN "record_rows"
 #define TABLE_FACT  "record_rows"
@@ -363,42 +372,60 @@ static const char *const classes[SL_USAGE_COUNT] = {
 #define IN_OWNER(type, name) sl_buf_append_str(sql, ", o." #name " AS " #name);
 #define IN_KIND(type, name)  sl_buf_append_str(sql, ", k." #name " AS " #name);
 
-#define IN_ROW(type, name)   sl_buf_append_str(sql, ", r." #name " AS " #name);
+/* How a table says what is not of the same place in all. */
+struct form {
+	const char *table;
+	const char *owner, *kind;
+	const char *request, *trace, *user;
+	int         moved; /* its facts, towards the front */
+	void      (*put)(struct sl_buf *sql, const struct form *form);
+};
+
+#define IN_ID(type, name)    sl_buf_printf(sql, ", %s AS " #name, form->request);
+#define IN_USER(type, name)  sl_buf_printf(sql, ", %s AS " #name, form->user);
 #define IN_HEX(type, name)                                                             \
-	sl_buf_append_str(sql, ", CAST(CASE typeof(r." #name ") WHEN 'blob' THEN"       \
-	                       " lower(hex(r." #name ")) ELSE r." #name " END AS "      \
-	                       #type ") AS " #name);
+	sl_buf_printf(sql, ", CAST(CASE typeof(%s) WHEN 'blob' THEN lower(hex(%s))"     \
+	                   " ELSE %s END AS " #type ") AS " #name, form->trace,         \
+	              form->trace, form->trace);
 #define IN_BEGIN(type, name)                                                           \
 	sl_buf_printf(sql, ", CAST((r.id >> 20) - json_extract(r.facts, '$[%d]') AS "   \
-	                   #type ") AS " #name, SL_FACT_##name);
+	                   #type ") AS " #name, SL_FACT_##name - form->moved);
 #define IN_FACT(type, name)                                                            \
 	sl_buf_printf(sql, ", CAST(json_extract(r.facts, '$[%d]') AS " #type ") AS " #name, \
-	              SL_FACT_##name);
+	              SL_FACT_##name - form->moved);
 #define IN_RARE(type, name)                                                            \
 	sl_buf_printf(sql, ", CAST(json_extract(r.facts, '$[%d]." #name "') AS " #type  \
-	                   ") AS " #name, SL_FACT_RARE);
+	                   ") AS " #name, SL_FACT_RARE - form->moved);
 #define IN_LABEL(type, name)                                                           \
-	sl_buf_printf(sql, ", CAST(ifnull(json_extract(r.facts, '$[%d]." #name "'),"    \
-	                   " r.request_id) AS " #type ") AS " #name, SL_FACT_RARE);
+	sl_buf_printf(sql, ", CAST(ifnull(json_extract(r.facts, '$[%d]." #name "'), %s)" \
+	                   " AS " #type ") AS " #name, SL_FACT_RARE - form->moved,      \
+	              form->request);
 static void
-put_asks(struct sl_buf *sql)
+put_facts(struct sl_buf *sql, const struct form *form)
 {
 #include "store/sqlite_columns.def"
 	for (int i = 0; i < SL_USAGE_COUNT; i++) {
 		if (i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT)
 			sl_buf_printf(sql, ", CAST(json_extract(r.facts, '$[%d]') AS INTEGER) AS %s",
-			              i == SL_USAGE_INPUT ? SL_FACT_INPUT : SL_FACT_OUTPUT, classes[i]);
+			              (i == SL_USAGE_INPUT ? SL_FACT_INPUT : SL_FACT_OUTPUT) -
+			                  form->moved,
+			              classes[i]);
 		else
 			sl_buf_printf(sql, ", CAST(json_extract(r.facts, '$[%d].%s') AS INTEGER) AS %s",
-			              SL_FACT_RARE, classes[i], classes[i]);
+			              SL_FACT_RARE - form->moved, classes[i], classes[i]);
 	}
 }
+#undef IN_ID
+#undef IN_USER
 #undef IN_HEX
 #undef IN_BEGIN
 #undef IN_FACT
 #undef IN_RARE
 #undef IN_LABEL
 
+#define IN_ROW(type, name)   sl_buf_append_str(sql, ", r." #name " AS " #name);
+#define IN_ID(type, name)    IN_ROW(type, name)
+#define IN_USER(type, name)  IN_ROW(type, name)
 #define IN_HEX(type, name)   IN_ROW(type, name)
 #define IN_BEGIN(type, name) IN_ROW(type, name)
 #define IN_FACT(type, name)  IN_ROW(type, name)
@@ -407,8 +434,9 @@ put_asks(struct sl_buf *sql)
 	sl_buf_append_str(sql, ", CAST(ifnull(r." #name ", r.request_id) AS " #type ")" \
 	                       " AS " #name);
 static void
-put_rows(struct sl_buf *sql)
+put_columns(struct sl_buf *sql, const struct form *form)
 {
+	(void)form;
 #include "store/sqlite_columns.def"
 	for (int i = 0; i < SL_USAGE_COUNT; i++) {
 		if (i == SL_USAGE_INPUT || i == SL_USAGE_OUTPUT)
@@ -427,18 +455,24 @@ put_rows(struct sl_buf *sql)
 static void
 put_view(struct sl_buf *sql, const char *create)
 {
-	static const struct {
-		const char *table;
-		void      (*put)(struct sl_buf *sql);
-	} parts[] = { { "record_asks", put_asks }, { "record_rows", put_rows } };
+	static const struct form forms[] = {
+		{ "record_lines", "json_extract(r.facts, '$[0]')", "json_extract(r.facts, '$[1]')",
+		  SL_SQLITE_REQUEST_SQL, "r.trace",
+		  "CAST(json_extract(r.facts, '$[12].end_user') AS TEXT)", 0, put_facts },
+		{ "record_asks", "r.owner", "r.kind", "r.request_id", "r.trace_id", "r.end_user",
+		  SL_FACTS_MOVED, put_facts },
+		{ "record_rows", "r.owner", "r.kind", NULL, NULL, NULL, 0, put_columns },
+	};
 
+	_Static_assert(SL_FACT_OWNER == 0 && SL_FACT_KIND == 1 && SL_FACT_RARE == 12, "forms");
 	sl_buf_append_str(sql, create);
 	sl_buf_append_str(sql, " records AS ");
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
 		sl_buf_append_str(sql, "SELECT r.id AS id, CAST(r.id >> 20 AS INTEGER) AS end_wall_ms");
-		parts[i].put(sql);
+		forms[i].put(sql, &forms[i]);
 		sl_buf_printf(sql, " FROM %s r CROSS JOIN record_owners o CROSS JOIN record_kinds k"
-		              " WHERE o.id = r.owner AND k.id = r.kind UNION ALL ", parts[i].table);
+		              " WHERE o.id = %s AND k.id = %s UNION ALL ", forms[i].table,
+		              forms[i].owner, forms[i].kind);
 	}
 #define SL_COLUMN(place, type, name) ", " #name
 	sl_buf_append_str(sql, "SELECT id, end_wall_ms"
@@ -502,7 +536,6 @@ run_migrations(sqlite3 *db, int64_t version)
 		if (!execute(db, migrations[version]) || !execute(db, sql))
 			return false;
 	}
-	/* Request ids begin with their time: new ones go to the right edge. */
 	return add_missing_columns(db) && make_view(db) &&
 	       execute(db, "CREATE INDEX IF NOT EXISTS record_asks_by_request"
 	                   " ON record_asks(request_id);"

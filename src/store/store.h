@@ -111,8 +111,9 @@ struct sl_store_ops {
 	                        void *context);
 	/* The rows and what spend reads, together or not at all. */
 	enum sl_err (*records_append)(void *conn, struct sl_record_source *source);
-	/* The record of a request, if it has ended. SL_ENOTFOUND. */
-	enum sl_err (*record_find)(void *conn, struct sl_slice request_id,
+	/* The record of a request, if it has ended. SL_ENOTFOUND. end_wall_ms: when, for who
+	 * knows and asks often; else SL_RECORD_NULL. */
+	enum sl_err (*record_find)(void *conn, struct sl_slice request_id, int64_t end_wall_ms,
 	                           void (*found)(void *context, const struct sl_record_row *row),
 	                           void *context);
 	/* In the order of names, then hours. Rows are valid during each. */

@@ -65,7 +65,8 @@ _Static_assert(SL_USAGE_COUNT <= 8 * MASK_SIZE, "classes of usage");
  * label. */
 #define IN_OWNER(type, name) COMMON(type, name)
 #define IN_KIND(type, name)  COMMON(type, name)
-#define IN_ROW(type, name)   OTHER(type, name)
+#define IN_ID(type, name)    OTHER(type, name)
+#define IN_USER(type, name)  OTHER(type, name)
 #define IN_HEX(type, name)   OTHER(type, name)
 #define IN_BEGIN(type, name) OTHER(type, name)
 #define IN_FACT(type, name)  OTHER(type, name)

@@ -225,7 +225,8 @@ next_row(struct sl_record_source *source, struct sl_record_row *row)
 		if (!sl_row_read(recovery->columns, &recovery->rest, &recovery->common, row))
 			break;
 		recovery->told->found++;
-		err = recovery->ops->record_find(recovery->conn, row->request_id, found, &known);
+		err = recovery->ops->record_find(recovery->conn, row->request_id, row->end_wall_ms,
+		                                 found, &known);
 		if (err != SL_OK && err != SL_ENOTFOUND) {
 			recovery->err = err;
 			return false;

@@ -617,8 +617,9 @@ def test_a_record_that_says_another_cost_is_noticed(fleet, tmp_path):
     store = sqlite3.connect(tmp_path / "sluice.db")
     cost, = store.execute("SELECT cost_nanousd FROM records WHERE request_id = ?",
                           (ids[1],)).fetchone()
-    changed = store.execute("UPDATE record_asks SET facts = replace(facts, ?, ?)"
-                            " WHERE request_id = ?", (f",{cost},", f",{cost + 1},", ids[1]))
+    changed = store.execute("UPDATE record_lines SET facts = replace(facts, ?, ?) WHERE id ="
+                            " (SELECT id FROM records WHERE request_id = ?)",
+                            (f",{cost},", f",{cost + 1},", ids[1]))
     assert changed.rowcount == 1
     store.commit()
     store.close()

@@ -92,7 +92,7 @@ ulids_there_and_back(void **state)
 
 	(void)state;
 	for (int i = 0; i < 1000; i++) {
-		int64_t wall_ms = 1700000000000 + i * 86400000LL;
+		int64_t wall_ms = 1700000000000 + i * 86400000LL, told_ms;
 
 		sl_rand_ulid(text, wall_ms);
 		assert_int_equal(strlen(text), SL_ULID_LEN);
@@ -101,6 +101,8 @@ ulids_there_and_back(void **state)
 			assert_int_equal(bytes[k], (unsigned char)(wall_ms >> (40 - 8 * k)));
 		sl_ulid_text(bytes, again);
 		assert_string_equal(text, again);
+		assert_true(sl_ulid_time(sl_slice_str(text), &told_ms));
+		assert_int_equal(told_ms, wall_ms);
 	}
 	/* The largest, and each digit's place. */
 	assert_true(sl_ulid_bytes(SL_SLICE("7ZZZZZZZZZZZZZZZZZZZZZZZZZ"), bytes));
@@ -127,8 +129,12 @@ what_is_no_ulid_is_refused(void **state)
 		"01HZX3J9Q3N8Y\3772W7V4K6M1P0",
 	};
 	unsigned char bytes[SL_ULID_SIZE];
+	int64_t wall_ms;
 
 	(void)state;
+	assert_false(sl_ulid_time(SL_SLICE("01HZX3J9Q"), &wall_ms));
+	assert_false(sl_ulid_time(SL_SLICE("81HZX3J9Q3N8Y5T2W7V4K6M1P0"), &wall_ms));
+	assert_false(sl_ulid_time(SL_SLICE("01HZX3J9QUN8Y5T2W7V4K6M1P0"), &wall_ms));
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		assert_false(sl_ulid_bytes(sl_slice_str(wrong[i]), bytes));
 }

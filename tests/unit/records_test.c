@@ -9,6 +9,8 @@
 
 #include "../store_fixture.h"
 #include "base/log.h"
+#include "base/rand.h"
+#include "store/sqlite_request.h"
 
 enum { KINDS = 3000, ID_SIZE = 32 };
 
@@ -70,6 +72,7 @@ struct work {
 	struct sl_record_row   *rows;
 	size_t                  count, at;
 	const char             *id;
+	int64_t                 end_wall_ms;
 	void (*found)(void *context, const struct sl_record_row *row);
 	void                   *context;
 	bool                    fails;
@@ -110,16 +113,25 @@ run_find(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
 	struct work *work = SL_CONTAINER(job, struct work, job);
 
-	job->err = ops->record_find(conn, sl_slice_str(work->id), work->found, work->context);
+	job->err = ops->record_find(conn, sl_slice_str(work->id), work->end_wall_ms, work->found,
+	                            work->context);
+}
+
+static enum sl_err
+find_ended(struct sl_store *store, const char *id, int64_t end_wall_ms,
+           void (*found)(void *context, const struct sl_record_row *row), void *context)
+{
+	struct work work = { .job.run = run_find, .id = id, .end_wall_ms = end_wall_ms,
+		             .found = found, .context = context };
+
+	return sl_store_run(store, &work.job);
 }
 
 static enum sl_err
 find(struct sl_store *store, const char *id,
      void (*found)(void *context, const struct sl_record_row *row), void *context)
 {
-	struct work work = { .job.run = run_find, .id = id, .found = found, .context = context };
-
-	return sl_store_run(store, &work.job);
+	return find_ended(store, id, SL_RECORD_NULL, found, context);
 }
 
 static struct sl_record_row
@@ -206,7 +218,7 @@ what_is_alike_is_kept_once(void **state)
 	assert_int_equal(append(store, rows, 100, false), SL_OK);
 	assert_int_equal(append(store, rows, 100, false), SL_OK);
 	sl_store_free(store);
-	assert_string_equal(query("SELECT count(*) FROM record_asks UNION ALL"
+	assert_string_equal(query("SELECT count(*) FROM record_lines UNION ALL"
 	                          " SELECT count(*) FROM record_owners UNION ALL"
 	                          " SELECT count(*) FROM record_kinds"), "200|2|2|");
 	assert_string_equal(query("SELECT key_id, provider, count(*) FROM records"
@@ -319,8 +331,11 @@ questions_use_indexes(void **state)
 {
 	(void)state;
 	sl_store_free(open_store());
-	assert_null(strstr(query("EXPLAIN QUERY PLAN SELECT * FROM records WHERE request_id = 'x'"),
-	                   "SCAN"));
+	/* The ends of the range are there: none of what lies near is nothing of it all. */
+	assert_null(strstr(query("EXPLAIN QUERY PLAN SELECT * FROM records WHERE request_id = 'x'"
+	                         " AND id >= 5 AND id <= 5"), "SCAN"));
+	assert_null(strstr(query("EXPLAIN QUERY PLAN SELECT id FROM record_lines"
+	                         " WHERE request = 'x' AND request < x''"), "SCAN"));
 	assert_null(strstr(query("EXPLAIN QUERY PLAN SELECT key_id, cost_nanousd FROM records"
 	                         " WHERE attempts > 0 AND id >= 5 AND id < 6"), "SCAN"));
 	/* The newest first are not sorted: that would take all that the range has. */
@@ -380,7 +395,8 @@ records_of_the_version_before_stay(void **state)
 	        "DROP TABLE record_kinds; ALTER TABLE records_before RENAME TO records;"
 	        /* The next versions': a column of another table, and a table of records. */
 	        "ALTER TABLE money_attempts DROP COLUMN target; DROP TABLE record_asks;"
-	        "DELETE FROM migrations WHERE version > (SELECT max(version) - 3 FROM migrations);"
+	        "DROP TABLE record_lines;"
+	        "DELETE FROM migrations WHERE version > (SELECT max(version) - 4 FROM migrations);"
 	        "INSERT INTO records(id, request_id, client_request_id, end_wall_ms, key_id, status,"
 	        " attempts, cost_nanousd, input_tokens, reasoning_tokens)"
 	        " VALUES (1700000000100 << 20, 'req_before', 'mine', 1700000000100, 'vk_1', 200, 1,"
@@ -433,8 +449,8 @@ records_with_a_column_for_each_thing_stay(void **state)
 	before.provider = bare.provider = SL_SLICE("openai");
 	before.attempts = bare.attempts = later.attempts = 1;
 	sl_store_free(open_store());
-	run_sql("DROP VIEW records; DROP TABLE record_asks;"
-	        "DELETE FROM migrations WHERE version = (SELECT max(version) FROM migrations);"
+	run_sql("DROP VIEW records; DROP TABLE record_asks; DROP TABLE record_lines;"
+	        "DELETE FROM migrations WHERE version > (SELECT max(version) - 2 FROM migrations);"
 	        "INSERT INTO record_owners(id, key_id) VALUES (1, 'vk_1');"
 	        "INSERT INTO record_kinds(id, provider, attempts) VALUES (4, 'openai', 1);"
 	        "INSERT INTO record_rows(id, owner, kind, request_id, begin_wall_ms, trace_id,"
@@ -458,6 +474,135 @@ records_with_a_column_for_each_thing_stay(void **state)
 	                    "req_before|vk_1|req_bare|vk_1|req_later|vk_1|");
 }
 
+/* Short requests lie near where their ids tell; all others are in the index, as are those
+ * whose ids tell nothing or not their time, and those that have no trace. */
+static void
+rows_are_found_by_id(void **state)
+{
+	static const char trace[] = "0af7651916cd43dd8448eb211c80319c";
+	static const struct {
+		const char *id;    /* NULL: of its begin */
+		const char *trace;
+		int64_t     begun_ms; /* before its end */
+		bool        indexed;
+	} cases[] = {
+		{ NULL, trace, 0, false },
+		{ NULL, trace, 1, false },
+		{ NULL, trace, SL_SQLITE_NEAR_MS - 1, false },
+		{ NULL, trace, SL_SQLITE_NEAR_MS, true },
+		{ NULL, trace, 600000, true },
+		{ NULL, trace, -1, true }, /* the clock was set back */
+		{ NULL, NULL, 3, true },
+		{ NULL, "0AF7651916CD43DD8448EB211C80319C", 3, true },
+		{ "req_01HF7YAT00", trace, 0, true },
+		{ "req_01HF7YAT00XXXXXXXXXXXXXXXXx", trace, 0, true },
+		{ "REQ_01HF7YAT00XXXXXXXXXXXXXXXX", trace, 0, true },
+		{ "req_00000000010000000000000000", trace, 5, true },
+		{ "req_ZZZZZZZZZZ0000000000000000", trace, 5, true },
+		{ "anything", trace, 0, true },
+	};
+	enum { ROUNDS = 30, CASES = sizeof(cases) / sizeof(cases[0]) };
+	static struct sl_record_row rows[ROUNDS * CASES];
+	static char ids[ROUNDS * CASES][64];
+	struct sl_store *store = open_store();
+	char expected[64], ulid[SL_ULID_LEN + 1];
+	size_t indexed = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ROUNDS * CASES; i++) {
+		int64_t end_ms = 1700000000000 + (int64_t)i / 7;
+		size_t at = i % CASES;
+
+		sl_rand_ulid(ulid, end_ms - cases[at].begun_ms);
+		if (cases[at].id)
+			snprintf(ids[i], sizeof(ids[i]), i < CASES ? "%s" : "%s%zu", cases[at].id, i);
+		else
+			snprintf(ids[i], sizeof(ids[i]), "req_%s", ulid);
+		rows[i] = empty_row(ids[i], end_ms);
+		rows[i].begin_wall_ms = end_ms - cases[at].begun_ms;
+		if (cases[at].trace)
+			rows[i].trace_id = sl_slice_str(cases[at].trace);
+		indexed += cases[at].indexed;
+	}
+	assert_int_equal(append(store, rows, ROUNDS * CASES, false), SL_OK);
+	for (size_t i = 0; i < ROUNDS * CASES; i++) {
+		assert_int_equal(find(store, ids[i], same_row, &rows[i]), SL_OK);
+		assert_int_equal(find_ended(store, ids[i], rows[i].end_wall_ms, same_row, &rows[i]),
+		                 SL_OK);
+	}
+	for (int i = 0; i < 20; i++) {
+		sl_rand_ulid(ulid, 1700000000000 + i);
+		snprintf(ids[0], sizeof(ids[0]), "req_%s", ulid);
+		assert_int_equal(find(store, ids[0], same_row, NULL), SL_ENOTFOUND);
+		assert_int_equal(find_ended(store, ids[0], 1700000000000 + i, same_row, NULL),
+		                 SL_ENOTFOUND);
+	}
+	assert_int_equal(find(store, "", same_row, NULL), SL_ENOTFOUND);
+	sl_store_free(store);
+	snprintf(expected, sizeof(expected), "%zu|%zu|", (size_t)ROUNDS * CASES, indexed);
+	assert_string_equal(query("SELECT count(*), sum(typeof(request) = 'text') FROM record_lines"),
+	                    expected);
+	snprintf(expected, sizeof(expected), "%zu|", indexed);
+	assert_string_equal(query("SELECT count(*) FROM record_lines INDEXED BY"
+	                          " record_lines_by_request WHERE request < x''"), expected);
+	assert_string_equal(query("SELECT count(DISTINCT request_id) FROM records"
+	                          " WHERE request_id = client_request_id"), "420|");
+	assert_string_equal(query("PRAGMA integrity_check"), "ok|");
+}
+
+/* Its table of records had a column for each part, and all of them in the index. */
+static void
+records_with_more_columns_stay(void **state)
+{
+	struct sl_record_row before = empty_row("req_01HF7YAT140000000000000000", 1700000000100);
+	struct sl_record_row bare = empty_row("req_bare", 1700000000150);
+	struct sl_record_row later = empty_row("req_01HF7YAT780000000000000000", 1700000000240);
+	struct work spend = { .job.run = run_spend };
+	int64_t requests = 0;
+	struct sl_store *store;
+
+	(void)state;
+	before.begin_wall_ms = 1700000000036;
+	before.trace_id = later.trace_id = SL_SLICE("0af7651916cd43dd8448eb211c80319c");
+	before.client_request_id = SL_SLICE("mine");
+	before.end_user = later.end_user = SL_SLICE("some\"body");
+	before.bytes_in = 17;
+	before.cost_nanousd = 55;
+	before.usage[SL_USAGE_INPUT] = 9;
+	before.usage[SL_USAGE_OUTPUT] = 0;
+	before.usage[SL_USAGE_IMAGES] = 3;
+	before.key_id = later.key_id = bare.key_id = SL_SLICE("vk_1");
+	before.provider = bare.provider = SL_SLICE("openai");
+	before.attempts = bare.attempts = later.attempts = 1;
+	later.begin_wall_ms = 1700000000232;
+	sl_store_free(open_store());
+	run_sql("DROP VIEW records; DROP TABLE record_lines;"
+	        "DELETE FROM migrations WHERE version = (SELECT max(version) FROM migrations);"
+	        "INSERT INTO record_owners(id, key_id) VALUES (1, 'vk_1');"
+	        "INSERT INTO record_kinds(id, provider, attempts) VALUES (4, 'openai', 1);"
+	        "INSERT INTO record_asks(id, owner, kind, request_id, trace_id, end_user, facts)"
+	        " VALUES (1700000000100 << 20, 1, 4, 'req_01HF7YAT140000000000000000',"
+	        " x'0af7651916cd43dd8448eb211c80319c', 'some\"body', '[64,17,null,null,null,null,"
+	        "null,55,9,0,{\"client_request_id\":\"mine\",\"images\":3}]'),"
+	        " (1700000000150 << 20, 1, 4, 'req_bare', NULL, NULL,"
+	        " '[null,null,null,null,null,null,null,null,null,null]')");
+	store = open_store();
+	assert_int_equal(append(store, &later, 1, false), SL_OK);
+	assert_int_equal(find(store, "req_01HF7YAT140000000000000000", same_row, &before), SL_OK);
+	assert_int_equal(find_ended(store, "req_01HF7YAT140000000000000000", before.end_wall_ms,
+	                            same_row, &before), SL_OK);
+	assert_int_equal(find(store, "req_bare", same_row, &bare), SL_OK);
+	assert_int_equal(find(store, "req_01HF7YAT780000000000000000", same_row, &later), SL_OK);
+	spend.context = &requests;
+	assert_int_equal(sl_store_run(store, &spend.job), SL_OK);
+	assert_int_equal(requests, 3);
+	sl_store_free(store);
+	assert_string_equal(query("SELECT request_id, key_id FROM records ORDER BY id"),
+	                    "req_01HF7YAT140000000000000000|vk_1|req_bare|vk_1|"
+	                    "req_01HF7YAT780000000000000000|vk_1|");
+	assert_string_equal(query("SELECT count(*) FROM record_lines"), "1|");
+}
+
 /* `sluice ledger` may be run before the gateway has brought a store to its schema. */
 static void
 a_store_of_the_version_before_can_be_read(void **state)
@@ -469,14 +614,14 @@ a_store_of_the_version_before_can_be_read(void **state)
 
 	(void)state;
 	sl_store_free(open_store());
-	run_sql("DROP VIEW records; DROP TABLE record_asks;"
+	run_sql("DROP VIEW records; DROP TABLE record_lines;"
 	        "CREATE VIEW records AS SELECT * FROM records_before;"
 	        "DELETE FROM migrations WHERE version = (SELECT max(version) FROM migrations);"
 	        "INSERT INTO records_before(id, request_id, client_request_id, end_wall_ms)"
 	        " VALUES (1700000000100 << 20, 'req_before', 'req_before', 1700000000100)");
 	assert_int_equal(sl_store_open_reader(sl_slice_str(url), &ops, &conn, &reason), SL_OK);
 	before.client_request_id = before.request_id;
-	assert_int_equal(ops->record_find(conn, before.request_id, same_row, &before), SL_OK);
+	assert_int_equal(ops->record_find(conn, before.request_id, SL_RECORD_NULL, same_row, &before), SL_OK);
 	ops->close(conn);
 }
 
@@ -508,8 +653,8 @@ facts_of_stored_rows_keep_their_places(void **state)
 	store = open_store();
 	assert_int_equal(append(store, &row, 1, false), SL_OK);
 	sl_store_free(store);
-	assert_string_equal(query("SELECT facts, hex(trace_id), typeof(trace_id) FROM record_asks"),
-	                    "[42,1,2,3,4,5,6,7,8,9,{\"client_request_id\":\"mine\",\"tag\":\"tag\","
+	assert_string_equal(query("SELECT facts, hex(trace), typeof(trace) FROM record_lines"),
+	                    "[1,1,42,1,2,3,4,5,6,7,8,9,{\"client_request_id\":\"mine\",\"tag\":\"tag\","
 	                    "\"translation\":\"all\",\"bids\":\"none\",\"score_permille\":11,"
 	                    "\"images\":10}]|0AF7651916CD43DD8448EB211C80319C|blob|");
 }
@@ -578,6 +723,8 @@ main(void)
 		TEST(columns_that_are_missing_are_added),
 		TEST(records_of_the_version_before_stay),
 		TEST(records_with_a_column_for_each_thing_stay),
+		TEST(rows_are_found_by_id),
+		TEST(records_with_more_columns_stay),
 		TEST(a_store_of_the_version_before_can_be_read),
 		TEST(facts_of_stored_rows_keep_their_places),
 		TEST(first_rows_that_were_taken_back_keep_their_times),
