@@ -49,6 +49,7 @@
 enum {
 	REPORT_MAX = 1024 * 1024,
 	DRAIN_LOOK_MS = 10,
+	SETTLED_MS = 100,  /* after the banner: who waited for the start was served */
 	FDS_RESERVED = 64, /* descriptors that are no connections */
 	WORKERS_MAX = 256,
 	FD_TABLE_MAX = 128 * 1024, /* sized at start, 8 bytes each */
@@ -414,7 +415,6 @@ start(struct sl_app *app, struct sl_buf *reason)
 	if (!open_board(app, config, reason) || !open_stacks(app, config, reason))
 		goto out;
 	keep_heap();
-	(void)dl_iterate_phdr(forget_constants, NULL);
 	if (!open_workers(app, reason))
 		goto out;
 	sl_banner_print(app, sl_buf_slice(&master_key), sl_buf_slice(&first_key));
@@ -484,8 +484,10 @@ drain(struct sl_app *app, int signals)
 static void
 wait_for_the_end(struct sl_app *app, int signals)
 {
+	bool settled = false;
+
 	for (;;) {
-		switch (next_signal(signals, -1)) {
+		switch (next_signal(signals, settled ? -1 : SETTLED_MS)) {
 		case SIGHUP:
 			reload_by_signal(app);
 			break;
@@ -494,6 +496,9 @@ wait_for_the_end(struct sl_app *app, int signals)
 			drain(app, signals);
 			return;
 		default:
+			if (!settled)
+				(void)dl_iterate_phdr(forget_constants, NULL);
+			settled = true;
 			break;
 		}
 	}

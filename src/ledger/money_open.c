@@ -1,14 +1,15 @@
 /* money_open.c - recovery, folding in the background, the end.
  *
- * Recovery, in this order: the epoch of this process becomes durable; the journal is
- * replayed into the store in batches, each with the sequence it reached; what is still
- * open, and what slips tell, is resolved in one transaction; memory is read from the
- * store; the journal starts anew. A crash anywhere in it is met by doing it again.
+ * Recovery, in this order: the journal is replayed into the store in batches, each with
+ * the sequence it reached; in one transaction what is still open, and what slips tell, is
+ * resolved, the epoch of this process becomes durable and memory is read from the store;
+ * the journal starts anew, in that epoch. A crash anywhere in it is met by doing it again.
  *
  * Afterwards the log thread submits a fold when records are written that are not in
  * the store. One is under way at a time. One that fails (a full disk) is tried again
  * every FOLD_RETRY_MS; the store's health refuses holds meanwhile.
  */
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,12 +98,14 @@ money_journal_failed(void *context)
 
 struct start {
 	struct sl_store_job job;
+	sem_t               resolved;
 	struct sl_money    *money;
 	struct sl_money_recovery *recovery;
 	int64_t             now_wall_ms;
 	uint64_t            instance, epoch, folded, slips_resolved;
 	struct sl_money_left left;
 	size_t              count; /* records in money->batch */
+	bool                is_new; /* the instance is not in the store yet */
 	bool                failed;
 };
 
@@ -113,26 +116,25 @@ run(struct start *start, void (*work)(struct sl_store_job *, const struct sl_sto
 	return sl_store_run(start->money->store, &start->job);
 }
 
+/* Nothing bears the new epoch, or is believed for a new instance, before run_resolve. */
 static void
-run_epoch(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+run_read(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
 	struct start *start = SL_CONTAINER(job, struct start, job);
 
 	job->err = ops->money ? SL_OK : SL_EUNSUPPORTED;
 	if (job->err == SL_OK)
 		job->err = sl_money_meta_get(ops, conn, SL_MONEY_META_INSTANCE, &start->instance);
-	if (job->err == SL_OK && start->instance == 0) {
-		start->instance = sl_rand_u64() >> 2 | 1;
-		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_INSTANCE, start->instance);
-	}
 	if (job->err == SL_OK)
 		job->err = sl_money_meta_get(ops, conn, SL_MONEY_META_EPOCH, &start->epoch);
-	if (job->err == SL_OK)
-		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_EPOCH, ++start->epoch);
 	if (job->err == SL_OK)
 		job->err = sl_money_meta_get(ops, conn, SL_MONEY_META_FOLDED, &start->folded);
 	if (job->err == SL_OK)
 		job->err = sl_money_meta_get(ops, conn, SL_MONEY_META_SLIPS, &start->slips_resolved);
+	start->is_new = start->instance == 0;
+	if (start->is_new)
+		start->instance = sl_rand_u64() >> 2 | 1;
+	start->epoch++;
 }
 
 static void
@@ -185,19 +187,6 @@ gather(void *context, const struct sl_journal_record *record)
 	if (start->count == REPLAY_BATCH)
 		err = fold_gathered(start);
 	return err;
-}
-
-static void
-run_resolve(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
-{
-	struct start *start = SL_CONTAINER(job, struct start, job);
-
-	job->err = sl_money_fold_resolve(start->money->fold, ops, conn, &start->left,
-	                                 start->recovery);
-	if (job->err == SL_OK)
-		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_FOLDED, start->folded);
-	if (job->err == SL_OK)
-		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_SLIPS, start->epoch - 1);
 }
 
 /* --- memory from the store ------------------------------------------------------------------- */
@@ -269,20 +258,65 @@ load_spent(void *context, const struct sl_spent_row *row)
 	return true;
 }
 
+static enum sl_err
+load(struct start *start, const struct sl_store_ops *ops, void *conn)
+{
+	struct loading loading = { .start = start };
+	enum sl_err err = ops->money->owner_each(conn, load_owner, &loading);
+
+	if (err == SL_OK && start->failed)
+		err = SL_ENOMEM;
+	if (err == SL_OK)
+		err = ops->money->book_each(conn, load_book, &loading);
+	if (err == SL_OK)
+		err = ops->money->spent_each(conn, load_spent, &loading);
+	free(loading.by_number);
+	return err;
+}
+
 static void
-run_load(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+run_resolve(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 {
 	struct start *start = SL_CONTAINER(job, struct start, job);
-	struct loading loading = { .start = start };
 
-	job->err = ops->money->owner_each(conn, load_owner, &loading);
-	if (job->err == SL_OK && start->failed)
-		job->err = SL_ENOMEM;
+	job->err = sl_money_fold_resolve(start->money->fold, ops, conn, &start->left,
+	                                 start->recovery);
+	if (job->err == SL_OK && start->is_new)
+		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_INSTANCE, start->instance);
 	if (job->err == SL_OK)
-		job->err = ops->money->book_each(conn, load_book, &loading);
+		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_EPOCH, start->epoch);
 	if (job->err == SL_OK)
-		job->err = ops->money->spent_each(conn, load_spent, &loading);
-	free(loading.by_number);
+		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_FOLDED, start->folded);
+	if (job->err == SL_OK)
+		job->err = sl_money_meta_put(ops, conn, SL_MONEY_META_SLIPS, start->epoch - 1);
+	if (job->err == SL_OK)
+		job->err = load(start, ops, conn);
+}
+
+static void
+resolved(struct sl_store_job *job)
+{
+	sem_post(&SL_CONTAINER(job, struct start, job)->resolved);
+}
+
+/* While the disk syncs what this writes, the ring gets its memory. */
+static enum sl_err
+resolve(struct start *start, const char **reason)
+{
+	struct sl_money *money = start->money;
+	enum sl_err err, reserved;
+
+	start->job = (struct sl_store_job){ .run = run_resolve, .done = resolved };
+	sem_init(&start->resolved, 0, 0);
+	err = sl_store_submit(money->store, &start->job);
+	reserved = sl_journal_reserve(money->journal, reason);
+	if (err == SL_OK) {
+		while (sem_wait(&start->resolved) != 0)
+			continue; /* a signal; the job is on its way */
+		err = start->job.err;
+	}
+	sem_destroy(&start->resolved);
+	return err != SL_OK ? err : reserved;
 }
 
 /* --- open ----------------------------------------------------------------------------------------- */
@@ -295,7 +329,7 @@ recover(struct start *start, const struct sl_journal_options *options, const cha
 		                        .failed = money_journal_failed, .context = money };
 	struct sl_journal_options with = *options;
 	uint64_t last = 0;
-	enum sl_err err = run(start, run_epoch);
+	enum sl_err err = run(start, run_read);
 
 	if (err != SL_OK)
 		return err;
@@ -310,9 +344,7 @@ recover(struct start *start, const struct sl_journal_options *options, const cha
 	start->left = (struct sl_money_left){ .last_seq = last, .now_wall_ms = start->now_wall_ms };
 	money_slips_open(money, start->slips_resolved, &start->left);
 	if (err == SL_OK)
-		err = run(start, run_resolve);
-	if (err == SL_OK)
-		err = run(start, run_load);
+		err = resolve(start, reason);
 	if (err != SL_OK)
 		return err;
 	money_slips_begin(money, start->epoch);

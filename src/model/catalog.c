@@ -35,18 +35,19 @@ struct sl_catalog {
 };
 
 struct flag {
-	const char *name;
-	uint32_t    bit;
+	struct sl_slice name; /* empty: the end of a list */
+	uint32_t        bit;
 };
+#define FLAG(name, bit) { { name, sizeof(name) - 1 }, bit }
 static const struct flag modalities[] = {
-	{ "text", SL_MODALITY_TEXT }, { "image", SL_MODALITY_IMAGE },
-	{ "audio", SL_MODALITY_AUDIO }, { "video", SL_MODALITY_VIDEO },
-	{ "pdf", SL_MODALITY_PDF }, { "embedding", SL_MODALITY_EMBEDDING }, { NULL, 0 },
+	FLAG("text", SL_MODALITY_TEXT), FLAG("image", SL_MODALITY_IMAGE),
+	FLAG("audio", SL_MODALITY_AUDIO), FLAG("video", SL_MODALITY_VIDEO),
+	FLAG("pdf", SL_MODALITY_PDF), FLAG("embedding", SL_MODALITY_EMBEDDING), { { NULL, 0 }, 0 },
 };
 static const struct flag capabilities[] = {
-	{ "tools", SL_CAP_TOOLS }, { "reasoning", SL_CAP_REASONING },
-	{ "json_schema", SL_CAP_JSON_SCHEMA }, { "temperature", SL_CAP_TEMPERATURE },
-	{ "open_weights", SL_CAP_OPEN_WEIGHTS }, { NULL, 0 },
+	FLAG("tools", SL_CAP_TOOLS), FLAG("reasoning", SL_CAP_REASONING),
+	FLAG("json_schema", SL_CAP_JSON_SCHEMA), FLAG("temperature", SL_CAP_TEMPERATURE),
+	FLAG("open_weights", SL_CAP_OPEN_WEIGHTS), { { NULL, 0 }, 0 },
 };
 
 /* --- the table ------------------------------------------------------------------ */
@@ -167,11 +168,11 @@ split(struct reader *r)
 			if (!read_quoted(r, &at, &r->fields[i]))
 				return false;
 		} else {
-			size_t start = at;
+			struct sl_slice rest = sl_slice_make(r->line.ptr + at, r->line.len - at);
+			ptrdiff_t len = sl_slice_find(rest, ',');
 
-			while (at < r->line.len && r->line.ptr[at] != ',')
-				at++;
-			r->fields[i] = sl_slice_make(r->line.ptr + start, at - start);
+			r->fields[i] = len < 0 ? rest : sl_slice_upto(rest, (size_t)len);
+			at += r->fields[i].len;
 		}
 		if (i + 1 == FIELDS)
 			break;
@@ -201,9 +202,9 @@ read_flags(struct reader *r, enum column column, const struct flag *flags, uint3
 		struct sl_slice word = sl_slice_cut(&rest, ' ');
 		const struct flag *flag = flags;
 
-		while (flag->name && !sl_slice_is(word, flag->name))
+		while (flag->name.len && !sl_slice_eq(word, flag->name))
 			flag++;
-		if (!flag->name)
+		if (!flag->name.len)
 			return fail(r, word.ptr, "unknown word; the head of the file has the list");
 		*out |= flag->bit;
 	}

@@ -227,7 +227,6 @@ context_new(bool is_server, const char **reason)
 {
 	struct sl_tls_context *tls = calloc(1, sizeof(*tls));
 
-	ERR_clear_error();
 	*reason = "out of memory";
 	if (!tls)
 		return NULL;
@@ -289,6 +288,7 @@ sl_tls_server_new(const char *cert_path, const char *key_path, const char **reas
 
 	if (!tls)
 		return NULL;
+	ERR_clear_error();
 	tls->ssl_ctx = new_ssl_ctx(TLS_server_method());
 	if (!tls->ssl_ctx || !set_server(tls->ssl_ctx, cert_path, key_path)) {
 		*reason = first_error();

@@ -2,6 +2,9 @@
  *
  *   file --PEM--> DER, framed as it must be --a chain asks for a subject--> X509 in the store
  *
+ * A file in the form that bundles have is read by pem.c; one that is not, or in which
+ * anything is wrong, once more by OpenSSL, which then has the say.
+ *
  * What makes a bundle slow to read is its public keys, each of which OpenSSL 3 sends
  * through its decoders. The store asks a lookup method for a subject it does not know;
  * ours then decodes those of that subject, and the store keeps them. Nothing before that
@@ -9,6 +12,7 @@
  */
 #include "net/trust.h"
 
+#include <fcntl.h>
 #include <openssl/asn1err.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -17,10 +21,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/buf.h"
+#include "net/pem.h"
 
-enum { BYTES_MAX = 64 * 1024 * 1024, ROOTS_MAX = 64 * 1024 };
+enum {
+	BYTES_MAX = 64 * 1024 * 1024,
+	ROOTS_MAX = 64 * 1024,
+	FIRST_BYTES = 16 * 1024, /* in which the first certificate stands, as a rule */
+};
 
 /* One certificate: where it stands in `der`. */
 struct root {
@@ -183,7 +193,7 @@ is_certificate(const char *name, bool *aux)
 }
 
 static bool
-read_file(struct sl_trust *trust, size_t count_max)
+read_any_form(struct sl_trust *trust, size_t count_max)
 {
 	BIO *file = open_file(trust->path);
 	char *name, *header;
@@ -206,6 +216,61 @@ read_file(struct sl_trust *trust, size_t count_max)
 	if (trust->count == 0)
 		ERR_raise(ERR_LIB_X509, X509_R_NO_CERTIFICATE_FOUND);
 	return trust->count > 0;
+}
+
+/* The first bytes of an ordinary file, `max` of them at most. */
+static bool
+read_bytes(const char *path, size_t max, struct sl_buf *out)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	bool whole = false;
+	struct stat info;
+	size_t size;
+
+	if (fd < 0)
+		return false;
+	if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size <= BYTES_MAX) {
+		size = (size_t)info.st_size < max ? (size_t)info.st_size : max;
+		whole = sl_buf_reserve(out, size + 1) == SL_OK &&
+		        read(fd, out->ptr, size + (size < max)) == (ssize_t)size;
+		out->len = whole ? size : 0;
+	}
+	close(fd);
+	return whole;
+}
+
+static bool
+read_plain_form(struct sl_trust *trust, size_t count_max)
+{
+	enum sl_err err = SL_EUNSUPPORTED;
+	struct sl_pem pem = { NULL };
+	struct sl_slice der;
+	struct sl_buf text;
+
+	sl_buf_init(&text, BYTES_MAX + 1);
+	if (read_bytes(trust->path, count_max == 1 ? FIRST_BYTES : BYTES_MAX, &text)) {
+		pem = (struct sl_pem){ .text = text.ptr, .len = text.len };
+		err = SL_OK;
+	}
+	while (err == SL_OK && trust->count < count_max) {
+		err = sl_pem_next(&pem, &der);
+		if (err == SL_OK && !add_root(trust, (const unsigned char *)der.ptr, der.len, false))
+			err = SL_ESYNTAX;
+	}
+	sl_buf_release(&text);
+	return trust->count > 0 && (err == SL_OK || err == SL_ENOTFOUND);
+}
+
+/* What is wrong with a file OpenSSL's reader says. */
+static bool
+read_file(struct sl_trust *trust, size_t count_max)
+{
+	if (read_plain_form(trust, count_max))
+		return true;
+	trust->count = 0;
+	sl_buf_clear(&trust->der);
+	ERR_clear_error();
+	return read_any_form(trust, count_max);
 }
 
 /* --- the store ------------------------------------------------------------------- */
@@ -402,7 +467,8 @@ sl_trust_check(const char *ca_file)
 	struct sl_trust *trust = new_trust(ca_file);
 	bool good = trust && read_file(trust, 1);
 
-	ERR_clear_error();
+	if (!good)
+		ERR_clear_error();
 	if (trust)
 		free_trust(trust);
 	return good;

@@ -316,6 +316,15 @@ thread_main(void *argument)
 
 /* --- open, start, free -------------------------------------------------------------------- */
 
+/* errno says why. */
+static void
+explain(const char *what, const char **reason)
+{
+	snprintf(reason_text, sizeof(reason_text), "the ledger's journal %s cannot be "
+	         "opened at its full size: %s", what, strerror(errno));
+	*reason = reason_text;
+}
+
 struct sl_journal *
 sl_journal_open(const struct sl_journal_options *options, const char **reason)
 {
@@ -329,9 +338,7 @@ sl_journal_open(const struct sl_journal_options *options, const char **reason)
 	}
 	journal->options = *options;
 	if (!sl_journal_open_files(journal, &what)) {
-		snprintf(reason_text, sizeof(reason_text), "the ledger's journal %s cannot be "
-		         "opened at its full size: %s", what, strerror(errno));
-		*reason = reason_text;
+		explain(what, reason);
 		sl_journal_close_files(journal);
 		free(journal);
 		return NULL;
@@ -342,6 +349,15 @@ sl_journal_open(const struct sl_journal_options *options, const char **reason)
 	pthread_cond_init(&journal->wake, &attr);
 	pthread_condattr_destroy(&attr);
 	return journal;
+}
+
+enum sl_err
+sl_journal_reserve(struct sl_journal *journal, const char **reason)
+{
+	if (sl_journal_take_ring(journal))
+		return SL_OK;
+	explain(journal->options.ring_path, reason);
+	return SL_EIO;
 }
 
 enum sl_err

@@ -198,30 +198,26 @@ is_our_ring(int fd, off_t file_size, const struct sl_journal_options *options, s
 	       header.version == RING_VERSION;
 }
 
-/* All zeros, without writing them: only what is used of it takes memory of ours. A hole
- * in a mapped file would be a SIGBUS when the disk is full. */
+/* The pages of a part of the file. A hole in a mapped file would be a SIGBUS when the disk is
+ * full. */
 static bool
-renew_ring(int fd, size_t size)
+take_pages(int fd, size_t offset, size_t size)
 {
-	int err;
+	int err = posix_fallocate(fd, (off_t)offset, (off_t)size);
 
-	if (ftruncate(fd, 0) < 0)
-		return false;
-	err = posix_fallocate(fd, 0, (off_t)size);
 	if (err)
 		errno = err;
 	return err == 0;
 }
 
-/* A ring from before there was a board, or with a smaller one, is kept. */
+/* All zeros, without writing them: only what is used of it takes memory of ours. The rest has
+ * its pages by sl_journal_reserve. */
 static bool
-grow_ring(int fd, size_t size)
+renew_ring(int fd, size_t board_at, size_t size)
 {
-	int err = posix_fallocate(fd, 0, (off_t)size);
-
-	if (err)
-		errno = err;
-	return err == 0;
+	return ftruncate(fd, 0) == 0 && ftruncate(fd, (off_t)size) == 0 &&
+	       take_pages(fd, 0, HEADER_SIZE) &&
+	       (board_at == size || take_pages(fd, board_at, 1));
 }
 
 static void
@@ -250,13 +246,12 @@ open_ring(struct sl_journal *journal)
 
 	if (fd < 0)
 		return false;
+	journal->ring_fd = fd;
 	journal->ring_is_new = !is_our_ring(fd, file_size, options, ring_size);
-	if (journal->ring_is_new ? !renew_ring(fd, size) : !grow_ring(fd, size)) {
-		close(fd);
+	/* One from before there was a board, or with a smaller one, is kept. */
+	if (journal->ring_is_new ? !renew_ring(fd, ring_size, size) : !take_pages(fd, 0, size))
 		return false;
-	}
 	journal->mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
 	if (journal->mapping == MAP_FAILED) {
 		journal->mapping = NULL;
 		return false;
@@ -274,6 +269,20 @@ open_ring(struct sl_journal *journal)
 	return true;
 }
 
+bool
+sl_journal_take_ring(struct sl_journal *journal)
+{
+	bool taken = true;
+
+	if (journal->ring_fd >= 0) {
+		taken = !journal->ring_is_new ||
+		        take_pages(journal->ring_fd, 0, journal->mapping_size);
+		close(journal->ring_fd);
+		journal->ring_fd = -1;
+	}
+	return taken;
+}
+
 void
 sl_journal_forget_pages(const struct sl_journal *journal)
 {
@@ -287,6 +296,7 @@ sl_journal_open_files(struct sl_journal *journal, const char **what)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 	pthread_once(&once, make_crc_table);
+	journal->ring_fd = -1;
 	for (int i = 0; i < JOURNAL_SEGMENTS; i++)
 		journal->segments[i].fd = -1;
 	*what = journal->options.path;
@@ -302,6 +312,8 @@ sl_journal_close_files(struct sl_journal *journal)
 	for (int i = 0; i < JOURNAL_SEGMENTS; i++)
 		if (journal->segments[i].fd >= 0)
 			close(journal->segments[i].fd);
+	if (journal->ring_fd >= 0)
+		close(journal->ring_fd);
 	if (journal->mapping)
 		munmap(journal->mapping, journal->mapping_size);
 }

@@ -329,10 +329,28 @@ check_owner(sqlite3 *db, struct sl_slice path, const char **reason)
 
 /* --- schema ---------------------------------------------------------------- */
 
+/* Marks one of ours as present. `from`: where it may be found at once, because those of a
+ * table come in our order; returns that of the next one. */
+static size_t
+note_column(const char *table, const char *name, size_t from, bool *present)
+{
+	for (size_t n = 0; table && name && n < RECORD_COLUMNS; n++) {
+		size_t i = (from + n) % RECORD_COLUMNS;
+
+		if (strcmp(name, record_columns[i].name) == 0 &&
+		    strcmp(table, record_columns[i].table) == 0) {
+			present[i] = true;
+			return i + 1;
+		}
+	}
+	return from;
+}
+
 static bool
 add_missing_columns(sqlite3 *db)
 {
 	bool present[RECORD_COLUMNS] = { false };
+	size_t next = 0;
 	sqlite3_stmt *stmt = NULL;
 	int rc = sqlite3_prepare_v2(db, "SELECT t.name, c.name FROM sqlite_schema t,"
 	                            " pragma_table_info(t.name) c WHERE t.type = 'table' AND"
@@ -340,12 +358,9 @@ add_missing_columns(sqlite3 *db)
 
 	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
 		rc = sqlite3_step(stmt);
-		for (size_t i = 0; i < RECORD_COLUMNS && rc == SQLITE_ROW; i++)
-			if (strcmp((const char *)sqlite3_column_text(stmt, 0),
-			           record_columns[i].table) == 0 &&
-			    strcmp((const char *)sqlite3_column_text(stmt, 1),
-			           record_columns[i].name) == 0)
-				present[i] = true;
+		if (rc == SQLITE_ROW)
+			next = note_column((const char *)sqlite3_column_text(stmt, 0),
+			                   (const char *)sqlite3_column_text(stmt, 1), next, present);
 	}
 	sqlite3_finalize(stmt);
 	for (size_t i = 0; i < RECORD_COLUMNS && rc == SQLITE_DONE; i++) {

@@ -463,6 +463,68 @@ a_bundle_finds_who_signed(void **state)
 	unlink(path);
 }
 
+static void
+rewrite(const char *path, const char *before, const char *pem, const char *after)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fprintf(file, "%s%s%s", before, pem, after);
+	fclose(file);
+}
+
+/* Written as programs do or by hand, it is the same authority; a file with a fault is
+ * refused whole, wherever the fault is. */
+static void
+a_bundle_is_read_however_it_is_written(void **state)
+{
+	static const char *const faults[] = {
+		"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+		"-----BEGIN CERTIFICATE-----\nMIIB!\n-----END CERTIFICATE-----\n",
+		"-----BEGIN CERTIFICATE-----\nMIIB\n", "-----BEGIN CERTIFICATE-----\n",
+		"-----BEGIN CERTIFICATE-----\nMIIB\n-----END TRUSTED CERTIFICATE-----\n",
+	};
+	char path[80], reason[200], pem[4096], windows[8192], *out = windows, longer[600];
+	const char *why;
+	FILE *file;
+	size_t len;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/written.pem", dir);
+	file = fopen(ca.cert_path, "r");
+	assert_non_null(file);
+	len = fread(pem, 1, sizeof(pem) - 1, file);
+	fclose(file);
+	pem[len] = '\0';
+	for (const char *at = pem; *at; *out++ = *at++)
+		if (*at == '\n')
+			*out++ = '\r';
+	*out = '\0';
+	memset(longer, '=', sizeof(longer));
+	longer[sizeof(longer) - 2] = '\n';
+	longer[sizeof(longer) - 1] = '\0';
+	const struct { const char *before, *pem, *after; } forms[] = {
+		{ "", pem, "" }, { "# ca\n\n====\n", pem, "\nwhat else\n" }, { "", windows, "" },
+		{ "\xef\xbb\xbf", pem, "" }, { longer, pem, longer }, { "", pem, "no newline" },
+		{ windows, pem, pem },
+	};
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		rewrite(path, forms[i].before, forms[i].pem, forms[i].after);
+		assert_int_equal(verdict(&good, path, SL_SLICE("api.test"), reason), SL_OK);
+		assert_int_equal(verdict(&self_signed, path, SL_SLICE("api.test"), reason), SL_ETLS);
+	}
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+		rewrite(path, pem, faults[i], "");
+		assert_null(sl_tls_client_new(path, true, &why));
+		assert_non_null(why);
+		rewrite(path, "", faults[i], pem);
+		assert_null(sl_tls_client_new(path, true, &why));
+	}
+	rewrite(path, "", "nothing\n", "");
+	assert_null(sl_tls_client_new(path, true, &why));
+	unlink(path);
+}
+
 /* A context with its trust, shared by threads that meet its authority at once. */
 static void *
 shake_often(void *context)
@@ -594,6 +656,7 @@ main(void)
 		cmocka_unit_test(files_that_do_not_fit_are_explained),
 		cmocka_unit_test(a_changed_trust_file_is_read_anew),
 		cmocka_unit_test(a_bundle_finds_who_signed),
+		cmocka_unit_test(a_bundle_is_read_however_it_is_written),
 		cmocka_unit_test(threads_meet_one_authority),
 		cmocka_unit_test(what_is_no_authority_is_refused),
 		cmocka_unit_test(a_quiet_connection_is_small),
