@@ -18,8 +18,12 @@ read_request(const struct sl_shape_input *input, struct sl_arena *arena, struct 
 	/* Nothing is reported because nothing is charged. */
 	steer->counted.source = SL_USAGE_COUNTED;
 	sl_usage_set(&steer->counted, SL_USAGE_INPUT, 0);
-	return sl_steer_scan(&reading) &&
-	       sl_steer_string(&reading, SL_WANT_MODEL, &steer->model);
+	if (!sl_steer_scan(&reading) || !sl_steer_string(&reading, SL_WANT_MODEL, &steer->model))
+		return false;
+	/* What OpenAI takes then. */
+	if (steer->found[SL_WANT_MODEL].type == SL_JSON_NONE && steer->model.len == 0)
+		steer->model = SL_SLICE("omni-moderation-latest");
+	return true;
 }
 
 const struct sl_shape_ops sl_shape_openai_moderations = {

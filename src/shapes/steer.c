@@ -270,6 +270,9 @@ splice_model(const struct sl_steer *steer, const struct sl_shape_target *target,
 	if (found->type == SL_JSON_NONE ? target->model_in_path
 	                                : sl_slice_eq(steer->model, target->model))
 		return SL_OK;
+	/* Where the caller names the provider alone, it is the provider's own default. */
+	if (target->model.len == 0)
+		return SL_OK;
 	err = sl_steer_quote(target->model, arena, &quoted);
 	if (err != SL_OK)
 		return err;

@@ -138,6 +138,7 @@ def test_embeddings(client, fleet):
 def test_moderations(client):
     answer = client.moderations.create(model="omni-moderation-latest", input=["peace", "violence"])
     assert [r.flagged for r in answer.results] == [False, True]
+    assert client.moderations.create(input="violence").results[0].flagged
 
 
 def test_images(client):

@@ -92,6 +92,11 @@ def test_33_streaming_without_delay(gateway, key):
     raise AssertionError("kept back: %.2f of %.2f s" % (first, last))
 
 
+def test_a_model_left_out_is_the_providers_to_choose(ask, fleet):
+    assert ask("/v1/images/generations", {"prompt": "a pixel"}).status == 200
+    assert json.loads(fleet.journal.last().body) == {"prompt": "a pixel"}
+
+
 def test_34_no_provider(ask, fleet):
     refused(ask(provider=None), 400, "missing_provider")
     assert not fleet.journal.entries()
