@@ -683,11 +683,15 @@ behind_value:
 	if (here)
 		here->comma = (size_t)(p - scan->doc);
 	p++;
+	/* Mostly written without space, here and behind the name. */
+	if (p < end && *p == '"')
+		goto name;
 	c = next_byte(&p, end);
 
 key:
 	if (c != '"')
 		return unexpected(scan, p, "expected a member name in double quotes");
+name:
 	if (count == scan->max_members)
 		return fail(scan, SL_ELIMIT, p, "too many members in one object");
 	count++;
@@ -700,12 +704,17 @@ key:
 		if (err != SL_OK)
 			return err;
 	}
-	p++;
-	c = next_byte(&p, end);
-	if (c != ':')
-		return unexpected(scan, p, "expected ':' behind a member name");
-	p++;
-	c = next_byte(&p, end);
+	if (end - p > 2 && p[1] == ':' && p[2] > ' ') {
+		p += 2;
+		c = *p;
+	} else {
+		p++;
+		c = next_byte(&p, end);
+		if (c != ':')
+			return unexpected(scan, p, "expected ':' behind a member name");
+		p++;
+		c = next_byte(&p, end);
+	}
 	if (here)
 		here->value_start = (size_t)(p - scan->doc);
 	goto value;

@@ -24,6 +24,21 @@ sl_put_digits(char *at, uint64_t value, unsigned count)
 	return at + count;
 }
 
+/* The same backwards, for who does not mind where it begins: writes before `end` and returns
+ * the start. */
+static inline char *
+sl_put_u64_before(char *end, uint64_t value)
+{
+	for (; value >= 10; value /= 100) {
+		end -= 2;
+		memcpy(end, &sl_digit_pairs[value % 100 * 2], 2);
+		if (value < 100)
+			return end;
+	}
+	*--end = (char)('0' + value);
+	return end;
+}
+
 /* At most SL_U64_DIGITS bytes. */
 static inline char *
 sl_put_u64(char *at, uint64_t value)

@@ -144,6 +144,8 @@ is_target(struct sl_slice target)
 static bool
 is_method(struct sl_slice method)
 {
+	if (sl_slice_is(method, "POST"))
+		return true;
 	if (method.len == 0 || method.len > 16)
 		return false;
 	for (size_t i = 0; i < method.len; i++)

@@ -631,5 +631,4 @@ const struct sl_surface_ops sl_surface_astrolabe = {
 	.rewrite = rewrite,
 	.rewrite_error = rewrite_error,
 	.fault = fault,
-	.own_headers = SL_SLICE_INIT("x-astrolabe-"),
 };

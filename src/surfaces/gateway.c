@@ -44,14 +44,14 @@ put_cost(const struct sl_decision *decision, struct sl_arena *arena,
 		                   sl_surface_usd(decision->cost_nanousd, 9, arena));
 }
 
-/* A number, at the end of what was written so far. */
+/* A number, before what was written so far. */
 static struct sl_slice
 number(char **at, int64_t value)
 {
-	char *start = *at;
+	char *end = *at;
 
-	*at = sl_put_u64(start, value > 0 ? (uint64_t)value : 0);
-	return sl_slice_make(start, (size_t)(*at - start));
+	*at = sl_put_u64_before(end, value > 0 ? (uint64_t)value : 0);
+	return sl_slice_make(*at, (size_t)(end - *at));
 }
 
 struct limit_fields { struct sl_slice limit, remaining, reset; };
@@ -71,16 +71,18 @@ static void
 put_limit(struct sl_surface_headers *out, struct sl_arena *arena,
           const struct limit_fields *fields, int64_t limit, int64_t remaining, int64_t reset_s)
 {
-	char *at = limit > 0 ? sl_arena_alloc(arena, 3 * SL_U64_DIGITS + 1) : NULL;
+	enum { SIZE = 3 * SL_U64_DIGITS + 1 };
+	char *text = limit > 0 ? sl_arena_alloc(arena, SIZE) : NULL, *at;
 	struct sl_slice reset;
 
-	if (!at)
+	if (!text)
 		return;
+	at = text + SIZE - 1;
+	*at = 's';
+	reset = number(&at, reset_s);
+	reset.len++;
 	sl_surface_put_own(out, fields->limit, number(&at, limit));
 	sl_surface_put_own(out, fields->remaining, number(&at, remaining));
-	reset = number(&at, reset_s);
-	*at = 's';
-	reset.len++;
 	sl_surface_put_own(out, fields->reset, reset);
 }
 
@@ -265,5 +267,4 @@ const struct sl_surface_ops sl_surface_gateway = {
 	.trailer_names = trailer_names,
 	.trailers = trailers,
 	.fault = fault,
-	.own_headers = SL_SLICE_INIT("x-gateway-"),
 };

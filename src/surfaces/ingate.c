@@ -470,5 +470,4 @@ const struct sl_surface_ops sl_surface_ingate = {
 	.pages = pages,
 	.headers = headers,
 	.fault = fault,
-	.own_headers = SL_SLICE_INIT("x-ingate-"),
 };

@@ -453,5 +453,4 @@ const struct sl_surface_ops sl_surface_nexus = {
 	.pages = pages,
 	.headers = headers,
 	.fault = fault,
-	.own_headers = SL_SLICE_INIT("x-nexus-"),
 };

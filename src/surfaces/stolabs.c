@@ -221,6 +221,5 @@ const struct sl_surface_ops sl_surface_stolabs = {
 	.headers = headers,
 	.rewrite = rewrite,
 	.fault = fault,
-	.own_headers = SL_SLICE_INIT("x-stolabs-"),
 	.own_header = SL_SLICE_INIT("x-provider-authorization"),
 };

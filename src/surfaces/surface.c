@@ -30,24 +30,15 @@ sl_surface_recognise(const struct sl_surface_request *request)
 	return best;
 }
 
-/* Two bytes behind the "x-" tell nearly all others. */
-static bool
-begins_with(struct sl_slice name, struct sl_slice own)
-{
-	return name.len >= own.len && name.ptr[2] == own.ptr[2] &&
-	       name.ptr[own.len - 1] == own.ptr[own.len - 1] && sl_slice_starts(name, own);
-}
-
 bool
 sl_surface_owns_header(struct sl_slice name)
 {
-	if (!sl_slice_starts(name, SL_SLICE("x-")))
-		return false;
-	for (size_t i = 0; i < SURFACE_COUNT; i++)
-		if (begins_with(name, surfaces[i]->own_headers) ||
-		    sl_slice_eq(name, surfaces[i]->own_header))
-			return true;
-	return false;
+#define SL_SURFACE(id, prefix)                              \
+	sl_slice_starts(name, SL_SLICE("x-" #id "-")) || \
+	    sl_slice_eq(name, sl_surface_##id.own_header) ||
+	return sl_slice_starts(name, SL_SLICE("x-")) && (
+#include "model/surfaces.def"
+	    false);
 }
 
 static bool

@@ -226,10 +226,9 @@ struct sl_surface_ops {
 	int (*fault)(const struct sl_decision *decision, const struct sl_shape_ops *shape,
 	             const struct sl_fault *fault, struct sl_arena *arena, struct sl_buf *out,
 	             struct sl_surface_headers *headers);
-	/* Headers of the caller that belong to this contract and must not travel upstream
-	 * (beyond the common list): what their names begin with, "x-...", and one more, or
-	 * empty. */
-	struct sl_slice own_headers, own_header;
+	/* A header of the caller that belongs to this contract and must not travel upstream
+	 * (beyond the common list and all that begin with "x-NAME-"), or empty. */
+	struct sl_slice own_header;
 };
 
 #define SL_SURFACE(id, prefix) extern const struct sl_surface_ops sl_surface_##id;

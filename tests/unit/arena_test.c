@@ -114,6 +114,17 @@ searches_find_the_first_place_in_long_text(void **state)
 }
 
 static void
+check_backwards(uint64_t value)
+{
+	char ours[SL_U64_DIGITS], theirs[SL_U64_DIGITS + 1];
+	const int len = snprintf(theirs, sizeof(theirs), "%llu", (unsigned long long)value);
+	const char *start = sl_put_u64_before(ours + sizeof(ours), value);
+
+	assert_int_equal(ours + sizeof(ours) - start, len);
+	assert_memory_equal(start, theirs, (size_t)len);
+}
+
+static void
 digits_are_those_of_printf(void **state)
 {
 	uint64_t value = 0x0123456789abcdef;
@@ -127,7 +138,14 @@ digits_are_those_of_printf(void **state)
 		snprintf(theirs, sizeof(theirs), "%llu", (unsigned long long)(value >> i % 64));
 		assert_memory_equal(ours, theirs,
 		                    (size_t)(sl_put_u64(ours, value >> i % 64) - ours));
+		check_backwards(value >> i % 64);
 	}
+	check_backwards(0);
+	for (uint64_t tens = 1, i = 0; i < 20; i++, tens *= 10) {
+		check_backwards(tens - 1);
+		check_backwards(tens);
+	}
+	check_backwards(UINT64_MAX);
 }
 
 int
