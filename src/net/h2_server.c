@@ -374,6 +374,17 @@ on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error
 	return count_glitch(user) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
+/* Behind the answer. Who has used what its window was opened by since then has seen it. */
+static void
+drop_data(struct h2_stream *stream, size_t len)
+{
+	if (len > stream->body_max) {
+		stream->body_max = SIZE_MAX; /* once */
+		sl_h2_reset_stream(stream, SL_GONE_DONE, NGHTTP2_NO_ERROR);
+	}
+	stream->body_max -= len;
+}
+
 static int
 on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len,
         void *user)
@@ -383,6 +394,8 @@ on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data
 	struct sl_buf *body;
 
 	(void)flags;
+	if (stream && stream->gone == SL_GONE_DONE)
+		drop_data(stream, len);
 	if (!stream || stream->started || stream->refused)
 		return 0;
 	body = &stream->base.body;
@@ -421,8 +434,10 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	stream->gone = SL_GONE_DONE;
 	/* Answered before the body was in: the rest is not wanted (RFC 9113 8.1). A client that
 	 * is told so at once may not read the answer (curl 7.88), so the rest is dropped first. */
-	if (!stream->request_done)
+	if (!stream->request_done) {
+		stream->body_max = STREAM_WINDOW;
 		sl_h2_set_timer(stream, body_ms && body_ms < SL_LINGER_MS ? body_ms : SL_LINGER_MS);
+	}
 	return 0;
 }
 

@@ -20,7 +20,7 @@ struct h2_stream {
 	struct sl_timer    timer;     /* body timeout, write stall, linger */
 	struct sl_buf      out;       /* body bytes nghttp2 has not taken */
 	size_t             out_sent;
-	size_t             body_max;
+	size_t             body_max;  /* behind the answer: what is still dropped */
 	size_t             buffered;  /* its part of h2->buffered */
 	int64_t            answer_left;
 	struct sl_headers  trailers;  /* of the answer */

@@ -436,6 +436,7 @@ static void
 early_answers_are_not_followed_by_a_reset_at_once(void **state)
 {
 	struct sl_server_limits limits = harness_limits;
+	struct upload upload = { 3 * 1024 * 1024, 'x' };
 	struct client *c = &client;
 	struct harness h;
 	int32_t id;
@@ -455,9 +456,17 @@ early_answers_are_not_followed_by_a_reset_at_once(void **state)
 	assert_true(reply_of(c, id)->closed);
 	assert_int_equal(reply_of(c, id)->error, NGHTTP2_NO_ERROR);
 	assert_true(logged(&h, "gone 0\n"));
+	/* One that goes on and on is told. */
+	id = ask(c, "POST", "/early", &upload);
+	for (int i = 0; i < 3000 && !reply_of(c, id)->closed; i++)
+		pump(c, 1);
+	assert_true(reply_of(c, id)->closed);
+	assert_int_equal(reply_of(c, id)->error, NGHTTP2_NO_ERROR);
+	assert_int_equal(reply_of(c, id)->status, 401);
+	assert_true(upload.left > 0);
 	close_client(c);
 	harness_close(&h);
-	/* One that never ends its body is told some time. */
+	/* And, some time, one that never ends its body. */
 	limits.body_timeout_ms = 50;
 	harness_open(&h, &limits);
 	open_client(c, &h, 65535);
