@@ -299,24 +299,24 @@ resolved(struct sl_store_job *job)
 	sem_post(&SL_CONTAINER(job, struct start, job)->resolved);
 }
 
-/* While the disk syncs what this writes, the ring gets its memory. */
+/* While the disk syncs what this writes, the journal's files are settled. */
 static enum sl_err
 resolve(struct start *start, const char **reason)
 {
 	struct sl_money *money = start->money;
-	enum sl_err err, reserved;
+	enum sl_err err, settled;
 
 	start->job = (struct sl_store_job){ .run = run_resolve, .done = resolved };
 	sem_init(&start->resolved, 0, 0);
 	err = sl_store_submit(money->store, &start->job);
-	reserved = sl_journal_reserve(money->journal, reason);
+	settled = sl_journal_settle(money->journal, reason);
 	if (err == SL_OK) {
 		while (sem_wait(&start->resolved) != 0)
 			continue; /* a signal; the job is on its way */
 		err = start->job.err;
 	}
 	sem_destroy(&start->resolved);
-	return err != SL_OK ? err : reserved;
+	return err != SL_OK ? err : settled;
 }
 
 /* --- open ----------------------------------------------------------------------------------------- */

@@ -41,7 +41,7 @@ next_line(struct sl_pem *pem, struct sl_slice *line)
 	return true;
 }
 
-/* Groups of four letters, decoded to `out`, which may be where they stand. */
+/* Groups of four letters, decoded to `out`, which may be where they stand or before. */
 static bool
 decode(const char *letters, size_t groups, unsigned char *out)
 {
@@ -80,7 +80,7 @@ decode_line(struct sl_slice line, unsigned char *out, size_t *size, bool *padded
 static bool
 read_body(struct sl_pem *pem, struct sl_slice *der)
 {
-	unsigned char *out = (unsigned char *)pem->text + pem->at;
+	unsigned char *out = (unsigned char *)pem->text + pem->out;
 	struct sl_slice line;
 	bool padded = false;
 	size_t len = 0, size;
@@ -88,6 +88,7 @@ read_body(struct sl_pem *pem, struct sl_slice *der)
 	while (next_line(pem, &line)) {
 		if (sl_slice_is(line, end_text)) {
 			*der = sl_slice_make((const char *)out, len);
+			pem->out += len;
 			return len > 0;
 		}
 		if (!decode_line(line, out + len, &size, &padded))

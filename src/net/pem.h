@@ -13,13 +13,16 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-/* The text, which reading it destroys; begins with at 0. */
+/* The text, which reading it destroys: the certificates come to stand at its beginning, one
+ * behind another. */
 struct sl_pem {
 	char  *text;
-	size_t len, at;
+	size_t len;
+	size_t at;  /* 0 to begin with */
+	size_t out; /* bytes of certificates so far */
 };
 
-/* The DER of the next certificate, which stands in the text. SL_ENOTFOUND: there is no other.
+/* The DER of the next certificate, which stays in the text. SL_ENOTFOUND: there is no other.
  * SL_EUNSUPPORTED: this text, what came before included, is to be read in another way. */
 enum sl_err sl_pem_next(struct sl_pem *pem, struct sl_slice *der);
 

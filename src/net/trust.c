@@ -135,10 +135,12 @@ decode(const struct sl_trust *trust, const struct root *root)
 
 /* --- the file ------------------------------------------------------------------ */
 
+/* What stands at trust->der from `at` on. */
 static bool
-add_root(struct sl_trust *trust, const unsigned char *der, size_t len, bool aux)
+add_root(struct sl_trust *trust, size_t at, size_t len, bool aux)
 {
-	struct root root = { .at = (uint32_t)trust->der.len, .len = (uint32_t)len, .aux = aux };
+	const unsigned char *der = (const unsigned char *)trust->der.ptr + at;
+	struct root root = { .at = (uint32_t)at, .len = (uint32_t)len, .aux = aux };
 	struct sl_slice subject;
 
 	if (!walk(der, len, aux, &subject)) {
@@ -156,8 +158,6 @@ add_root(struct sl_trust *trust, const unsigned char *der, size_t len, bool aux)
 		trust->roots = more;
 		trust->capacity = capacity;
 	}
-	if (sl_buf_append(&trust->der, sl_slice_make((const char *)der, len)) != SL_OK)
-		return false;
 	trust->roots[trust->count++] = root;
 	return true;
 }
@@ -203,8 +203,13 @@ read_any_form(struct sl_trust *trust, size_t count_max)
 
 	while (good && trust->count < count_max &&
 	       PEM_read_bio(file, &name, &header, &der, &len)) {
-		if (is_certificate(name, &aux))
-			good = add_root(trust, der, (size_t)len, aux);
+		if (is_certificate(name, &aux)) {
+			size_t at = trust->der.len;
+
+			good = sl_buf_append(&trust->der, sl_slice_make((const char *)der,
+			                                                (size_t)len)) == SL_OK &&
+			       add_root(trust, at, (size_t)len, aux);
+		}
 		OPENSSL_free(name);
 		OPENSSL_free(header);
 		OPENSSL_free(der);
@@ -239,26 +244,39 @@ read_bytes(const char *path, size_t max, struct sl_buf *out)
 	return whole;
 }
 
+/* The text's memory becomes that of the certificates, which take two thirds of it. */
+static void
+give_rest_back(struct sl_buf *der)
+{
+	char *shrunk = der->len < der->cap ? realloc(der->ptr, der->len) : NULL;
+
+	if (shrunk) {
+		der->ptr = shrunk;
+		der->cap = der->len;
+	}
+}
+
 static bool
 read_plain_form(struct sl_trust *trust, size_t count_max)
 {
-	enum sl_err err = SL_EUNSUPPORTED;
-	struct sl_pem pem = { NULL };
+	struct sl_pem pem = { .text = NULL };
+	enum sl_err err = SL_OK;
 	struct sl_slice der;
-	struct sl_buf text;
 
-	sl_buf_init(&text, BYTES_MAX + 1);
-	if (read_bytes(trust->path, count_max == 1 ? FIRST_BYTES : BYTES_MAX, &text)) {
-		pem = (struct sl_pem){ .text = text.ptr, .len = text.len };
-		err = SL_OK;
-	}
+	if (!read_bytes(trust->path, count_max == 1 ? FIRST_BYTES : BYTES_MAX, &trust->der))
+		return false;
+	pem.text = trust->der.ptr;
+	pem.len = trust->der.len;
 	while (err == SL_OK && trust->count < count_max) {
 		err = sl_pem_next(&pem, &der);
-		if (err == SL_OK && !add_root(trust, (const unsigned char *)der.ptr, der.len, false))
+		if (err == SL_OK && !add_root(trust, pem.out - der.len, der.len, false))
 			err = SL_ESYNTAX;
 	}
-	sl_buf_release(&text);
-	return trust->count > 0 && (err == SL_OK || err == SL_ENOTFOUND);
+	trust->der.len = pem.out;
+	if (trust->count == 0 || (err != SL_OK && err != SL_ENOTFOUND))
+		return false;
+	give_rest_back(&trust->der);
+	return true;
 }
 
 /* What is wrong with a file OpenSSL's reader says. */
@@ -268,7 +286,7 @@ read_file(struct sl_trust *trust, size_t count_max)
 	if (read_plain_form(trust, count_max))
 		return true;
 	trust->count = 0;
-	sl_buf_clear(&trust->der);
+	sl_buf_release(&trust->der);
 	ERR_clear_error();
 	return read_any_form(trust, count_max);
 }
@@ -391,7 +409,7 @@ new_trust(const char *path)
 	if (!trust)
 		return NULL;
 	pthread_mutex_init(&trust->lock, NULL);
-	sl_buf_init(&trust->der, BYTES_MAX);
+	sl_buf_init(&trust->der, BYTES_MAX + 1);
 	memcpy(trust->path, path, strlen(path) + 1);
 	return trust;
 }

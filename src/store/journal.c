@@ -352,11 +352,13 @@ sl_journal_open(const struct sl_journal_options *options, const char **reason)
 }
 
 enum sl_err
-sl_journal_reserve(struct sl_journal *journal, const char **reason)
+sl_journal_settle(struct sl_journal *journal, const char **reason)
 {
-	if (sl_journal_take_ring(journal))
+	const char *what;
+
+	if (sl_journal_settle_files(journal, &what))
 		return SL_OK;
-	explain(journal->options.ring_path, reason);
+	explain(what, reason);
 	return SL_EIO;
 }
 

@@ -68,14 +68,15 @@ enum sl_err sl_journal_replay(struct sl_journal *journal, uint64_t after,
                               enum sl_err (*each)(void *context,
                                                   const struct sl_journal_record *record),
                               void *context, uint64_t *last);
-/* Takes the memory that the ring and its board need at most: 6 MB in one millisecond, which
- * may pass while something else is waited for. SL_EIO: *reason says why. */
-enum sl_err sl_journal_reserve(struct sl_journal *journal, const char **reason);
-/* Aligned to a page; as long as the journal. Before the memory is reserved only the first page
+/* Syncs the directory of the segments and takes the memory that a ring with its board needs at
+ * most: 6 MB, a millisecond that may pass while something else is waited for. SL_EIO: *reason
+ * says why. */
+enum sl_err sl_journal_settle(struct sl_journal *journal, const char **reason);
+/* Aligned to a page; as long as the journal. Before the files are settled only the first page
  * of a new one, which is zeros, may be looked at. */
 void *sl_journal_board(const struct sl_journal *journal);
 /* Starts anew behind `last`: everything before was folded. epoch must be higher than
- * in any run before. The memory must be reserved. */
+ * in any run before. The files must be settled. */
 enum sl_err sl_journal_start(struct sl_journal *journal, uint64_t last, uint64_t epoch,
                              const struct sl_journal_sink *sink);
 /* Writes and syncs what waits and ends the thread. While the store does not fold, so

@@ -183,7 +183,7 @@ open_segments(struct sl_journal *journal)
 		    !fill(fd, (uint64_t)journal->options.segment_records * SL_JOURNAL_RECORD_SIZE))
 			return false;
 	}
-	return sync_directory(journal->options.path);
+	return true;
 }
 
 /* Whether the file is a ring of ours with what its last run left in it. */
@@ -211,7 +211,7 @@ take_pages(int fd, size_t offset, size_t size)
 }
 
 /* All zeros, without writing them: only what is used of it takes memory of ours. The rest has
- * its pages by sl_journal_reserve. */
+ * its pages by sl_journal_settle. */
 static bool
 renew_ring(int fd, size_t board_at, size_t size)
 {
@@ -270,17 +270,22 @@ open_ring(struct sl_journal *journal)
 }
 
 bool
-sl_journal_take_ring(struct sl_journal *journal)
+sl_journal_settle_files(struct sl_journal *journal, const char **what)
 {
-	bool taken = true;
+	bool settled;
 
-	if (journal->ring_fd >= 0) {
-		taken = !journal->ring_is_new ||
-		        take_pages(journal->ring_fd, 0, journal->mapping_size);
-		close(journal->ring_fd);
-		journal->ring_fd = -1;
+	*what = journal->options.path;
+	if (journal->ring_fd < 0)
+		return true;
+	/* First what waits for the disk: whoever shares the core goes on meanwhile. */
+	settled = sync_directory(journal->options.path);
+	if (settled && journal->ring_is_new) {
+		*what = journal->options.ring_path;
+		settled = take_pages(journal->ring_fd, 0, journal->mapping_size);
 	}
-	return taken;
+	close(journal->ring_fd);
+	journal->ring_fd = -1;
+	return settled;
 }
 
 void

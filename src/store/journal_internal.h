@@ -27,7 +27,7 @@ struct sl_journal {
 	void                     *mapping;
 	size_t                    mapping_size;
 	bool                      ring_is_new; /* nothing of an earlier run is in it */
-	int                       ring_fd;  /* until its pages are taken, else -1 */
+	int                       ring_fd;  /* until the files are settled, else -1 */
 	uint64_t                  epoch;
 	atomic_uint_fast64_t      head;     /* last appended */
 	atomic_uint_fast64_t      written;
@@ -52,8 +52,8 @@ uint32_t sl_journal_crc(const struct sl_journal_record *record);
 /* journal_files.c; false: errno says why, *what which file. */
 bool sl_journal_open_files(struct sl_journal *journal, const char **what);
 void sl_journal_close_files(struct sl_journal *journal);
-/* All pages of the ring; false: errno says why. Done already: true. */
-bool sl_journal_take_ring(struct sl_journal *journal);
+/* The names of the segments on the disk, all pages of the ring; once. */
+bool sl_journal_settle_files(struct sl_journal *journal, const char **what);
 /* The ring's pages leave our memory; what is in them stays in the file's. */
 void sl_journal_forget_pages(const struct sl_journal *journal);
 /* Whole buffer at the offset, or false. */
