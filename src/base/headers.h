@@ -22,10 +22,19 @@ struct sl_headers {
 	/* sl_header_mark of each name; 0: not known. Whoever adds a field to a list that has
 	 * it adds its mark. */
 	uint64_t          marks;
-	/* Text that fields of the list stand in as "name: value CR LF", each judged valid
-	 * when it was read; empty: nobody did. */
-	struct sl_slice   lines;
+	/* Where the text ends that begins with the first field's name, when fields of the list
+	 * stand there as "name: value CR LF", each judged valid as it was read; NULL: none. */
+	const char       *lines_end;
 };
+
+/* That text; empty when there is none. */
+static inline struct sl_slice
+sl_headers_lines(const struct sl_headers *headers)
+{
+	const char *start = headers->lines_end ? headers->items->name.ptr : NULL;
+
+	return start ? sl_slice_make(start, (size_t)(headers->lines_end - start)) : SL_SLICE_NONE;
+}
 
 /* A bit by a name's length and last byte, which few other names have; the same in either
  * case. Of all factors this one parts what SDKs send best from what is looked for. */

@@ -94,7 +94,7 @@ struct sl_fetch_request {
 	struct sl_slice         authority; /* Host; empty: from the origin */
 	const struct sl_header *headers;   /* without host, content-length, connection */
 	size_t                  header_count;
-	struct sl_slice         lines;     /* as in struct sl_headers; may be empty */
+	struct sl_slice         lines;     /* sl_headers_lines of who asked; may be empty */
 	const struct sl_slice  *body;      /* slices, sent in order; may be 0 */
 	size_t                  body_count;
 };

@@ -35,8 +35,7 @@ sl_exchange_forget_head(struct sl_exchange *exchange)
 	struct sl_request *request = &exchange->request;
 
 	free_head(exchange);
-	request->method = request->target = request->path = request->query = request->authority =
-	    SL_SLICE_NONE;
+	request->method = request->path = request->query = request->authority = SL_SLICE_NONE;
 	request->headers = (struct sl_headers){ 0 };
 }
 
@@ -88,7 +87,6 @@ sl_request_set_target(struct sl_request *request, struct sl_slice target)
 	/* RFC 3986: visible ASCII, and a fragment is never sent. */
 	if (sl_plain_run(target, 0, ' ' + 1) < target.len || sl_slice_find(target, '#') >= 0)
 		return SL_ESYNTAX;
-	request->target = target;
 	if (target.len == 0)
 		return SL_ESYNTAX;
 	if (target.ptr[0] != '/' && !sl_slice_is(target, "*")) {

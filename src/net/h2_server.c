@@ -153,7 +153,7 @@ fill_fields(struct h2 *h2, struct sl_exchange *exchange, struct sl_arena *arena,
 		if (sl_slice_is(name, ":method"))
 			request->method = value;
 		else if (sl_slice_is(name, ":path"))
-			request->target = value;
+			request->path = value; /* the target, until it is judged */
 		else if (sl_slice_is(name, ":authority"))
 			request->authority = value;
 		else if (name.len && name.ptr[0] != ':')
@@ -219,9 +219,12 @@ judge_head(struct h2_stream *stream, const char **reason)
 	struct sl_slice host = sl_headers_get(&request->headers, "host");
 	struct sl_slice length = sl_headers_get(&request->headers, "content-length");
 
-	/* Before any refusal: the path says in which envelope. */
-	bool has_target = sl_request_set_target(request, request->target) == SL_OK;
+	struct sl_slice target = request->path;
+	bool has_target;
 
+	/* Before any refusal: the path says in which envelope. */
+	request->path = SL_SLICE_NONE;
+	has_target = sl_request_set_target(request, target) == SL_OK;
 	request->is_head = sl_slice_is(request->method, "HEAD");
 	*reason = "the header fields are too large";
 	if (stream->h2->head_too_large)

@@ -31,8 +31,8 @@ size_t sl_fields_size(const struct sl_header *fields, size_t count);
 /* Whether each may be sent. */
 bool sl_fields_are_valid(const struct sl_header *fields, size_t count);
 /* Writes the fields as lines and judges them by the way, as sl_header_is_valid does; NULL
- * when one of them may not be sent. Those that stand in `lines` of struct sl_headers (empty:
- * none) were judged, and neighbours among them are one piece. */
+ * when one of them may not be sent. Those that stand in `lines`, as sl_headers_lines has them
+ * (empty: none), were judged, and neighbours among them are one piece. */
 char *sl_put_fields(char *at, const struct sl_header *fields, size_t count,
                     struct sl_slice lines);
 

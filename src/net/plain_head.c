@@ -224,7 +224,7 @@ sl_plain_headers(const struct sl_plain_head *head, char *text, struct sl_header 
 	for (uint32_t i = 0; head->has_upper && i < count; i++)
 		sl_header_lower(text + fields[i].name_at, fields[i].name_len);
 	return (struct sl_headers){ .items = items, .count = count, .marks = head->marks,
-		                    .lines = sl_slice_make(text, head->size) };
+		                    .lines_end = count ? text + head->size : NULL };
 }
 
 size_t

@@ -34,7 +34,7 @@ struct sl_plain_head {
  * offset behind; 0: not plain. */
 size_t sl_plain_fields(struct sl_plain_head *head, struct sl_slice text, size_t at);
 /* The fields in `text`, a copy of what was read: names become lower case there. `items` has
- * room for all. What is taken here is valid, so the text is the list's lines. */
+ * room for all. What is taken here is valid, so these are the list's lines. */
 struct sl_headers sl_plain_headers(const struct sl_plain_head *head, char *text,
                                    struct sl_header *items);
 /* Offset of the first byte from `at` on that is below `lowest`, DEL or beyond ASCII; text.len

@@ -41,8 +41,7 @@ struct sl_server_limits {
 /* A request head. Slices live until the exchange ends or forgets its head. */
 struct sl_request {
 	struct sl_slice   method;     /* "POST" */
-	struct sl_slice   target;     /* as received: "/v1/x?y=z" */
-	struct sl_slice   path;       /* target up to '?', still percent-encoded */
+	struct sl_slice   path;       /* of the target up to '?', still percent-encoded */
 	struct sl_slice   query;      /* behind '?', may be empty */
 	struct sl_slice   authority;  /* Host or :authority */
 	struct sl_headers headers;

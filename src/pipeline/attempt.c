@@ -213,7 +213,8 @@ start(struct sl_ask *ask, const struct sl_plan_target *target)
 	    room <= FIELDS_USUAL ? usual : sl_arena_alloc(arena, room * sizeof(*fields));
 	struct sl_fetch_request request = { .method = ask->exchange->request.method,
 		                            .headers = fields,
-		                            .lines = ask->exchange->request.headers.lines };
+		                            .lines = sl_headers_lines(
+		                                &ask->exchange->request.headers) };
 	enum sl_err err = front->has_body ? SL_OK : make_body(ask, target);
 
 	if (err == SL_OK && !fields)

@@ -56,7 +56,7 @@ goes_on_alike(const struct sl_headers *fields)
 	bool alike;
 
 	MUST(text);
-	end = sl_put_fields(text, fields->items, fields->count, fields->lines);
+	end = sl_put_fields(text, fields->items, fields->count, sl_headers_lines(fields));
 	again = sl_put_fields(text + size, fields->items, fields->count, SL_SLICE_NONE);
 	alike = end == text + size && again == end + size && memcmp(text, end, size) == 0;
 	free(text);
@@ -69,8 +69,9 @@ fuzz_on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 	(void)context, (void)body_max;
 	MUST(!exchange->user);
 	exchange->user = exchange;
-	sl_buf_printf(&history, "head %.*s %.*s %zu %lld\n", SL_ARG(exchange->request.method),
-	              SL_ARG(exchange->request.target), exchange->request.headers.count,
+	sl_buf_printf(&history, "head %.*s %.*s %.*s %zu %lld\n", SL_ARG(exchange->request.method),
+	              SL_ARG(exchange->request.path), SL_ARG(exchange->request.query),
+	              exchange->request.headers.count,
 	              (long long)exchange->request.content_length);
 	for (size_t i = 0; i < exchange->request.headers.count; i++) {
 		const struct sl_header *field = &exchange->request.headers.items[i];

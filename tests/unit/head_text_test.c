@@ -121,6 +121,7 @@ lines_give_the_same_bytes(void **state)
 	const size_t size = sizeof(head) - 1;
 	char *text = malloc(size);
 	struct sl_headers list;
+	struct sl_slice lines;
 
 	(void)state;
 	assert_non_null(text);
@@ -128,7 +129,8 @@ lines_give_the_same_bytes(void **state)
 	assert_int_equal(sl_plain_fields(&plain, sl_slice_make(text, size), 0), size);
 	list = sl_plain_headers(&plain, text, items);
 	assert_int_equal(list.count, LINES_FIELDS);
-	assert_int_equal(list.lines.len, size);
+	lines = sl_headers_lines(&list);
+	assert_int_equal(lines.len, size);
 	assert_true(sl_fields_are_valid(items, list.count));
 	for (unsigned set = 0; set < 1 << LINES_FIELDS; set++) {
 		for (unsigned other = 0; other <= LINES_FIELDS; other++) {
@@ -142,32 +144,32 @@ lines_give_the_same_bytes(void **state)
 					chosen[count++] = items[i];
 				assert_true(count <= LINES_FIELDS + 1);
 			}
-			check_lines(chosen, count, list.lines);
+			check_lines(chosen, count, lines);
 			for (; turned < count / 2; turned++) {
 				struct sl_header kept = chosen[turned];
 
 				chosen[turned] = chosen[count - 1 - turned];
 				chosen[count - 1 - turned] = kept;
 			}
-			check_lines(chosen, count, list.lines);
+			check_lines(chosen, count, lines);
 		}
 	}
 	for (size_t i = 0; i < LINES_FIELDS; i++) {
 		struct sl_header *field = &items[i], kept = *field;
 
 		field->value = sl_slice_upto(kept.value, 2); /* cut off at its end */
-		check_lines(items, LINES_FIELDS, list.lines);
+		check_lines(items, LINES_FIELDS, lines);
 		field->value = sl_slice_from(kept.value, 1); /* at its beginning */
-		check_lines(items, LINES_FIELDS, list.lines);
+		check_lines(items, LINES_FIELDS, lines);
 		field->value = SL_SLICE("another");
-		check_lines(items, LINES_FIELDS, list.lines);
+		check_lines(items, LINES_FIELDS, lines);
 		field->value = kept.value;
 		field->name = sl_slice_from(kept.name, 2); /* the end of a name */
-		check_lines(items, LINES_FIELDS, list.lines);
+		check_lines(items, LINES_FIELDS, lines);
 		field->name = sl_slice_from(kept.name, kept.name.len); /* nothing of it */
-		assert_null(sl_put_fields((char[512]){ 0 }, items, LINES_FIELDS, list.lines));
+		assert_null(sl_put_fields((char[512]){ 0 }, items, LINES_FIELDS, lines));
 		field->name = SL_SLICE("x-another");
-		check_lines(items, LINES_FIELDS, list.lines);
+		check_lines(items, LINES_FIELDS, lines);
 		*field = kept;
 	}
 	free(text);
