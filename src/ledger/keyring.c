@@ -90,9 +90,11 @@ sl_key_account_new(struct sl_slice id, struct sl_slice hint,
 		return NULL;
 	atomic_init(&account->refs, 1);
 	memcpy(account->id, id.ptr, id.len);
+	account->id_len = (uint8_t)id.len;
 	hint = sl_slice_upto(hint, KEY_HINT_MAX - 1);
 	if (hint.len)
 		memcpy(account->hint, hint.ptr, hint.len);
+	account->hint_len = (uint8_t)hint.len;
 	memcpy(account->digest, digest, SL_DIGEST_SIZE);
 	account->created_wall_ms = created_wall_ms;
 	sl_meter_init(&account->meter);
@@ -449,13 +451,13 @@ sl_keyring_find(struct sl_keyring *ring, struct sl_slice secret, struct sl_key *
 struct sl_slice
 sl_key_id(const struct sl_key *key)
 {
-	return sl_slice_str(key->account->id);
+	return sl_slice_make(key->account->id, key->account->id_len);
 }
 
 struct sl_slice
 sl_key_hint(const struct sl_key *key)
 {
-	return sl_slice_str(key->account->hint);
+	return sl_slice_make(key->account->hint, key->account->hint_len);
 }
 
 const struct sl_key_policy *

@@ -26,6 +26,7 @@ struct sl_key_account {
 	atomic_uint            refs;
 	char                   id[KEY_ID_LEN + 1];
 	char                   hint[KEY_HINT_MAX];
+	uint8_t                id_len, hint_len;
 	unsigned char          digest[SL_DIGEST_SIZE];
 	int64_t                created_wall_ms;
 	struct sl_key_account *next;    /* in its bucket; guarded by the shard */

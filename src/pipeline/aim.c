@@ -51,6 +51,14 @@ figures(void *context, size_t provider, struct sl_slice model, struct sl_health_
 	                 aim->steer->stream, aim->now_us, out);
 }
 
+static void *
+place(void *context, size_t provider, struct sl_slice model)
+{
+	const struct sl_aim *aim = context;
+
+	return sl_board_place(aim->board, aim->world->config->providers[provider].name, model);
+}
+
 static bool
 disabled(void *context, size_t provider, struct sl_slice model, struct sl_slice deployment)
 {
@@ -275,6 +283,7 @@ make_plan(struct sl_aim *aim, const struct sl_config_stack *stack, struct sl_pla
 		.accepts_any = accepts_any,
 		.prompt = prompt,
 		.figures = figures,
+		.place = place,
 		.count = aim->shape->read_prompt ? count : NULL,
 		.disabled = disabled,
 		.sticky = sticky,

@@ -210,7 +210,6 @@ struct sl_gateway {
 	size_t                    drain_count;
 	size_t                    attaching;  /* fetches under way (attach.h) */
 	struct sl_token_store    *tokens;
-	struct sl_spend_targets   targets;
 	struct sl_plan_names      names;
 	struct sl_sealer          sealer;     /* of reasoning state (shapes/seal.h) */
 };
@@ -263,6 +262,9 @@ void sl_attempt_held(struct sl_ask *ask, enum sl_err err);
 void sl_attempt_again(struct sl_ask *ask, const struct sl_fault *last);
 /* Answers with the most useful reason. last NULL: no target had room. */
 SL_COLD void sl_attempt_give_up(struct sl_ask *ask, const struct sl_fault *last);
+/* Where attempts at the target count. */
+struct sl_board_target *sl_attempt_place(const struct sl_ask *ask,
+                                         const struct sl_plan_target *target);
 /* Makes the target the one whose reply is handled, with nothing of it known yet. */
 void sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target);
 /* Makes what the attempt will send and tells its length. False: *fault says why it

@@ -87,6 +87,15 @@ sl_attempt_drop(struct sl_ask *ask)
 
 static void on_token(struct sl_token_waiter *waiter);
 
+struct sl_board_target *
+sl_attempt_place(const struct sl_ask *ask, const struct sl_plan_target *target)
+{
+	return target->place ? target->place
+	                     : sl_board_place(ask->gateway->services.board,
+	                                      ask->world->config->providers[target->provider].name,
+	                                      target->model);
+}
+
 void
 sl_attempt_begin(struct sl_ask *ask, const struct sl_plan_target *target)
 {
@@ -526,7 +535,6 @@ on_attached(struct sl_ask *ask)
 static void
 run(struct sl_ask *ask, const struct sl_fault *last)
 {
-	struct sl_board *board = ask->gateway->services.board;
 	struct sl_ask_front *front = ask->front;
 	/* Read where it was filled; of the other the kind, which says whether it was. */
 	SL_UNINIT struct sl_fault fault, dear;
@@ -555,8 +563,7 @@ run(struct sl_ask *ask, const struct sl_fault *last)
 			continue;
 		}
 		if (sl_waiting_skips(ask, target) ||
-		    !sl_board_begin(board, ask->world->config->providers[target->provider].name,
-		                    target->model, ask->stream,
+		    !sl_board_begin(sl_attempt_place(ask, target), ask->stream,
 		                    front->next_target == front->plan.count, now_us(ask),
 		                    &ask->ticket))
 			continue;

@@ -23,6 +23,7 @@ struct sl_board_target {
 	struct sl_health health;
 	uint64_t         hash;
 	atomic_uint      deployed;         /* the registration that named it last */
+	atomic_uint      number[2];        /* sl_board_number: of the provider, with the model */
 	struct sl_slice  provider, model; /* frozen */
 	char             text[];
 };
@@ -203,24 +204,39 @@ sl_board_thing(struct sl_board *board, struct sl_slice provider, struct sl_slice
 	return find(board, hash_of(provider, model), provider, model, &slot);
 }
 
-bool
-sl_board_begin(struct sl_board *board, struct sl_slice provider, struct sl_slice model,
-               bool stream, bool last, uint64_t now_us, struct sl_board_ticket *ticket)
+struct sl_board_target *
+sl_board_place(struct sl_board *board, struct sl_slice provider, struct sl_slice model)
 {
-	struct sl_board_target *target = take(board, provider, model, SL_BOARD_NAMED_MAX);
+	struct sl_board_target *place = take(board, provider, model, SL_BOARD_NAMED_MAX);
+
+	return place ? place : take(board, provider, SL_SLICE("*"), SL_BOARD_TARGETS_MAX);
+}
+
+bool
+sl_board_begin(struct sl_board_target *place, bool stream, bool last, uint64_t now_us,
+               struct sl_board_ticket *ticket)
+{
 	bool begun;
 
 	*ticket = (struct sl_board_ticket){ .target = NULL };
-	if (!target)
-		target = take(board, provider, SL_SLICE("*"), SL_BOARD_TARGETS_MAX);
-	if (!target)
+	if (!place)
 		return true;
-	sl_latch_lock(&target->lock);
-	begun = sl_health_begin(&target->health, stream, last, now_us, &ticket->health);
-	sl_latch_unlock(&target->lock);
+	sl_latch_lock(&place->lock);
+	begun = sl_health_begin(&place->health, stream, last, now_us, &ticket->health);
+	sl_latch_unlock(&place->lock);
 	if (begun)
-		ticket->target = target;
+		ticket->target = place;
 	return begun;
+}
+
+atomic_uint *
+sl_board_number(const struct sl_board_ticket *ticket, bool with_model)
+{
+	struct sl_board_target *target = ticket->target;
+
+	if (!target || (with_model && sl_slice_is(target->model, "*")))
+		return NULL;
+	return &target->number[with_model];
 }
 
 static void

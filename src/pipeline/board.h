@@ -13,6 +13,7 @@
 #ifndef SL_PIPELINE_BOARD_H
 #define SL_PIPELINE_BOARD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,9 +53,15 @@ void sl_board_figures(struct sl_board *board, struct sl_slice provider, struct s
 /* What a ticket's target is known by; NULL: it was never seen. */
 const void *sl_board_thing(struct sl_board *board, struct sl_slice provider,
                            struct sl_slice model);
-/* False: not this target now, take another. */
-bool sl_board_begin(struct sl_board *board, struct sl_slice provider, struct sl_slice model,
-                    bool stream, bool last, uint64_t now_us, struct sl_board_ticket *ticket);
+/* Where the target's attempts count; lives as long as the board. NULL: there is no room. */
+struct sl_board_target *sl_board_place(struct sl_board *board, struct sl_slice provider,
+                                       struct sl_slice model);
+/* False: not this target now, take another. place may be NULL. */
+bool sl_board_begin(struct sl_board_target *place, bool stream, bool last, uint64_t now_us,
+                    struct sl_board_ticket *ticket);
+/* For the ledger's number of the ticket's target, with its model or of the provider alone:
+ * 0 until somebody puts it there. NULL: the place is that of several. */
+atomic_uint *sl_board_number(const struct sl_board_ticket *ticket, bool with_model);
 void sl_board_content(struct sl_board_ticket *ticket, uint64_t now_us);
 /* Ends the attempt and empties the ticket; an empty one is fine. */
 void sl_board_end(struct sl_board_ticket *ticket, enum sl_verdict verdict,

@@ -224,7 +224,9 @@ on_head(void *context, struct sl_exchange *exchange, size_t *body_max)
 		refuse_rowless(ask);
 		return;
 	}
-	if (sl_pages_answer(ask, false) || !authenticate(ask, &view) || sl_pages_answer(ask, true))
+	/* Who asks is known with the second. */
+	if (sl_pages_answer(ask, false) || !authenticate(ask, &view) ||
+	    (ask->head->page_allow && sl_pages_answer(ask, true)))
 		return;
 	if (!chosen) {
 		sl_ask_refuse(ask, &wrong_choice);

@@ -275,8 +275,7 @@ begin(struct sl_hedge *hedge)
 	sl_buf_init(&hedge->parked.held, sl_relay_held_max(&ask->world->config->limits));
 	change_places(hedge);
 	ask->decision.hedged = true;
-	if (!sl_board_begin(board_of(ask), ask->world->config->providers[target->provider].name,
-	                    target->model, ask->stream, false,
+	if (!sl_board_begin(sl_attempt_place(ask, target), ask->stream, false,
 	                    sl_loop_now_ns(ask->gateway->loop) / 1000, &ask->ticket)) {
 		give_up(hedge, SL_HEDGE_NO_TARGET);
 		return;

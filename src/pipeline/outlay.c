@@ -1,8 +1,6 @@
 /* outlay.c - what a shape's request is to the ledger's bound. */
 #include "pipeline/outlay.h"
 
-#include <string.h>
-
 enum sl_bound_gap
 sl_outlay_bound(const struct sl_outlay *outlay, const struct sl_model_card *card,
                 int64_t *nanousd)
@@ -19,7 +17,7 @@ sl_outlay_bound(const struct sl_outlay *outlay, const struct sl_model_card *card
 		.web_searches = extent->paid_calls,
 		.tool_calls = extent->paid_calls,
 		.images = outlay->shape == &sl_shape_openai_images ? steer->choices : 0,
-		.audio_ms = strcmp(outlay->shape->operation, "transcription") == 0 ? -1 : 0,
+		.audio_ms = outlay->shape == &sl_shape_openai_transcriptions ? -1 : 0,
 		.stored_context = extent->stored_context,
 	};
 

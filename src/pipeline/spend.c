@@ -209,26 +209,13 @@ target_number(struct sl_ask *ask, const struct sl_plan_target *target)
 {
 	struct sl_slice provider = ask->world->config->providers[target->provider].name;
 	struct sl_slice model = target->card ? target->model : SL_SLICE_NONE;
-	struct sl_spend_targets *targets = &ask->gateway->targets;
-	size_t at = (provider.len + 3 * model.len +
-	             (model.len ? (unsigned char)model.ptr[model.len - 1] : 0)) % SL_SPEND_TARGETS;
-	uint32_t number = targets->list[at].number;
+	atomic_uint *known = sl_board_number(&ask->ticket, target->card != NULL);
+	uint32_t number = known ? atomic_load_explicit(known, memory_order_relaxed) : 0;
 
-	if (number > 0 && targets->list[at].provider_len == provider.len &&
-	    targets->list[at].model_len == model.len &&
-	    memcmp(targets->list[at].name, provider.ptr, provider.len) == 0 &&
-	    (model.len == 0 ||
-	     memcmp(targets->list[at].name + provider.len, model.ptr, model.len) == 0))
-		return number;
-	number = sl_money_target(ask->gateway->services.money, provider, model);
-	if (number == 0 || provider.len + model.len > SL_SPEND_TARGET_NAME)
-		return number;
-	targets->list[at].number = number;
-	targets->list[at].provider_len = (uint8_t)provider.len;
-	targets->list[at].model_len = (uint8_t)model.len;
-	memcpy(targets->list[at].name, provider.ptr, provider.len);
-	if (model.len > 0)
-		memcpy(targets->list[at].name + provider.len, model.ptr, model.len);
+	if (number == 0)
+		number = sl_money_target(ask->gateway->services.money, provider, model);
+	if (known)
+		atomic_store_explicit(known, number, memory_order_relaxed);
 	return number;
 }
 

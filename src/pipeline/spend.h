@@ -48,16 +48,6 @@ struct sl_spend {
 	uint32_t        mark, mark_no; /* of the ended attempt with the highest number; 0: none */
 };
 
-/* Numbers of targets in the ledger that a loop has used, so that they need not be sought. */
-enum { SL_SPEND_TARGETS = 8, SL_SPEND_TARGET_NAME = 96 };
-struct sl_spend_targets {
-	struct {
-		uint32_t number; /* 0: not in use */
-		uint8_t  provider_len, model_len;
-		char     name[SL_SPEND_TARGET_NAME];
-	} list[SL_SPEND_TARGETS];
-};
-
 /* Whether no provider charges for it: it needs no bound, and no budget refuses it. */
 bool sl_spend_is_free(const struct sl_ask *ask);
 /* Holds what the attempt may cost at most. SL_OK: go on. SL_AGAIN: on_held follows,

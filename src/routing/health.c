@@ -56,14 +56,11 @@ static void
 add_latency(struct sl_health *health, bool stream, uint64_t latency_us, uint64_t now_us)
 {
 	double value = latency_us > 0 ? (double)latency_us : 1;
-	double old = faded(health, stream, now_us);
 
 	if (value < health->latency_us[stream]) {
-		double weight = health->latency_us[stream] > 0
-		                    ? old / health->latency_us[stream]
-		                    : 0;
+		double old = faded(health, stream, now_us);
 
-		value = old + value * (1 - weight);
+		value = old + value * (1 - old / health->latency_us[stream]);
 	}
 	health->latency_us[stream] = value;
 	health->latency_at_us[stream] = now_us;
@@ -153,6 +150,9 @@ is_bad(const struct sl_health *health, uint64_t now_us)
 
 	if (health->consecutive >= SL_HEALTH_CONSECUTIVE)
 		return true;
+	/* No result failed that the window or the rate remembers. */
+	if (health->error_rate <= 0)
+		return false;
 	for (size_t i = 0; i < SL_HEALTH_WINDOW_S; i++)
 		if (health->window[i].second + SL_HEALTH_WINDOW_S > second) {
 			total += health->window[i].total;

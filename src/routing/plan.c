@@ -667,11 +667,15 @@ add_known(const struct sl_plan_query *query, struct sl_plan *plan)
 /* Nothing but the configuration made it the only one: the caller was kept from no other, and
  * nothing of the request was read. */
 static void
-remember(const struct sl_plan_query *query, const struct sl_plan *plan)
+remember(const struct sl_plan_query *query, struct sl_plan *plan)
 {
-	if (query->names && plan->found == 1 && plan->dropped == 0 && !plan->prompt_read)
-		sl_plan_names_put(query->names, query->serial, query->model, &plan->targets[0],
-		                  plan->from_alias);
+	struct sl_plan_target *only = &plan->targets[0];
+
+	if (!query->names || plan->found != 1 || plan->dropped > 0 || plan->prompt_read)
+		return;
+	if (query->place)
+		only->place = query->place(query->context, only->provider, only->model);
+	sl_plan_names_put(query->names, query->serial, query->model, only, plan->from_alias);
 }
 
 /* Candidates in the order of strategies. False: *fault. */

@@ -44,6 +44,7 @@ struct sl_plan_target {
 	struct sl_slice             name;       /* its own, as a candidate of a virtual model:
 	                                         * of its alias, or in the catalogue */
 	const struct sl_model_card *card;       /* NULL: not in the catalogue */
+	void                       *place;      /* as the query tells; NULL: nobody asked yet */
 	const char                 *reason;     /* static text: why it stands there, or why not */
 	bool                        looked;     /* how it is doing, as there was a choice: */
 	bool                        ejected;    /* its breaker is open, or it asked for quiet */
@@ -158,6 +159,9 @@ struct sl_plan_query {
 	/* How the target is doing. NULL: nothing is known of any. */
 	void (*figures)(void *context, size_t provider, struct sl_slice model,
 	                struct sl_health_figures *out);
+	/* What the caller knows the target by for as long as the configuration is in force:
+	 * asked once for each name that is remembered. NULL: there is no such thing. */
+	void *(*place)(void *context, size_t provider, struct sl_slice model);
 	/* Where the conversation has its prompt cache, which is then tried first while it
 	 * is well. Asked where there is a choice; false, or NULL: nowhere. */
 	bool (*sticky)(void *context, const struct sl_prompt *prompt, struct sl_slice *provider,

@@ -57,10 +57,11 @@ sl_surface_page(const struct sl_surface_ops *surface, struct sl_slice method,
 {
 	*allow = NULL;
 	for (const struct sl_surface_page *page = surface->pages; page && page->pattern; page++) {
-		bool is_get = strcmp(page->method, "GET") == 0;
+		bool is_get;
 
 		if (!page_has(page, path))
 			continue;
+		is_get = strcmp(page->method, "GET") == 0;
 		*allow = is_get ? "GET, HEAD" : page->method;
 		if (sl_slice_is(method, page->method) || (is_get && sl_slice_is(method, "HEAD")))
 			return page;
@@ -70,18 +71,11 @@ sl_surface_page(const struct sl_surface_ops *surface, struct sl_slice method,
 
 /* --- where a credential is ---------------------------------------------------- */
 
-static const struct sl_slice carriers[] = {
-	SL_SLICE_INIT("x-api-key"), SL_SLICE_INIT("api-key"), SL_SLICE_INIT("x-goog-api-key"),
-};
-
-enum { CARRIER_COUNT = sizeof(carriers) / sizeof(carriers[0]) };
-
-static struct sl_slice
-carried(const struct sl_headers *headers, struct sl_slice name)
+static inline void
+carry(struct sl_surface_request *request, struct sl_slice value)
 {
-	const struct sl_header *field = sl_headers_find(headers, name.ptr, name.len);
-
-	return field ? field->value : SL_SLICE_NONE;
+	if (value.len > 0)
+		request->carried[request->carried_count++] = value;
 }
 
 static struct sl_slice
@@ -100,21 +94,24 @@ struct sl_surface_request
 sl_surface_request_of(struct sl_slice method, struct sl_slice path, struct sl_slice query,
                       const struct sl_headers *headers, const struct sl_config *config)
 {
-	return (struct sl_surface_request){ method, path, query, headers, config,
-		                            bearer_of(headers) };
+	struct sl_surface_request request = { .method = method, .path = path, .query = query,
+		                              .headers = headers, .config = config,
+		                              .bearer = bearer_of(headers) };
+
+	carry(&request, request.bearer);
+	carry(&request, sl_headers_get(headers, "x-api-key"));
+	carry(&request, sl_headers_get(headers, "api-key"));
+	carry(&request, sl_headers_get(headers, "x-goog-api-key"));
+	return request;
 }
 
 struct sl_slice
 sl_surface_prefixed(const struct sl_surface_request *request, struct sl_slice prefix)
 {
-	struct sl_slice value = request->bearer;
-
-	for (size_t i = 0; !sl_slice_starts(value, prefix); i++) {
-		if (i == CARRIER_COUNT)
-			return SL_SLICE_NONE;
-		value = carried(request->headers, carriers[i]);
-	}
-	return value;
+	for (size_t i = 0; i < request->carried_count; i++)
+		if (sl_slice_starts(request->carried[i], prefix))
+			return request->carried[i];
+	return SL_SLICE_NONE;
 }
 
 bool
@@ -159,11 +156,8 @@ sl_surface_decoded(struct sl_slice raw, struct sl_arena *arena)
 struct sl_slice
 sl_surface_sdk_credential(const struct sl_surface_request *request, struct sl_arena *arena)
 {
-	struct sl_slice value = request->bearer;
-
-	for (size_t i = 0; value.len == 0 && i < CARRIER_COUNT; i++)
-		value = carried(request->headers, carriers[i]);
-	return value.len > 0 ? value : sl_surface_parameter(request->query, "key", arena);
+	return request->carried_count > 0 ? request->carried[0]
+	                                  : sl_surface_parameter(request->query, "key", arena);
 }
 
 /* --- what headers are made of -------------------------------------------------- */

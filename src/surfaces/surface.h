@@ -24,14 +24,20 @@
 #include "model/wish.h"
 #include "shapes/shape.h"
 
+enum { SL_SURFACE_CARRIERS = 4 };
+
 struct sl_surface_request {
 	struct sl_slice          method, path, query;
 	const struct sl_headers *headers;
 	const struct sl_config  *config;
 	struct sl_slice          bearer; /* the token of Authorization: Bearer, or empty */
+	/* It, and what the other fields have in which SDKs send a credential: those that are
+	 * there and not empty. */
+	struct sl_slice          carried[SL_SURFACE_CARRIERS];
+	size_t                   carried_count;
 };
 
-/* What surfaces look at; the bearer is found once for all of them. */
+/* What surfaces look at; what may be a credential is found once for all of them. */
 struct sl_surface_request sl_surface_request_of(struct sl_slice method, struct sl_slice path,
                                                 struct sl_slice query,
                                                 const struct sl_headers *headers,

@@ -397,7 +397,7 @@ deployments_are_listed_and_switched(void **state)
 	assert_true(disabled_after_a_restart("fast/east/m"));
 
 	/* A target that was named by a caller, and one that never was. */
-	assert_true(sl_board_begin(gateway.board, SL_SLICE("west"), SL_SLICE("other"), true,
+	assert_true(sl_board_begin(sl_board_place(gateway.board, SL_SLICE("west"), SL_SLICE("other")), true,
 	                           false, 1000, &ticket));
 	sl_board_content(&ticket, 43000);
 	sl_board_end(&ticket, SL_VERDICT_OK, 0, 50000);
@@ -432,11 +432,11 @@ metrics_tell_of_breakers(void **state)
 
 	(void)state;
 	for (int i = 0; i < SL_HEALTH_CONSECUTIVE; i++) {
-		assert_true(sl_board_begin(gateway.board, SL_SLICE("west"), SL_SLICE("sick"), true,
+		assert_true(sl_board_begin(sl_board_place(gateway.board, SL_SLICE("west"), SL_SLICE("sick")), true,
 		                           true, 1000, &ticket));
 		sl_board_end(&ticket, SL_VERDICT_FAILED, 0, 2000);
 	}
-	assert_true(sl_board_begin(gateway.board, SL_SLICE("west"), SL_SLICE("sick"), true, true,
+	assert_true(sl_board_begin(sl_board_place(gateway.board, SL_SLICE("west"), SL_SLICE("sick")), true, true,
 	                           3000, &ticket));
 	assert_int_equal(ask("GET", "/metrics", "", NULL), 200);
 	assert_true(answered("sluice_breakers{provider=\"west\",state=\"open\"} 1\n"));
