@@ -2,6 +2,7 @@
  * how values of headers are written. */
 #include "surfaces/surface.h"
 
+#include "base/compiler.h"
 #include "base/percent.h"
 #include "base/text.h"
 #include "base/timestamp.h"
@@ -71,11 +72,20 @@ sl_surface_page(const struct sl_surface_ops *surface, struct sl_slice method,
 
 /* --- where a credential is ---------------------------------------------------- */
 
-static inline void
+static void
 carry(struct sl_surface_request *request, struct sl_slice value)
 {
 	if (value.len > 0)
 		request->carried[request->carried_count++] = value;
+}
+
+/* Few callers use any of them. */
+static __attribute__((noinline)) void
+carry_others(struct sl_surface_request *request)
+{
+	carry(request, sl_headers_get(request->headers, "x-api-key"));
+	carry(request, sl_headers_get(request->headers, "api-key"));
+	carry(request, sl_headers_get(request->headers, "x-goog-api-key"));
 }
 
 static struct sl_slice
@@ -94,14 +104,20 @@ struct sl_surface_request
 sl_surface_request_of(struct sl_slice method, struct sl_slice path, struct sl_slice query,
                       const struct sl_headers *headers, const struct sl_config *config)
 {
-	struct sl_surface_request request = { .method = method, .path = path, .query = query,
-		                              .headers = headers, .config = config,
-		                              .bearer = bearer_of(headers) };
+	const uint64_t others = SL_HEADER_MARK("x-api-key") | SL_HEADER_MARK("api-key") |
+	                        SL_HEADER_MARK("x-goog-api-key");
+	SL_UNINIT struct sl_surface_request request; /* carried: up to its count */
 
+	request.method = method;
+	request.path = path;
+	request.query = query;
+	request.headers = headers;
+	request.config = config;
+	request.bearer = bearer_of(headers);
+	request.carried_count = 0;
 	carry(&request, request.bearer);
-	carry(&request, sl_headers_get(headers, "x-api-key"));
-	carry(&request, sl_headers_get(headers, "api-key"));
-	carry(&request, sl_headers_get(headers, "x-goog-api-key"));
+	if (!headers->marks || (headers->marks & others))
+		carry_others(&request);
 	return request;
 }
 
