@@ -11,6 +11,9 @@
  * the usual way, which then takes less of the instruction cache. */
 #define SL_COLD __attribute__((cold))
 
+/* What only some requests need and would stand in the way of the others. */
+#define SL_APART __attribute__((noinline))
+
 /* 1 where a sanitizer watches: what it cannot see through is done the plain way there. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SL_SANITIZED 1

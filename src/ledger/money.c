@@ -94,7 +94,7 @@ give_token(struct sl_hold *hold)
 
 /* --- records -------------------------------------------------------------------------- */
 
-static uint64_t
+static SL_APART uint64_t
 record_hold(struct sl_money *money, const struct sl_hold *hold)
 {
 	struct sl_journal_record record = {
@@ -106,7 +106,7 @@ record_hold(struct sl_money *money, const struct sl_hold *hold)
 	return sl_journal_append(money->journal, &record);
 }
 
-static void
+static SL_APART void
 record_mark(struct sl_hold *hold, enum money_record_kind kind, int64_t cost, int64_t wall_ms)
 {
 	struct sl_journal_record record = { .kind = (uint8_t)kind };
@@ -117,7 +117,7 @@ record_mark(struct sl_hold *hold, enum money_record_kind kind, int64_t cost, int
 	sl_journal_append(hold->money->journal, &record);
 }
 
-static void
+static SL_APART void
 record_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement)
 {
 	struct sl_journal_record record = { .kind = MONEY_SETTLE,
@@ -133,7 +133,7 @@ record_settle(struct sl_hold *hold, const struct sl_money_settlement *settlement
 	sl_journal_append(hold->money->journal, &record);
 }
 
-static void
+static SL_APART void
 record_claim(struct sl_money *money, enum money_record_kind kind,
              const struct sl_money_claim *claim, const unsigned char request_id[16])
 {
@@ -172,7 +172,7 @@ lease_block(struct account *payer, int64_t amount, bool prepaid, int64_t now_wal
 }
 
 /* The sequence a hold of this amount must wait for; 0: none. */
-static uint64_t
+static SL_APART uint64_t
 lease(struct sl_money *money, struct account *payer, int64_t amount, bool prepaid,
       int64_t now_wall_ms)
 {
@@ -239,7 +239,7 @@ money_wake_waiting(struct sl_money *money, enum sl_err err)
 }
 
 /* In the order of sequences; nearly always at the end. */
-static void
+static SL_APART void
 wait_for(struct sl_money *money, struct sl_hold *hold, uint64_t seq)
 {
 	struct sl_list *at = money->waiting.prev;
@@ -254,7 +254,7 @@ wait_for(struct sl_money *money, struct sl_hold *hold, uint64_t seq)
 
 /* --- hold -------------------------------------------------------------------------------- */
 
-static void
+static SL_COLD void
 refuse_for_now(struct sl_money_refusal *why, enum sl_refused_by by, uint32_t retry_after_s)
 {
 	*why = (struct sl_money_refusal){ .by = by, .retry_after_s = retry_after_s };
@@ -282,7 +282,7 @@ sum_of(const struct sl_hold *hold, size_t scope, int window)
 	return &hold->account[scope]->sums[window][hold->slot[scope][window]];
 }
 
-static enum sl_err
+static SL_COLD enum sl_err
 refuse(const struct sl_money_request *request, const struct sl_hold *hold, size_t scope,
        enum sl_refused_by by, struct sl_money_refusal *why)
 {
@@ -390,7 +390,7 @@ move(struct sl_hold *hold, int64_t held, int64_t spent)
 }
 
 /* The payer's place is the first, here and in every row. */
-static void
+static SL_APART void
 put_payer_first(struct sl_hold *hold, size_t payer)
 {
 	struct account *account = hold->account[payer];
@@ -595,7 +595,7 @@ finish(struct sl_hold *hold, int64_t charged, bool on_slip)
 
 /* A slip's attempt gets records of its own; settlement NULL: it is released. False: there is
  * no room, and it ends among its likes. */
-static bool
+static SL_APART bool
 leave_slip(struct sl_hold *hold, const struct sl_money_settlement *settlement,
            int64_t released_wall_ms)
 {

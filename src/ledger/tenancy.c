@@ -160,7 +160,7 @@ seconds_up(int64_t ms)
 
 /* --- refusals -------------------------------------------------------------------------- */
 
-static bool
+static SL_COLD bool
 refuse_policy(const struct sl_tenancy *tenancy, const struct sl_key_policy *policy,
               struct sl_arena *arena, struct sl_fault *fault)
 {
@@ -190,7 +190,7 @@ struct refusal {
 	int64_t                tokens;
 };
 
-static bool
+static SL_COLD bool
 refuse(const struct sl_tenancy *tenancy, const struct refusal *refusal, struct sl_arena *arena,
        struct sl_fault *fault)
 {
@@ -396,7 +396,7 @@ end_user_policy(const struct sl_tenancy *tenancy, struct sl_slice *owner)
 }
 
 /* "team/search/bob", kept within the length of an account's name by hashing the label. */
-static struct sl_slice
+static SL_APART struct sl_slice
 end_user_name(const struct sl_key_policy *policy, struct sl_slice owner, struct sl_slice label,
               struct sl_arena *arena)
 {

@@ -56,7 +56,7 @@ unlimited_amount(const struct sl_ask *ask, const struct sl_model_card *card)
 /* False: refused. A missing limit of the answer is put in where the shape can. A
  * translation may say more than the caller did (tools written again, instructions about
  * a format), so what is sent is made first and measured. */
-static bool
+static SL_APART bool
 find_amount(struct sl_ask *ask, const struct sl_plan_target *target, int64_t *amount,
             struct sl_fault *fault)
 {
@@ -116,7 +116,7 @@ sl_spend_usd(struct sl_arena *arena, int64_t nanousd)
 	return text;
 }
 
-static struct sl_slice
+static SL_COLD struct sl_slice
 explain_budget(struct sl_arena *arena, const struct sl_money_scope *scope,
                const struct sl_money_refusal *why, bool soon)
 {
@@ -156,7 +156,7 @@ touch(const struct sl_ask *ask)
 		sl_alerts_touch_stack(ask->gateway->services.alerts, ask->decision.stack);
 }
 
-static void
+static SL_COLD void
 explain(struct sl_ask *ask, const struct sl_scopes *scopes, const struct sl_money_refusal *why,
         struct sl_fault *fault)
 {

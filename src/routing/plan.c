@@ -272,7 +272,7 @@ add_deployments(const struct sl_plan_query *query, struct sl_plan *plan,
 		add_target(plan, &targets[list[i].index]);
 }
 
-static void
+static SL_APART void
 add_alias(const struct sl_plan_query *query, struct sl_plan *plan,
           const struct sl_config_model *alias, unsigned depth, bool candidate)
 {
@@ -296,7 +296,7 @@ is_arn(struct sl_slice name)
 	       sl_slice_search(name, SL_SLICE(":bedrock:")) > 0;
 }
 
-static void
+static SL_APART void
 add_by_name(const struct sl_plan_query *query, struct sl_plan *plan,
             struct sl_slice name)
 {
@@ -324,7 +324,7 @@ add_by_name(const struct sl_plan_query *query, struct sl_plan *plan,
 			add_named(query, plan, i, name, "any model");
 }
 
-static void
+static SL_APART void
 add_provider(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	const struct sl_config_strings *fallbacks;
@@ -394,15 +394,13 @@ add_virtual(const struct sl_plan_query *query, struct sl_plan *plan)
 	return !plan->nothing_offered;
 }
 
-/* False: *fault. */
-static bool
+/* That was named. False: *fault. */
+static SL_APART bool
 find_route(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
            struct sl_fault *fault)
 {
-	struct sl_slice name = query->wish ? query->wish->route : SL_SLICE_NONE;
+	struct sl_slice name = query->wish->route;
 
-	if (name.len == 0)
-		return true;
 	for (size_t i = 0; i < query->config->route_count; i++)
 		if (sl_slice_eq(query->config->routes[i].name, name)) {
 			plan->route = &query->config->routes[i];
@@ -416,7 +414,7 @@ find_route(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_
 	return false;
 }
 
-static void
+static SL_COLD void
 explain_empty(const struct sl_plan_query *query, struct sl_arena *arena,
               const struct sl_plan *plan, struct sl_fault *fault)
 {
@@ -518,7 +516,7 @@ drop_ejected(struct sl_plan *plan)
 
 /* Of what the catalogue says cannot serve the request, nothing is tried while there is
  * another: a catalogue may be behind. */
-static void
+static SL_APART void
 drop_unfit(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	const char *why[SL_PLAN_TARGETS_MAX];
@@ -530,7 +528,7 @@ drop_unfit(const struct sl_plan_query *query, struct sl_plan *plan)
 
 /* Of what a hold would refuse, nothing is tried while there is another: where nothing can
  * be paid it is the hold that says what of, and until when. */
-static void
+static SL_APART void
 drop_unpaid(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	int64_t room = query->room ? query->room(query->context, plan) : -1;
@@ -551,14 +549,12 @@ drop_unpaid(const struct sl_plan_query *query, struct sl_plan *plan)
 	drop_while_others(plan, why);
 }
 
-static void
+static SL_APART void
 drop_dear(const struct sl_plan_query *query, struct sl_plan *plan)
 {
-	int64_t most = query->stack ? query->stack->max_cost_nanousd : 0;
+	int64_t most = query->stack->max_cost_nanousd;
 	size_t kept = 0;
 
-	if (most == 0)
-		return;
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct sl_plan_target *target = &plan->targets[i];
 		const char *why = NULL;
@@ -651,7 +647,7 @@ add_known(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	const struct sl_plan_name *known =
 	    query->names ? sl_plan_names_find(query->names, query->serial, query->model) : NULL;
-	struct sl_plan_target target;
+	SL_UNINIT struct sl_plan_target target; /* copied before it is read */
 
 	if (!known)
 		return false;
@@ -666,7 +662,7 @@ add_known(const struct sl_plan_query *query, struct sl_plan *plan)
 
 /* Nothing but the configuration made it the only one: the caller was kept from no other, and
  * nothing of the request was read. */
-static void
+static SL_APART void
 remember(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	struct sl_plan_target *only = &plan->targets[0];
@@ -678,20 +674,15 @@ remember(const struct sl_plan_query *query, struct sl_plan *plan)
 	sl_plan_names_put(query->names, query->serial, query->model, only, plan->from_alias);
 }
 
-/* Candidates in the order of strategies. False: *fault. */
-static bool
-gather(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
-       struct sl_fault *fault)
+/* What a route, a provider or a name stands for. False: *fault. */
+static SL_APART bool
+resolve(const struct sl_plan_query *query, struct sl_plan *plan, struct sl_fault *fault)
 {
 	struct sl_slice name = query->model;
 	const struct sl_config_model *alias;
 	bool virtual;
 	size_t provider;
 
-	if (!find_route(query, arena, plan, fault))
-		return false;
-	if (!plan->route && query->provider.len == 0 && add_known(query, plan))
-		return true;
 	if (plan->route && plan->route->model.len > 0)
 		name = plan->route->model;
 	alias = find_alias(query->config, name);
@@ -723,8 +714,22 @@ gather(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan
 	return true;
 }
 
+/* Candidates in the order of strategies. False: *fault. */
+static bool
+gather(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
+       struct sl_fault *fault)
+{
+	if (query->wish && query->wish->route.len > 0) {
+		if (!find_route(query, arena, plan, fault))
+			return false;
+	} else if (query->provider.len == 0 && add_known(query, plan)) {
+		return true;
+	}
+	return resolve(query, plan, fault);
+}
+
 /* How the targets are doing, where that matters. */
-static void
+static SL_APART void
 look_at_targets(const struct sl_plan_query *query, struct sl_plan *plan)
 {
 	SL_UNINIT struct sl_health_figures live; /* told through the target */
@@ -738,7 +743,7 @@ bool
 sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct sl_plan *plan,
              struct sl_fault *fault)
 {
-	bool ranked;
+	bool ranked, capped = query->stack && query->stack->max_cost_nanousd > 0;
 
 	sl_plan_clear(plan);
 	plan->requested = query->model;
@@ -747,11 +752,12 @@ sl_plan_make(const struct sl_plan_query *query, struct sl_arena *arena, struct s
 	ranked = plan->objective != SL_OBJECTIVE_UNSET;
 	if (plan->count > 1 || ranked || query->explain)
 		look_at_targets(query, plan);
-	if (ranked || query->explain || (query->stack && query->stack->max_cost_nanousd > 0))
+	if (ranked || query->explain || capped)
 		sl_judge_plan(query, plan);
 	if (plan->count > 1)
 		drop_unfit(query, plan);
-	drop_dear(query, plan);
+	if (capped)
+		drop_dear(query, plan);
 	if (plan->count > 1 || query->explain)
 		drop_unpaid(query, plan);
 	if (ranked)

@@ -80,7 +80,7 @@ carry(struct sl_surface_request *request, struct sl_slice value)
 }
 
 /* Few callers use any of them. */
-static __attribute__((noinline)) void
+static SL_APART void
 carry_others(struct sl_surface_request *request)
 {
 	carry(request, sl_headers_get(request->headers, "x-api-key"));
