@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/compiler.h"
 #include "base/text.h"
@@ -30,6 +31,7 @@ enum {
 	SMALL_SIZE = 4096 - 8,
 	SMALL_STEP = 16, /* of malloc; its own word makes all but 8 of it ours */
 	LARGE_STEP = 1024,
+	RESIZED_STEP = SL_SANITIZED ? 1 : 256, /* of those that say how large they want to be */
 	SMALL_LISTS = SMALL_SIZE / SMALL_STEP + 1,
 };
 
@@ -99,12 +101,41 @@ sl_block_alloc(size_t size)
 	return chunk ? chunk->bytes : NULL;
 }
 
+static struct sl_arena_chunk *
+chunk_of(void *block)
+{
+	return (struct sl_arena_chunk *)(void *)
+	       ((char *)block - offsetof(struct sl_arena_chunk, bytes));
+}
+
 void
 sl_block_free(void *block)
 {
 	if (block)
-		give_chunk((struct sl_arena_chunk *)(void *)
-		           ((char *)block - offsetof(struct sl_arena_chunk, bytes)));
+		give_chunk(chunk_of(block));
+}
+
+void *
+sl_block_resize(void *block, size_t size)
+{
+	struct sl_arena_chunk *chunk = block ? chunk_of(block) : NULL, *made;
+
+	if (size >= SIZE_MAX / 2)
+		return NULL;
+	size = (size + RESIZED_STEP - 1) & ~(size_t)(RESIZED_STEP - 1);
+	if (chunk && chunk->size > SPARE_SIZE && size > SPARE_SIZE) {
+		/* Large ones may stay where they are. */
+		made = realloc(chunk, sizeof(*chunk) + size);
+		if (made)
+			made->size = size;
+	} else {
+		made = take_chunk(size);
+		if (made && chunk) {
+			memcpy(made->bytes, block, chunk->size < size ? chunk->size : size);
+			give_chunk(chunk);
+		}
+	}
+	return made ? made->bytes : NULL;
 }
 
 void

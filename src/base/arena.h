@@ -46,6 +46,8 @@ struct sl_slice sl_arena_printf(struct sl_arena *arena, const char *format, ...)
  * NULL is free already. */
 void *sl_block_alloc(size_t size);
 void sl_block_free(void *block);
+/* As realloc: with its bytes, of which there may be more than were asked for. */
+void *sl_block_resize(void *block, size_t size);
 
 #define SL_ARENA_NEW(arena, type) ((type *)sl_arena_zalloc((arena), 1, sizeof(type)))
 #define SL_ARENA_ARRAY(arena, type, count)                                    \

@@ -1,9 +1,10 @@
-/* buf.c - a growing byte buffer with a cap. */
+/* buf.c - a growing byte buffer with a cap; its memory is a block (arena.h). */
 #include "base/buf.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
+
+#include "base/arena.h"
 
 enum { BUF_FIRST = 256 };
 
@@ -16,7 +17,7 @@ sl_buf_init(struct sl_buf *buf, size_t max_size)
 void
 sl_buf_release(struct sl_buf *buf)
 {
-	free(buf->ptr);
+	sl_block_free(buf->ptr);
 	*buf = (struct sl_buf){ .max_size = buf->max_size };
 }
 
@@ -51,7 +52,7 @@ sl_buf_reserve(struct sl_buf *buf, size_t size)
 		cap = cap > buf->max_size / 2 ? buf->max_size : cap * 2;
 	if (cap > buf->max_size)
 		cap = buf->max_size;
-	ptr = realloc(buf->ptr, cap);
+	ptr = sl_block_resize(buf->ptr, cap);
 	if (!ptr) {
 		buf->failed = true;
 		return SL_ENOMEM;

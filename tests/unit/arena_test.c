@@ -148,10 +148,45 @@ digits_are_those_of_printf(void **state)
 	check_backwards(UINT64_MAX);
 }
 
+static void
+a_block_keeps_its_bytes_when_it_is_resized(void **state)
+{
+	/* From nothing, within a step, up and down, to what no list keeps and back. */
+	static const size_t sizes[] = { 1, 255, 256, 257, 4000, 300, 16 * 1024, 16 * 1024 + 1,
+		                        200000, 500000, 70000, 16 * 1024, 100 };
+	char *block = NULL, *others[8];
+	size_t had = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		block = sl_block_resize(block, sizes[i]);
+		assert_non_null(block);
+		assert_int_equal((uintptr_t)block % _Alignof(max_align_t), 0);
+		for (size_t k = 0; k < had && k < sizes[i]; k++)
+			assert_int_equal((unsigned char)block[k], (k * 7 + k / 256) % 256);
+		had = sizes[i];
+		for (size_t k = 0; k < had; k++)
+			block[k] = (char)((k * 7 + k / 256) % 256);
+		/* What was given back comes again, to others. */
+		for (size_t k = 0; k < 8; k++) {
+			others[k] = sl_block_alloc(sizes[i]);
+			assert_non_null(others[k]);
+			assert_ptr_not_equal(others[k], block);
+			memset(others[k], 0xee, sizes[i]);
+		}
+		for (size_t k = 0; k < 8; k++)
+			sl_block_free(others[k]);
+	}
+	assert_null(sl_block_resize(block, SIZE_MAX - 10));
+	assert_int_equal(block[1], 7);
+	sl_block_free(block);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_block_keeps_its_bytes_when_it_is_resized),
 		cmocka_unit_test(allocations_are_aligned_and_disjoint),
 		cmocka_unit_test(cap_refuses_and_survives),
 		cmocka_unit_test(buffer_failure_is_sticky),
