@@ -121,12 +121,23 @@ struct conn {
 	int                   lock_fd; /* -1: in memory */
 	struct sl_sqlite_part parts[SL_SQLITE_PARTS];
 	struct sl_sqlite_records records;
+	bool                  has_view; /* a rollback may take it along */
+	bool                  is_reader; /* has it from the beginning */
 };
 
 struct sl_sqlite_part *
 sl_sqlite_part(void *conn, enum sl_sqlite_part_id id)
 {
 	return &((struct conn *)conn)->parts[id];
+}
+
+void
+sl_sqlite_need_view(void *conn)
+{
+	struct conn *c = conn;
+
+	if (!c->has_view && !c->is_reader)
+		c->has_view = sl_sqlite_show_records(c->db);
 }
 
 /* --- statements ------------------------------------------------------------ */
@@ -166,6 +177,7 @@ sqlite_rollback(void *conn)
 	struct conn *c = conn;
 
 	sl_sqlite_records_forget(&c->records);
+	c->has_view = false;
 	/* Some errors have rolled back already. */
 	if (!sqlite3_get_autocommit(c->db))
 		run_plain(c, STATEMENT_ROLLBACK);
@@ -190,6 +202,7 @@ sqlite_undo(void *conn)
 	enum sl_err err;
 
 	sl_sqlite_records_forget(&c->records);
+	c->has_view = false;
 	if (sqlite3_get_autocommit(c->db))
 		return SL_EIO;
 	err = run_plain(c, STATEMENT_UNDO);
@@ -416,11 +429,13 @@ sqlite_record_find(void *conn, struct sl_slice request_id, int64_t end_wall_ms,
                    void (*found)(void *context, const struct sl_record_row *row), void *context)
 {
 	struct conn *c = conn;
-	sqlite3_stmt *stmt = statement(c, STATEMENT_RECORD_FIND);
+	sqlite3_stmt *stmt;
 	struct sl_record_row row = { 0 };
 	int64_t first = INT64_MIN, last = INT64_MAX;
 	int rc;
 
+	sl_sqlite_need_view(c);
+	stmt = statement(c, STATEMENT_RECORD_FIND);
 	if (!stmt)
 		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
 	if (has_lines(c)) {
@@ -502,10 +517,12 @@ sqlite_spend(void *conn, const struct sl_spend_query *query,
 		[SL_SPEND_TAG] = STATEMENT_SPEND_TAG,
 	};
 	struct conn *c = conn;
-	sqlite3_stmt *stmt = statement(c, by[query->by]);
+	sqlite3_stmt *stmt;
 	enum sl_err err;
 	int rc;
 
+	sl_sqlite_need_view(c);
+	stmt = statement(c, by[query->by]);
 	if (!stmt)
 		return sl_sqlite_unprepared(&c->parts[SL_SQLITE_CORE]);
 	err = bind_range(c, stmt, query);
@@ -571,7 +588,11 @@ sqlite_open(struct sl_slice rest, void **out, const char **reason)
 static enum sl_err
 sqlite_open_reader(struct sl_slice rest, void **out, const char **reason)
 {
-	return open_with(sl_sqlite_open_reader, rest, out, reason);
+	enum sl_err err = open_with(sl_sqlite_open_reader, rest, out, reason);
+
+	if (err == SL_OK)
+		((struct conn *)*out)->is_reader = true;
+	return err;
 }
 
 static void

@@ -38,6 +38,9 @@ extern const struct sl_log_ops sl_sqlite_log_ops;
 
 /* conn: what the operations of the store are called with (sqlite.c). */
 struct sl_sqlite_part *sl_sqlite_part(void *conn, enum sl_sqlite_part_id id);
+/* Before each use of a statement that reads the view `records`. Parsing it takes a tenth of a
+ * start, in which nobody asks for it. Without memory the statement fails. */
+void sl_sqlite_need_view(void *conn);
 
 /* sql: the texts of the part's statements. NULL when it cannot be prepared (memory, a damaged
  * schema): sl_sqlite_unprepared says why. */

@@ -50,11 +50,13 @@ log_each(void *conn, struct sl_log_query *query,
          bool (*each)(void *context, const struct sl_log_row *row), void *context)
 {
 	struct sl_sqlite_part *part = sl_sqlite_part(conn, SL_SQLITE_LOG);
-	sqlite3_stmt *stmt = sl_sqlite_statement(part, each_sql, 0);
+	sqlite3_stmt *stmt;
 	struct sl_log_row row;
 	uint32_t looked_at = 0;
 	int rc;
 
+	sl_sqlite_need_view(conn);
+	stmt = sl_sqlite_statement(part, each_sql, 0);
 	if (!stmt)
 		return sl_sqlite_unprepared(part);
 	sqlite3_bind_int64(stmt, 1, first_id(query->since_wall_ms));

@@ -519,14 +519,14 @@ make_view(sqlite3 *db)
 
 /* The view in the file is for people. We do not trust a file so far that its views may
  * call what they like, which json_extract falls under; this one is our own. */
-static bool
-make_own_view(sqlite3 *db)
+bool
+sl_sqlite_show_records(sqlite3 *db)
 {
 	struct sl_buf sql;
 	bool made;
 
 	sl_buf_init(&sql, VIEW_MAX_SIZE);
-	put_view(&sql, "CREATE TEMP VIEW");
+	put_view(&sql, "CREATE TEMP VIEW IF NOT EXISTS");
 	sl_buf_append_char(&sql, '\0');
 	made = !sql.failed && execute(db, sql.ptr);
 	sl_buf_release(&sql);
@@ -594,7 +594,7 @@ migrate(sqlite3 *db, struct sl_slice path, const char **reason)
 		execute(db, "ROLLBACK");
 		return err;
 	}
-	return make_own_view(db) ? SL_OK : refuse_db(reason, path, db, "cannot be shown");
+	return SL_OK;
 }
 
 static enum sl_err
@@ -701,7 +701,7 @@ open_to_read(const char *path, sqlite3 **db, const char **reason)
 	    !query_int(*db, "PRAGMA application_id", &id) || id != APPLICATION_ID)
 		return refuse_db(reason, name, *db, "cannot be read as a ledger");
 	err = find_version(*db, name, &version, reason);
-	if (err == SL_OK && ((version == SCHEMA_VERSION && !make_own_view(*db)) ||
+	if (err == SL_OK && ((version == SCHEMA_VERSION && !sl_sqlite_show_records(*db)) ||
 	                     !execute(*db, "PRAGMA query_only = ON")))
 		err = refuse_db(reason, name, *db, "cannot be read as a ledger");
 	return err;

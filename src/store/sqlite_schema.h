@@ -5,6 +5,7 @@
 #define SL_STORE_SQLITE_SCHEMA_H
 
 #include <sqlite3.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 #include "base/slice.h"
@@ -17,6 +18,8 @@ enum sl_err sl_sqlite_open(struct sl_slice path, sqlite3 **db, int *lock_fd,
 /* To read beside a process that writes: no lock, no migration. */
 enum sl_err sl_sqlite_open_reader(struct sl_slice path, sqlite3 **db, int *lock_fd,
                                   const char **reason);
+/* Makes the connection's own view of the records, unless it is there. A reader has it. */
+bool sl_sqlite_show_records(sqlite3 *db);
 void sl_sqlite_close(sqlite3 *db, int lock_fd);
 
 /* Registers the VFS that gathers what is written to logs (sqlite_wal.c), for connections

@@ -774,6 +774,35 @@ spend_equals_the_sum_over_all_rows(void **state)
 }
 
 static void
+run_spend_and_fail(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
+{
+	run_spend(job, ops, conn);
+	assert_int_equal(job->err, SL_OK);
+	job->err = SL_EINVAL;
+}
+
+/* The view that questions about records read is made by the first of them, in its
+ * transaction; where that is undone, the next one makes it again. */
+static void
+a_question_whose_job_fails_leaves_the_next_one_its_answer(void **state)
+{
+	struct sl_store *store = open_store();
+
+	(void)state;
+	make_asks(7);
+	assert_int_equal(append(store, 0, 100, false), SL_OK);
+	for (int i = 0; i < 6; i++) {
+		struct spend_job s = { .job.run = run_spend_and_fail,
+			               .query = { SL_SPEND_KEY, 0, INT64_MAX, false } };
+
+		if (i != 3)
+			assert_int_equal(sl_store_run(store, &s.job), SL_EINVAL);
+		expect_spend(store, 100, i % 2 ? SL_SPEND_KEY : SL_SPEND_TEAM, 0, INT64_MAX);
+	}
+	sl_store_free(store);
+}
+
+static void
 records_and_sums_stand_or_fall_together(void **state)
 {
 	struct sl_store *store = open_store();
@@ -907,6 +936,7 @@ main(void)
 		TEST(a_full_disk_heals_by_itself),
 		TEST(an_ill_store_says_so_until_a_write_succeeds),
 		TEST(spend_equals_the_sum_over_all_rows),
+		TEST(a_question_whose_job_fails_leaves_the_next_one_its_answer),
 		TEST(records_and_sums_stand_or_fall_together),
 		TEST(the_log_comes_in_pieces),
 		TEST(attempts_come_in_their_order),
