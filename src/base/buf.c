@@ -22,6 +22,17 @@ sl_buf_release(struct sl_buf *buf)
 }
 
 void
+sl_buf_trim(struct sl_buf *buf)
+{
+	char *ptr = buf->len < buf->cap ? sl_block_resize(buf->ptr, buf->len) : NULL;
+
+	if (ptr) {
+		buf->ptr = ptr;
+		buf->cap = buf->len;
+	}
+}
+
+void
 sl_buf_clear(struct sl_buf *buf)
 {
 	buf->len = 0;

@@ -25,6 +25,8 @@ struct sl_buf {
 void sl_buf_init(struct sl_buf *buf, size_t max_size);
 /* Frees the memory; the buffer is empty and usable again. */
 void sl_buf_release(struct sl_buf *buf);
+/* Gives memory back that is not in use, when there is other for what is. */
+void sl_buf_trim(struct sl_buf *buf);
 /* Empty and not failed; keeps the memory. */
 void sl_buf_clear(struct sl_buf *buf);
 

@@ -244,18 +244,6 @@ read_bytes(const char *path, size_t max, struct sl_buf *out)
 	return whole;
 }
 
-/* The text's memory becomes that of the certificates, which take two thirds of it. */
-static void
-give_rest_back(struct sl_buf *der)
-{
-	char *shrunk = der->len < der->cap ? realloc(der->ptr, der->len) : NULL;
-
-	if (shrunk) {
-		der->ptr = shrunk;
-		der->cap = der->len;
-	}
-}
-
 static bool
 read_plain_form(struct sl_trust *trust, size_t count_max)
 {
@@ -275,7 +263,8 @@ read_plain_form(struct sl_trust *trust, size_t count_max)
 	trust->der.len = pem.out;
 	if (trust->count == 0 || (err != SL_OK && err != SL_ENOTFOUND))
 		return false;
-	give_rest_back(&trust->der);
+	/* The certificates take two thirds of the memory that the text did. */
+	sl_buf_trim(&trust->der);
 	return true;
 }
 

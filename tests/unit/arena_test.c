@@ -149,6 +149,33 @@ digits_are_those_of_printf(void **state)
 }
 
 static void
+a_trimmed_buffer_has_its_bytes_and_grows_again(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 300, 20000, 300000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct sl_buf buf;
+
+		sl_buf_init(&buf, 1 << 20);
+		assert_int_equal(sl_buf_reserve(&buf, 400000), SL_OK);
+		for (size_t k = 0; k < sizes[i]; k++)
+			sl_buf_append_char(&buf, (char)('a' + k % 23));
+		sl_buf_trim(&buf);
+		assert_int_equal(buf.cap, sizes[i]);
+		for (size_t k = 0; k < 1000; k++)
+			sl_buf_append_char(&buf, (char)('a' + (sizes[i] + k) % 23));
+		assert_false(buf.failed);
+		assert_int_equal(buf.len, sizes[i] + 1000);
+		for (size_t k = 0; k < buf.len; k++)
+			assert_int_equal(buf.ptr[k], 'a' + k % 23);
+		sl_buf_release(&buf);
+		sl_buf_trim(&buf);
+		assert_null(buf.ptr);
+	}
+}
+
+static void
 a_block_keeps_its_bytes_when_it_is_resized(void **state)
 {
 	/* From nothing, within a step, up and down, to what no list keeps and back. */
@@ -186,6 +213,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_trimmed_buffer_has_its_bytes_and_grows_again),
 		cmocka_unit_test(a_block_keeps_its_bytes_when_it_is_resized),
 		cmocka_unit_test(allocations_are_aligned_and_disjoint),
 		cmocka_unit_test(cap_refuses_and_survives),
