@@ -522,6 +522,11 @@ a_bundle_is_read_however_it_is_written(void **state)
 	}
 	rewrite(path, "", "nothing\n", "");
 	assert_null(sl_tls_client_new(path, true, &why));
+	/* Large memory is given back in another way. */
+	unlink(path);
+	for (int i = 0; i < 80; i++)
+		append(path, i < 79 ? &other_ca : &ca, false);
+	assert_int_equal(verdict(&good, path, SL_SLICE("api.test"), reason), SL_OK);
 	unlink(path);
 }
 
