@@ -47,6 +47,7 @@ needs_escapes(struct sl_slice text)
 	return found;
 }
 
+/* SQLite ends a text at U+0000: another character stands for it. */
 static char *
 put_escaped(char *at, struct sl_slice text)
 {
@@ -55,6 +56,10 @@ put_escaped(char *at, struct sl_slice text)
 	for (size_t i = 0; i < text.len; i++) {
 		unsigned char c = (unsigned char)text.ptr[i];
 
+		if (c == '\0') {
+			at = put_literal(at, "\\ufffd");
+			continue;
+		}
 		if (c < 0x20) {
 			at = put_literal(at, "\\u00");
 			*at++ = digits[c >> 4];

@@ -29,6 +29,8 @@ enum {
 	BUSY_MS = 250,               /* somebody's shell holds a lock */
 	PATH_MAX_SIZE = 4096,
 	VIEW_MAX_SIZE = 16 * 1024,
+	ASKS_SINCE = 13,             /* schema with record_asks, */
+	LINES_SINCE = 14,            /* with record_lines */
 };
 
 /* Schema n is reached by running migrations[0..n-1]. Never change one that was
@@ -390,6 +392,7 @@ static const char *const classes[SL_USAGE_COUNT] = {
 /* How a table says what is not of the same place in all. */
 struct form {
 	const char *table;
+	int64_t     since;  /* schema */
 	const char *owner, *kind;
 	const char *request, *trace, *user;
 	int         moved; /* its facts, towards the front */
@@ -465,24 +468,26 @@ put_columns(struct sl_buf *sql, const struct form *form)
 }
 #undef SL_COLUMN
 
-/* Records as they were asked for, whoever keeps what of them. SQLite flattens it, so that
- * indexes are used, because all parts have the same affinities. */
+/* Records as they were asked for, whoever keeps what of them in a file of this schema. SQLite
+ * flattens it, so that indexes are used, because all parts have the same affinities. */
 static void
-put_view(struct sl_buf *sql, const char *create)
+put_view(struct sl_buf *sql, const char *create, int64_t version)
 {
 	static const struct form forms[] = {
-		{ "record_lines", "json_extract(r.facts, '$[0]')", "json_extract(r.facts, '$[1]')",
-		  SL_SQLITE_REQUEST_SQL, "r.trace",
+		{ "record_lines", LINES_SINCE, "json_extract(r.facts, '$[0]')",
+		  "json_extract(r.facts, '$[1]')", SL_SQLITE_REQUEST_SQL, "r.trace",
 		  "CAST(json_extract(r.facts, '$[12].end_user') AS TEXT)", 0, put_facts },
-		{ "record_asks", "r.owner", "r.kind", "r.request_id", "r.trace_id", "r.end_user",
-		  SL_FACTS_MOVED, put_facts },
-		{ "record_rows", "r.owner", "r.kind", NULL, NULL, NULL, 0, put_columns },
+		{ "record_asks", ASKS_SINCE, "r.owner", "r.kind", "r.request_id", "r.trace_id",
+		  "r.end_user", SL_FACTS_MOVED, put_facts },
+		{ "record_rows", 0, "r.owner", "r.kind", NULL, NULL, NULL, 0, put_columns },
 	};
 
 	_Static_assert(SL_FACT_OWNER == 0 && SL_FACT_KIND == 1 && SL_FACT_RARE == 12, "forms");
 	sl_buf_append_str(sql, create);
 	sl_buf_append_str(sql, " records AS ");
 	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (forms[i].since > version)
+			continue;
 		sl_buf_append_str(sql, "SELECT r.id AS id, CAST(r.id >> 20 AS INTEGER) AS end_wall_ms");
 		forms[i].put(sql, &forms[i]);
 		sl_buf_printf(sql, " FROM %s r CROSS JOIN record_owners o CROSS JOIN record_kinds k"
@@ -507,7 +512,7 @@ make_view(sqlite3 *db)
 	bool made = false;
 
 	sl_buf_init(&sql, VIEW_MAX_SIZE);
-	put_view(&sql, "CREATE VIEW");
+	put_view(&sql, "CREATE VIEW", SCHEMA_VERSION);
 	sl_buf_append_char(&sql, '\0');
 	if (!sql.failed)
 		made = query_says(db, "SELECT sql FROM sqlite_schema WHERE name = 'records'",
@@ -519,18 +524,24 @@ make_view(sqlite3 *db)
 
 /* The view in the file is for people. We do not trust a file so far that its views may
  * call what they like, which json_extract falls under; this one is our own. */
-bool
-sl_sqlite_show_records(sqlite3 *db)
+static bool
+make_own_view(sqlite3 *db, int64_t version)
 {
 	struct sl_buf sql;
 	bool made;
 
 	sl_buf_init(&sql, VIEW_MAX_SIZE);
-	put_view(&sql, "CREATE TEMP VIEW IF NOT EXISTS");
+	put_view(&sql, "CREATE TEMP VIEW IF NOT EXISTS", version);
 	sl_buf_append_char(&sql, '\0');
 	made = !sql.failed && execute(db, sql.ptr);
 	sl_buf_release(&sql);
 	return made;
+}
+
+bool
+sl_sqlite_show_records(sqlite3 *db)
+{
+	return make_own_view(db, SCHEMA_VERSION);
 }
 
 static bool
@@ -686,7 +697,8 @@ sl_sqlite_open(struct sl_slice path, sqlite3 **db, int *lock_fd, const char **re
 	return err;
 }
 
-/* A file that was not brought to the current schema yet has a view that suits it. */
+/* A file that was not brought to the current schema yet is shown as it is: by a view of our
+ * own, or, before any called json_extract, by its own. */
 static enum sl_err
 open_to_read(const char *path, sqlite3 **db, const char **reason)
 {
@@ -701,7 +713,7 @@ open_to_read(const char *path, sqlite3 **db, const char **reason)
 	    !query_int(*db, "PRAGMA application_id", &id) || id != APPLICATION_ID)
 		return refuse_db(reason, name, *db, "cannot be read as a ledger");
 	err = find_version(*db, name, &version, reason);
-	if (err == SL_OK && ((version == SCHEMA_VERSION && !sl_sqlite_show_records(*db)) ||
+	if (err == SL_OK && ((version >= ASKS_SINCE && !make_own_view(*db, version)) ||
 	                     !execute(*db, "PRAGMA query_only = ON")))
 		err = refuse_db(reason, name, *db, "cannot be read as a ledger");
 	return err;

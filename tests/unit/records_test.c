@@ -603,26 +603,52 @@ records_with_more_columns_stay(void **state)
 	assert_string_equal(query("SELECT count(*) FROM record_lines"), "1|");
 }
 
-/* `sluice ledger` may be run before the gateway has brought a store to its schema. */
 static void
-a_store_of_the_version_before_can_be_read(void **state)
+read_as_it_is(const char *id, struct sl_record_row *row)
 {
-	struct sl_record_row before = empty_row("req_before", 1700000000100);
 	const struct sl_store_ops *ops;
 	const char *reason = "";
 	void *conn;
 
+	assert_int_equal(sl_store_open_reader(sl_slice_str(url), &ops, &conn, &reason), SL_OK);
+	assert_int_equal(ops->record_find(conn, sl_slice_str(id), SL_RECORD_NULL, same_row, row),
+	                 SL_OK);
+	ops->close(conn);
+}
+
+/* `sluice ledger` may be run before the gateway has brought a store to its schema. A view that
+ * the file has may not call json_extract. */
+static void
+a_store_of_the_version_before_can_be_read(void **state)
+{
+	struct sl_record_row before = empty_row("req_before", 1700000000100);
+	struct sl_record_row asked = empty_row("req_asked", 1700000000150);
+
 	(void)state;
+	asked.begin_wall_ms = 1700000000100;
+	asked.cost_nanousd = 55;
+	asked.tag = SL_SLICE("blue");
+	asked.key_id = SL_SLICE("vk_1");
 	sl_store_free(open_store());
 	run_sql("DROP VIEW records; DROP TABLE record_lines;"
-	        "CREATE VIEW records AS SELECT * FROM records_before;"
+	        "CREATE VIEW records AS SELECT *, json_extract(end_user, '$[0]') FROM records_before;"
 	        "DELETE FROM migrations WHERE version = (SELECT max(version) FROM migrations);"
+	        "INSERT INTO record_owners(id, key_id) VALUES (1, 'vk_1');"
+	        "INSERT INTO record_kinds(id) VALUES (4);"
+	        "INSERT INTO record_asks(id, owner, kind, request_id, facts) VALUES"
+	        " (1700000000150 << 20, 1, 4, 'req_asked', '[50,null,null,null,null,null,null,55,"
+	        "null,null,{\"tag\":\"blue\"}]');"
 	        "INSERT INTO records_before(id, request_id, client_request_id, end_wall_ms)"
 	        " VALUES (1700000000100 << 20, 'req_before', 'req_before', 1700000000100)");
-	assert_int_equal(sl_store_open_reader(sl_slice_str(url), &ops, &conn, &reason), SL_OK);
 	before.client_request_id = before.request_id;
-	assert_int_equal(ops->record_find(conn, before.request_id, SL_RECORD_NULL, same_row, &before), SL_OK);
-	ops->close(conn);
+	asked.client_request_id = asked.request_id;
+	read_as_it_is("req_before", &before);
+	read_as_it_is("req_asked", &asked);
+	/* And of the one before that. */
+	run_sql("DROP VIEW records; DROP TABLE record_asks;"
+	        "CREATE VIEW records AS SELECT * FROM records_before;"
+	        "DELETE FROM migrations WHERE version = (SELECT max(version) FROM migrations)");
+	read_as_it_is("req_before", &before);
 }
 
 /* Where facts stand in their array is for ever. */
@@ -708,6 +734,27 @@ odd_values_come_back(void **state)
 	sl_store_free(store);
 }
 
+static void
+ends_behind(void *context, const struct sl_record_row *row)
+{
+	(void)context;
+	assert_true(sl_slice_is(row->end_user, "some\xef\xbf\xbd" "body"));
+}
+
+/* A caller may say it in JSON; nothing behind it is lost. */
+static void
+a_nul_in_a_text_is_told_as_another_character(void **state)
+{
+	struct sl_record_row row = empty_row("req_1", 1700000000100);
+	struct sl_store *store = open_store();
+
+	(void)state;
+	row.end_user = SL_SLICE("some\0body");
+	assert_int_equal(append(store, &row, 1, false), SL_OK);
+	assert_int_equal(find(store, "req_1", ends_behind, NULL), SL_OK);
+	sl_store_free(store);
+}
+
 int
 main(void)
 {
@@ -729,6 +776,7 @@ main(void)
 		TEST(facts_of_stored_rows_keep_their_places),
 		TEST(first_rows_that_were_taken_back_keep_their_times),
 		TEST(odd_values_come_back),
+		TEST(a_nul_in_a_text_is_told_as_another_character),
 	};
 
 	sl_log_init(SL_LOG_OFF, STDERR_FILENO);
