@@ -47,7 +47,7 @@ NAMES = {
 
 # The framing of these ends as it should, so the connection goes on: a close behind a
 # whole answer would race with the next request.
-WHOLE = ("drip", "noterminal", "errorevent", "302", "html", "badjson", "badutf8")
+WHOLE = ("drip", "noterminal", "errorevent", "302", "html", "badjson", "badutf8", "gzip")
 
 
 class Fault:
@@ -123,7 +123,7 @@ async def play(fault, provider, entry, channel, reply):
         entry.usage = provider.spoil_usage(name, reply)
         return await finish(channel, entry, reply)
     await PLAYERS[name](fault, provider, channel, reply)
-    return name in WHOLE
+    return name in WHOLE or (name == "halfevent" and reply.events is not None)
 
 
 async def finish(channel, entry, reply):
