@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "ledger/tenants.h"
@@ -199,6 +200,7 @@ run(void *argument)
 	struct sl_app *app = argument;
 
 	app->reload->err = reload(app, &app->reload->report);
+	sl_block_forget();
 	sl_loop_post(app->reload_loop, &app->reload_task);
 	return NULL;
 }

@@ -115,6 +115,20 @@ sl_block_free(void *block)
 		give_chunk(chunk_of(block));
 }
 
+void
+sl_block_forget(void)
+{
+	for (size_t i = 0; i < sizeof(spares) / sizeof(spares[0]); i++) {
+		while (spares[i].first) {
+			struct sl_arena_chunk *chunk = spares[i].first;
+
+			spares[i].first = chunk->below;
+			free(chunk);
+		}
+		spares[i].count = 0;
+	}
+}
+
 void *
 sl_block_resize(void *block, size_t size)
 {

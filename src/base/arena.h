@@ -48,6 +48,8 @@ void *sl_block_alloc(size_t size);
 void sl_block_free(void *block);
 /* As realloc: with its bytes, of which there may be more than were asked for. */
 void *sl_block_resize(void *block, size_t size);
+/* Those that the thread keeps go back: the last thing of one that ends before the process. */
+void sl_block_forget(void);
 
 #define SL_ARENA_NEW(arena, type) ((type *)sl_arena_zalloc((arena), 1, sizeof(type)))
 #define SL_ARENA_ARRAY(arena, type, count)                                    \

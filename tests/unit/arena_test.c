@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <malloc.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
@@ -209,11 +210,38 @@ a_block_keeps_its_bytes_when_it_is_resized(void **state)
 	sl_block_free(block);
 }
 
+/* Or each thread that ends would leave them behind. (Sanitizers' malloc says 0.) */
+static void
+what_a_thread_keeps_it_can_give_back(void **state)
+{
+	enum { COUNT = 40, SIZE = 4000 };
+	void *blocks[COUNT];
+	size_t before, kept;
+
+	(void)state;
+	sl_block_forget();
+	before = mallinfo2().uordblks;
+	for (size_t i = 0; i < COUNT; i++)
+		assert_non_null(blocks[i] = sl_block_alloc(SIZE));
+	for (size_t i = 0; i < COUNT; i++)
+		sl_block_free(blocks[i]);
+	kept = mallinfo2().uordblks;
+	sl_block_forget();
+	assert_true(mallinfo2().uordblks < before + SIZE);
+	assert_true(kept == 0 || kept > before);
+	/* It goes on with new ones. */
+	blocks[0] = sl_block_alloc(SIZE);
+	assert_non_null(blocks[0]);
+	memset(blocks[0], 1, SIZE);
+	sl_block_free(blocks[0]);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_trimmed_buffer_has_its_bytes_and_grows_again),
+		cmocka_unit_test(what_a_thread_keeps_it_can_give_back),
 		cmocka_unit_test(a_block_keeps_its_bytes_when_it_is_resized),
 		cmocka_unit_test(allocations_are_aligned_and_disjoint),
 		cmocka_unit_test(cap_refuses_and_survives),
