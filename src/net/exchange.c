@@ -66,7 +66,7 @@ sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops 
 }
 
 void
-sl_exchange_free(struct sl_conn *conn, struct sl_exchange *exchange, enum sl_gone_reason why)
+sl_exchange_end(struct sl_conn *conn, struct sl_exchange *exchange, enum sl_gone_reason why)
 {
 	struct sl_server *server = conn->server;
 
@@ -75,6 +75,12 @@ sl_exchange_free(struct sl_conn *conn, struct sl_exchange *exchange, enum sl_gon
 	sl_buf_release(&exchange->body);
 	free_head(exchange);
 	sl_arena_release(&exchange->arena);
+}
+
+void
+sl_exchange_free(struct sl_conn *conn, struct sl_exchange *exchange, enum sl_gone_reason why)
+{
+	sl_exchange_end(conn, exchange, why);
 	sl_block_free(exchange);
 }
 

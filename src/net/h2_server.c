@@ -8,6 +8,7 @@
  *                                -> on_data*,   on_frame (end)  -> handler.on_request
  *   out:  h2_answer.c: send_* -> stream->out -> read_out -> sl_h2_flush -> conn->out
  *   end:  on_stream_close -> h2->ended -> on_task -> handler.on_gone
+ *         on_frame_sent (end, body not in) -> h2->answered -> on_task -> handler.on_gone
  *
  * nghttp2 must not be entered from its own callbacks, so what a handler sends
  * while bytes are being received leaves when receiving is over (h2->receiving).
@@ -351,7 +352,9 @@ on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	case NGHTTP2_HEADERS:
 		if (frame->headers.cat == NGHTTP2_HCAT_REQUEST)
 			return begin_stream(h2, frame);
-		if (stream)
+		if (stream && stream->gone == SL_GONE_DONE)
+			drop_fields(h2);
+		else if (stream)
 			result = end_trailers(h2, stream);
 		break;
 	case NGHTTP2_DATA:
@@ -438,6 +441,9 @@ on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 	/* Answered before the body was in: the rest is not wanted (RFC 9113 8.1). A client that
 	 * is told so at once may not read the answer (curl 7.88), so the rest is dropped first. */
 	if (!stream->request_done) {
+		sl_list_remove(&stream->node);
+		sl_list_push_back(&h2->answered, &stream->node);
+		sl_conn_defer(h2->conn);
 		stream->body_max = STREAM_WINDOW;
 		sl_h2_set_timer(stream, body_ms && body_ms < SL_LINGER_MS ? body_ms : SL_LINGER_MS);
 	}
@@ -536,13 +542,28 @@ tell_drained(struct h2 *h2)
 	}
 }
 
+/* For the handler it is over; the stream waits for the end of the body. */
+static void
+tell_answered(struct h2 *h2, struct h2_stream *stream)
+{
+	sl_list_remove(&stream->node);
+	sl_list_push_back(&h2->streams, &stream->node);
+	stream->told = true;
+	stream->drain_due = false;
+	settle_buffered(stream);
+	sl_exchange_end(h2->conn, &stream->base, stream->gone);
+}
+
 static void
 end_stream(struct h2 *h2, struct h2_stream *stream, enum sl_gone_reason why)
 {
 	sl_list_remove(&stream->node);
 	sl_timer_clear(&stream->timer);
 	sl_buf_release(&stream->out);
-	sl_exchange_free(h2->conn, &stream->base, why);
+	if (stream->told)
+		sl_block_free(stream);
+	else
+		sl_exchange_free(h2->conn, &stream->base, why);
 }
 
 static void
@@ -551,6 +572,8 @@ on_task(struct sl_conn *conn)
 	struct h2 *h2 = conn->state;
 	bool over;
 
+	while (!sl_list_empty(&h2->answered))
+		tell_answered(h2, SL_CONTAINER(h2->answered.next, struct h2_stream, node));
 	while (!sl_list_empty(&h2->ended)) {
 		struct h2_stream *stream = SL_CONTAINER(h2->ended.next, struct h2_stream, node);
 
@@ -631,6 +654,7 @@ open_h2(struct sl_conn *conn)
 		return SL_ENOMEM;
 	h2->conn = conn;
 	sl_list_init(&h2->streams);
+	sl_list_init(&h2->answered);
 	sl_list_init(&h2->ended);
 	sl_buf_init(&h2->text, limits->header_bytes);
 	h2->glitch_ms = sl_loop_now_ms(conn->server->loop);
@@ -654,6 +678,8 @@ end_h2(struct sl_conn *conn)
 	struct h2 *h2 = conn->state;
 	struct h2_stream *stream;
 
+	while (!sl_list_empty(&h2->answered))
+		tell_answered(h2, SL_CONTAINER(h2->answered.next, struct h2_stream, node));
 	while (!sl_list_empty(&h2->ended)) {
 		stream = SL_CONTAINER(h2->ended.next, struct h2_stream, node);
 		end_stream(h2, stream, stream->gone);

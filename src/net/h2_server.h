@@ -16,7 +16,7 @@ struct h2_field {
 struct h2_stream {
 	struct sl_exchange base;
 	struct h2         *h2;
-	struct sl_list     node;      /* in h2->streams or h2->ended */
+	struct sl_list     node;      /* in h2->streams, h2->answered or h2->ended */
 	struct sl_timer    timer;     /* body timeout, write stall, linger */
 	struct sl_buf      out;       /* body bytes nghttp2 has not taken */
 	size_t             out_sent;
@@ -27,13 +27,15 @@ struct h2_stream {
 	int32_t            id;
 	enum sl_gone_reason gone;
 	bool request_done, started, finished, ended, bodiless, limited, drain_due, refused;
+	bool told; /* the handler was, and the exchange is over: the rest of its body is dropped */
 };
 
 struct h2 {
 	struct sl_conn  *conn;
 	nghttp2_session *session;
 	struct sl_list   streams;     /* open */
-	struct sl_list   ended;       /* closed, the handler is not told yet */
+	struct sl_list   answered;    /* before the body was in; the handler is not told yet */
+	struct sl_list   ended;       /* closed, and the same */
 	size_t           stream_count;
 	size_t           buffered;    /* bytes of incomplete request bodies */
 	uint32_t         requests;

@@ -140,7 +140,10 @@ void sl_server_adopt(struct sl_server *server, int fd);
  * head of head_size bytes. */
 void *sl_exchange_new(struct sl_conn *conn, size_t size, const struct sl_exchange_ops *ops,
                       size_t head_size);
-/* Tells the handler and frees it. */
+/* Tells the handler and frees what the exchange holds; it is to be freed with sl_block_free. */
+void sl_exchange_end(struct sl_conn *conn, struct sl_exchange *exchange,
+                     enum sl_gone_reason why);
+/* And frees it. */
 void sl_exchange_free(struct sl_conn *conn, struct sl_exchange *exchange,
                       enum sl_gone_reason why);
 
