@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 
-enum { REFERENCE_WANTS_MAX = 16, REFERENCE_KEY_MAX = 512 };
+enum { REFERENCE_WANTS_MAX = 32, REFERENCE_KEY_MAX = 512 };
 
 struct reference {
 	const uint8_t             *doc;

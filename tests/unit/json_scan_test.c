@@ -12,10 +12,18 @@
 #include "json_fixture.h"
 #include "json_reference.h"
 
+/* Of a few bytes, of about sixteen, and as long as there is room; more than sixteen of them:
+ * so many bytes, and so many wants, are looked at together. */
 static const struct sl_json_want wants[] = {
 	{ "model" }, { "stream" }, { "stream_options" }, { "stream_options.include_usage" },
 	{ "metadata.astrolabe" }, { "metadata.astrolabe.stack" }, { "n" }, { "n.n" },
 	{ "max_tokens" }, { "max_completion_tokens" }, { "mo" }, { "a.b.c" }, { "a.b" },
+	{ "a_name_of_14_b" }, { "a_name_of_15_by" }, { "a_name_of_16_byt" },
+	{ "a_name_of_17_byte" }, { "a_name_of_15_by.a_name_of_15_by" },
+	{ "a_name_of_16_byt.a_name_of_16_byt" }, { "a_name_of_17_byte.n" },
+	{ "a_name_of_30_bytes_before_one_.a_name_of_16_byt" },
+	{ "a_name_of_30_bytes_before_one_.a_name_of_15_by" },
+	{ "a_name_that_is_as_long_as_any_can_be_in_a_want_" },
 };
 enum { WANTS = sizeof(wants) / sizeof(wants[0]) };
 
@@ -28,6 +36,10 @@ steering_object(struct sl_buf *buf, uint64_t *seed, unsigned depth)
 		"stack", "n", "max_tokens", "max_completion_tokens", "mo", "a", "b", "c", "a.b", "",
 		"m", "model2", "m\\u006fdel", "\\u006dodel", "max_completion_tokens_more",
 		"met\\u0061data", "include_us\\u0061ge", "n.n", "messages", "role", "content",
+		"a_name_of_14_b", "a_name_of_15_by", "a_name_of_16_byt", "a_name_of_17_byte",
+		"a_name_of_15_by.", "a_name_of_15_bx", "a_name_of_30_bytes_before_one_",
+		"a_name_that_is_as_long_as_any_can_be_in_a_want_",
+		"a_name_that_is_as_long_as_any_can_be_in_a_want_x",
 	};
 	const size_t name_count = sizeof(names) / sizeof(names[0]);
 	size_t values = 0;
