@@ -378,6 +378,16 @@ run_spend(struct sl_store_job *job, const struct sl_store_ops *ops, void *conn)
 	job->err = ops->spend(conn, &within_the_hour, count_requests, work->context);
 }
 
+static int64_t
+requests_of_the_hour(struct sl_store *store)
+{
+	int64_t requests = 0;
+	struct work spend = { .job.run = run_spend, .context = &requests };
+
+	assert_int_equal(sl_store_run(store, &spend.job), SL_OK);
+	return requests;
+}
+
 /* Its table of records had everything in each row. */
 static void
 records_of_the_version_before_stay(void **state)
@@ -385,8 +395,6 @@ records_of_the_version_before_stay(void **state)
 	struct sl_record_row before = empty_row("req_before", 1700000000100);
 	struct sl_record_row later = empty_row("req_later", 1700000000200);
 	struct sl_record_row far = empty_row("req_far", 1700000009000);
-	struct work spend = { .job.run = run_spend };
-	int64_t requests = 0;
 	struct sl_store *store;
 
 	(void)state;
@@ -413,9 +421,7 @@ records_of_the_version_before_stay(void **state)
 	assert_int_equal(append(store, &far, 1, false), SL_OK);
 	assert_int_equal(find(store, "req_before", same_row, &before), SL_OK);
 	assert_int_equal(find(store, "req_later", same_row, &later), SL_OK);
-	spend.context = &requests;
-	assert_int_equal(sl_store_run(store, &spend.job), SL_OK);
-	assert_int_equal(requests, 2);
+	assert_int_equal(requests_of_the_hour(store), 2);
 	sl_store_free(store);
 	assert_string_equal(query("SELECT request_id, key_id FROM records ORDER BY id"),
 	                    "req_before|vk_1|req_later|vk_1|req_far|NULL|");
@@ -428,8 +434,6 @@ records_with_a_column_for_each_thing_stay(void **state)
 	struct sl_record_row before = empty_row("req_before", 1700000000100);
 	struct sl_record_row bare = empty_row("req_bare", 1700000000150);
 	struct sl_record_row later = empty_row("req_later", 1700000000200);
-	struct work spend = { .job.run = run_spend };
-	int64_t requests = 0;
 	struct sl_store *store;
 
 	(void)state;
@@ -466,9 +470,7 @@ records_with_a_column_for_each_thing_stay(void **state)
 	assert_int_equal(find(store, "req_before", same_row, &before), SL_OK);
 	assert_int_equal(find(store, "req_bare", same_row, &bare), SL_OK);
 	assert_int_equal(find(store, "req_later", same_row, &later), SL_OK);
-	spend.context = &requests;
-	assert_int_equal(sl_store_run(store, &spend.job), SL_OK);
-	assert_int_equal(requests, 3);
+	assert_int_equal(requests_of_the_hour(store), 3);
 	sl_store_free(store);
 	assert_string_equal(query("SELECT request_id, key_id FROM records ORDER BY id"),
 	                    "req_before|vk_1|req_bare|vk_1|req_later|vk_1|");
@@ -557,8 +559,6 @@ records_with_more_columns_stay(void **state)
 	struct sl_record_row before = empty_row("req_01HF7YAT140000000000000000", 1700000000100);
 	struct sl_record_row bare = empty_row("req_bare", 1700000000150);
 	struct sl_record_row later = empty_row("req_01HF7YAT780000000000000000", 1700000000240);
-	struct work spend = { .job.run = run_spend };
-	int64_t requests = 0;
 	struct sl_store *store;
 
 	(void)state;
@@ -593,9 +593,7 @@ records_with_more_columns_stay(void **state)
 	                            same_row, &before), SL_OK);
 	assert_int_equal(find(store, "req_bare", same_row, &bare), SL_OK);
 	assert_int_equal(find(store, "req_01HF7YAT780000000000000000", same_row, &later), SL_OK);
-	spend.context = &requests;
-	assert_int_equal(sl_store_run(store, &spend.job), SL_OK);
-	assert_int_equal(requests, 3);
+	assert_int_equal(requests_of_the_hour(store), 3);
 	sl_store_free(store);
 	assert_string_equal(query("SELECT request_id, key_id FROM records ORDER BY id"),
 	                    "req_01HF7YAT140000000000000000|vk_1|req_bare|vk_1|"

@@ -107,6 +107,20 @@ write_image(void)
 	close(fd);
 }
 
+/* What a process that was killed leaves: so many rows in the image, none stored. */
+static void
+kill_with_rows(struct sl_store *store, unsigned count)
+{
+	struct sl_spool *spool = open_spool(store, 0, 0);
+	struct sl_row_queue queue;
+
+	sl_row_queue_init(&queue, SIZE, spool);
+	push(&queue, 0, count);
+	read_image();
+	sl_row_queue_release(&queue);
+	sl_spool_free(spool);
+}
+
 struct found { struct sl_store_job job; const char *id; bool there, bucket; int64_t cost; };
 
 static void
@@ -259,16 +273,10 @@ static void
 another_versions_columns_are_told_by_name(void **state)
 {
 	struct sl_store *store = open_store();
-	struct sl_spool *spool = open_spool(store, 0, 0);
-	struct sl_row_queue queue;
 	struct found found;
 
 	(void)state;
-	sl_row_queue_init(&queue, SIZE, spool);
-	push(&queue, 0, 1);
-	read_image();
-	sl_row_queue_release(&queue);
-	sl_spool_free(spool);
+	kill_with_rows(store, 1);
 	memcpy(in_image("Tbucket "), "Tbicket ", 8);
 	write_image();
 	sl_spool_free(open_spool(store, 1, 1));
@@ -297,19 +305,13 @@ rows_of_the_layout_before_are_stored(void **state)
 	static const char first[] = "\x1b\x04vk_1\x03one\x91\x03\x01g\x0aold_000001\xd1\x0f\x29\x00";
 	static const char second[] = "\x09\x00\x03two\x91\x03\x00\x0aold_000002\x00\x2b\x03";
 	struct sl_store *store = open_store();
-	struct sl_spool *spool = open_spool(store, 0, 0);
 	struct sl_row_chunk *chunk;
-	struct sl_row_queue queue;
 	struct found found;
 	char *layout, *end;
 	uint32_t size = sizeof(columns) - 1;
 
 	(void)state;
-	sl_row_queue_init(&queue, SIZE, spool);
-	push(&queue, 0, 1);
-	read_image();
-	sl_row_queue_release(&queue);
-	sl_spool_free(spool);
+	kill_with_rows(store, 1);
 	layout = in_image("Tkey_id ");
 	memcpy(layout - sizeof(size), &size, sizeof(size));
 	memcpy(layout, columns, size);
@@ -333,18 +335,12 @@ static void
 what_is_no_row_or_of_another_boot_is_not_taken(void **state)
 {
 	struct sl_store *store = open_store();
-	struct sl_spool *spool = open_spool(store, 0, 0);
 	struct sl_spool_recovery recovery;
 	const char *reason = "";
-	struct sl_row_queue queue;
 	char *row;
 
 	(void)state;
-	sl_row_queue_init(&queue, SIZE, spool);
-	push(&queue, 0, 3);
-	read_image();
-	sl_row_queue_release(&queue);
-	sl_spool_free(spool);
+	kill_with_rows(store, 3);
 	row = in_image("req_000001");
 	memset(row - 3, 0xff, 30);
 	write_image();
@@ -361,15 +357,9 @@ static void
 another_store_in_the_same_place_gets_none(void **state)
 {
 	struct sl_store *store = open_store();
-	struct sl_spool *spool = open_spool(store, 0, 0);
-	struct sl_row_queue queue;
 
 	(void)state;
-	sl_row_queue_init(&queue, SIZE, spool);
-	push(&queue, 0, 3);
-	read_image();
-	sl_row_queue_release(&queue);
-	sl_spool_free(spool);
+	kill_with_rows(store, 3);
 	sl_store_free(store);
 	assert_int_equal(unlink(path), 0);
 	store = open_store();
@@ -380,11 +370,7 @@ another_store_in_the_same_place_gets_none(void **state)
 	sl_spool_free(open_spool(store, 0, 0));
 	sl_store_free(store);
 	store = open_store();
-	spool = open_spool(store, 0, 0);
-	sl_row_queue_init(&queue, SIZE, spool);
-	push(&queue, 0, 3);
-	sl_row_queue_release(&queue);
-	sl_spool_free(spool);
+	kill_with_rows(store, 3);
 	sl_spool_free(open_spool(store, 3, 3));
 	sl_store_free(store);
 }
